@@ -1,0 +1,149 @@
+"""Every error this project raises on purpose, split by what can be done about it.
+
+ConnectorError
+├── SettingsError              an app setting is missing or malformed: a person must change it
+├── VendorError
+│   ├── VendorUnavailable      429, 5xx, resets, time-outs: the next run goes on from here
+│   ├── VendorRefused          400, 401, 403, 404: names the setting or permission to look at
+│   └── VendorAnswerInvalid    the body is not what the vendor's API promises
+├── DestinationError
+│   ├── DestinationUnavailable 408, 429, 5xx, connection: retried, then left for the next run
+│   ├── DestinationRefused     401, 403, 404: sign-in, role or rule; never a dead letter
+│   ├── BatchTooLarge          413: the batch is halved
+│   ├── BatchRefused           400: the batch is halved until the refused records stand alone
+│   └── RuleRefusesRecords     so much is refused that the rule, not the records, must be wrong
+├── StorageError
+│   ├── StorageUnavailable     tables, queues or blobs did not answer
+│   ├── CheckpointConflict     another run moved the checkpoint: this one stops, without damage
+│   └── CheckpointUnreadable   an entity of a newer format, or edited by hand into nonsense
+└── RunFailed                  one or more streams of a run failed; names each with its cause
+
+A message says what happened, to which setting, stream or record, and what to do; it never holds a
+secret, a record's contents or a person's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+class ConnectorError(Exception):
+    """The root: whatever this project raises on purpose."""
+
+
+class SettingsError(ConnectorError):
+    """App settings are missing, malformed or contradict each other.
+
+    ``problems`` has one sentence a setting, each beginning with the setting's name.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class VendorError(ConnectorError):
+    """A vendor's API did not give what was asked for."""
+
+
+class VendorUnavailable(VendorError):
+    """The vendor could not answer in time; asking again later may help.
+
+    ``status`` is the last HTTP status, or None when no answer came at all.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class VendorRefused(VendorError):
+    """The vendor understood and said no; asking again will not help until something changes."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class VendorAnswerInvalid(VendorError):
+    """The vendor answered 200 with a body that is not what its API promises."""
+
+
+class DestinationError(ConnectorError):
+    """Azure Monitor did not take a batch."""
+
+
+class DestinationUnavailable(DestinationError):
+    """Azure Monitor could not take the batch now.
+
+    ``retry_after`` is what it asked for in seconds, ``status`` its HTTP status; None when unknown.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        self.status = status
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class DestinationRefused(DestinationError):
+    """Sign-in, a role, the rule or the stream is wrong; the records are kept where they are."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class BatchTooLarge(DestinationError):
+    """HTTP 413: the call is over Azure Monitor's size limit."""
+
+
+class BatchRefused(DestinationError):
+    """HTTP 400: something in this batch is refused; ``reason`` is Azure Monitor's own text."""
+
+    def __init__(self, reason: str, *, status: int = 400) -> None:
+        self.status = status
+        self.reason = reason
+        super().__init__(f"Azure Monitor refused a batch with HTTP {status}")
+
+
+class RuleRefusesRecords(DestinationError):
+    """More is refused than records alone could explain: a schema mistake in the rule.
+
+    ``accepted`` are the indices, within the batch delivered, of the records that were taken.
+    """
+
+    def __init__(self, message: str, *, accepted: Sequence[int], refused: int) -> None:
+        self.accepted = tuple(accepted)
+        self.refused = refused
+        super().__init__(message)
+
+
+class StorageError(ConnectorError):
+    """The storage account of the app did not do what was asked."""
+
+
+class StorageUnavailable(StorageError):
+    """Tables, queues or blobs did not answer, or refused the app's identity."""
+
+
+class CheckpointConflict(StorageError):
+    """Another run wrote the checkpoint since this one read it."""
+
+
+class CheckpointUnreadable(StorageError):
+    """The stored checkpoint cannot be understood; the message says how to reset the stream."""
+
+
+class RunFailed(ConnectorError):
+    """Some streams of a run failed; the others were delivered.
+
+    ``failures`` maps a stream's name to its error.
+    """
+
+    def __init__(self, connector: str, failures: Mapping[str, Exception]) -> None:
+        self.connector = connector
+        self.failures = dict(failures)
+        causes = "; ".join(f"{stream}: {error}" for stream, error in self.failures.items())
+        super().__init__(f"{connector}: {len(self.failures)} stream(s) failed. {causes}")
