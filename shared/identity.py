@@ -1,0 +1,25 @@
+"""The app's identity in Entra: one credential a process, made when first needed."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+
+@functools.cache
+def credential() -> TokenCredential:
+    """The managed identity in Azure (``AZURE_CLIENT_ID`` chooses it), a developer's own elsewhere.
+
+    https://learn.microsoft.com/python/api/overview/azure/identity-readme
+    """
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential(exclude_interactive_browser_credential=True)
+
+
+def forget_credential() -> None:
+    """After a 401: the next ``credential()`` signs in anew, past every cached token."""
+    credential.cache_clear()
