@@ -1,0 +1,103 @@
+"""Where a setting's text comes from: the app's settings, then, for a secret, the Key Vault.
+
+Only "not found" means that a secret is absent; any other failure is an error that says so. What was
+read is kept for the process, and read again when it stops working, at most once a minute:
+https://learn.microsoft.com/azure/key-vault/secrets/secrets-best-practices
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from urllib.parse import urlsplit
+
+from shared.errors import SettingsError
+from shared.identity import credential
+
+REREAD_SECONDS = 60.0
+
+logger = logging.getLogger("connectors.settings")
+_lock = threading.Lock()
+_secrets: dict[str, str | None] = {}
+_read_at: float | None = None
+
+
+def environment(name: str) -> str | None:
+    """The app setting, stripped; None where it is absent or empty."""
+    return os.environ.get(name, "").strip() or None
+
+
+def uri() -> str | None:
+    """The vault's address; raises SettingsError where it is none."""
+    value = environment("KeyVaultUri")
+    if value is None:
+        return None
+    if urlsplit(value).scheme != "https" or not urlsplit(value).hostname:
+        raise SettingsError(["KeyVaultUri must be like https://acme-vault.vault.azure.net"])
+    return value.rstrip("/")
+
+
+def lookup(name: str, *, secret: bool) -> str | None:
+    """The setting's text; None where it is nowhere. Raises SettingsError when the vault fails."""
+    value = environment(name)
+    if value is not None or not secret or uri() is None:
+        return value
+    global _read_at
+    with _lock:
+        if name not in _secrets:
+            _secrets[name] = _read(name)
+            _read_at = time.monotonic()
+        return _secrets[name]
+
+
+def reread() -> bool:
+    """Forget what the vault said, since a secret stopped working; False where that is no help.
+
+    False: there is no vault, nothing was read from it, or it was read within the last minute.
+    The caller reads its settings again when this is True.
+    """
+    with _lock:
+        if _read_at is None or time.monotonic() - _read_at < REREAD_SECONDS:
+            return False
+        forget()
+        return True
+
+
+def forget() -> None:
+    """Drop every cached secret: the settings have changed."""
+    global _read_at
+    _secrets.clear()
+    _read_at = None
+
+
+def _read(name: str) -> str | None:
+    from azure.core.exceptions import AzureError, ResourceNotFoundError
+    from azure.keyvault.secrets import SecretClient
+
+    vault_uri = uri() or ""
+    loopback = urlsplit(vault_uri).hostname in ("localhost", "127.0.0.1", "::1")
+    try:
+        # The challenge names vault.azure.net, which a vault on loopback cannot be part of.
+        with SecretClient(
+            vault_uri,
+            credential(),
+            verify_challenge_resource=not loopback,
+            retry_total=2,
+            retry_backoff_factor=0.5,
+            connection_timeout=5,
+            read_timeout=10,
+        ) as client:
+            return (client.get_secret(name).value or "").strip() or None
+    except ResourceNotFoundError:
+        return None
+    except AzureError as error:
+        status = getattr(error, "status_code", None)
+        why = f"HTTP {status}" if status else type(error).__name__
+        raise SettingsError(
+            [
+                f"{name} could not be read from KeyVaultUri ({why}): check the address, the "
+                "network, and that the app's identity has the role Key Vault Secrets User"
+            ]
+        ) from error
