@@ -70,7 +70,12 @@ class VendorAnswerInvalid(VendorError):
 
 
 class DestinationError(ConnectorError):
-    """Azure Monitor did not take a batch."""
+    """Azure Monitor did not take a batch, or not the whole of it.
+
+    ``settled`` are the indices, within the batch delivered, of the records that arrived before.
+    """
+
+    settled: Sequence[int] = ()
 
 
 class DestinationUnavailable(DestinationError):

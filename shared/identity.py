@@ -17,7 +17,13 @@ def credential() -> TokenCredential:
     """
     from azure.identity import DefaultAzureCredential
 
-    return DefaultAzureCredential(exclude_interactive_browser_credential=True)
+    # An identity endpoint that hangs must not hold up a run or a webhook for the SDK's 300 s.
+    return DefaultAzureCredential(
+        exclude_interactive_browser_credential=True,
+        connection_timeout=5,
+        read_timeout=10,
+        retry_total=2,
+    )
 
 
 def forget_credential() -> None:

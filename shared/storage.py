@@ -24,8 +24,11 @@ SETTING = "AzureWebJobsStorage"
 # within 20 s even while storage is down.
 _SHORT_RETRIES: dict[str, Any] = {
     "retry_total": 2,
-    "retry_backoff_factor": 0.3,
+    "retry_backoff_factor": 0.3,  # tables wait by these two,
     "retry_backoff_max": 2,
+    "initial_backoff": 0.5,  # queues and blobs by these three (theirs begins at 15 s otherwise)
+    "increment_base": 2,
+    "random_jitter_range": 0.3,
     "connection_timeout": 3,
     "read_timeout": 10,
 }

@@ -1,0 +1,120 @@
+"""The HTTP Data Collector API, for whoever has no data collection rule yet.
+
+Microsoft's support of it ended on 14 September 2026. Posts are signed with the workspace's key over
+the length in bytes: https://learn.microsoft.com/previous-versions/azure/azure-monitor/logs/data-collector-api
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import logging
+import threading
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from urllib.parse import urlsplit
+
+import requests
+
+from shared import vault
+from shared.delivery.batches import Batch
+from shared.delivery.verdicts import verdict
+from shared.errors import DestinationRefused, DestinationUnavailable
+from shared.settings import DestinationSettings, read_destination
+
+log = logging.getLogger("connectors.delivery")
+
+_PATH = "/api/logs"
+_CONNECT_SECONDS = 10.0
+# The tables that people have, by the streams' names; a new stream's table is named like itself.
+_LOG_TYPES = (
+    ("Custom-SentinelOne", "SentinelOne"),
+    ("Custom-OneLogin", "OneLogin"),
+    ("Custom-JiraAudit", "Jira_Audit"),
+)
+
+
+class DataCollector:
+    """Posts batches as they are to the workspace, which flattens and names the columns itself."""
+
+    name = "Data Collector API"
+
+    def __init__(self, settings: DestinationSettings) -> None:
+        self._uri = settings.data_collector_uri.rstrip("/")
+        self._workspace = settings.workspace_id
+        self._key = settings.workspace_key
+        # A session of requests belongs to one thread.
+        self._sessions = threading.local()
+        log.warning(
+            "Delivering through the HTTP Data Collector API, whose support ended on 14 September "
+            "2026: set LogsIngestionEndpoint and a rule to use the Logs Ingestion API"
+        )
+
+    def declared(self, stream: str) -> frozenset[str] | None:
+        """None: nothing is dropped there, and records go out nested as they came."""
+        return None
+
+    def upload(self, batch: Batch, timeout: float) -> int:
+        """See ``Destination.upload``."""
+        body = batch.body()
+        date = format_datetime(datetime.now(UTC), usegmt=True)
+        try:
+            answer = self._session().post(
+                f"{self._uri}{_PATH}",
+                params={"api-version": "2016-04-01"},
+                data=body,
+                headers={
+                    "Content-Type": "application/json",
+                    "Authorization": signature(self._workspace, self._key, date, len(body)),
+                    "Log-Type": log_type(batch.stream),
+                    "x-ms-date": date,
+                    "time-generated-field": "TimeGenerated",
+                },
+                timeout=(min(_CONNECT_SECONDS, timeout), timeout),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise DestinationUnavailable(
+                f"No answer from {urlsplit(self._uri).hostname} ({type(error).__name__})"
+            ) from error
+        if answer.status_code in (401, 403):
+            raise DestinationRefused(
+                f"The workspace refused the signature with HTTP {answer.status_code}: check "
+                "WorkspaceID and WorkspaceKey, and that logAnalyticsUri is that workspace's",
+                status=401,
+            )
+        if answer.status_code != 200:
+            raise verdict(
+                answer.status_code,
+                detail=answer.text,
+                retry_after=answer.headers.get("Retry-After"),
+                advice={404: "Check WorkspaceID and logAnalyticsUri."},
+            )
+        return len(body)
+
+    def renew_sign_in(self) -> None:
+        """The key may have been changed in the Key Vault since it was read."""
+        if vault.reread():
+            self._key = read_destination().workspace_key
+
+    def _session(self) -> requests.Session:
+        if not hasattr(self._sessions, "session"):
+            self._sessions.session = requests.Session()
+        session: requests.Session = self._sessions.session
+        return session
+
+
+def log_type(stream: str) -> str:
+    """The ``Log-Type`` of a stream: its table without ``_CL``."""
+    for prefix, table in _LOG_TYPES:
+        if stream.startswith(prefix):
+            return table
+    return stream.removeprefix("Custom-")
+
+
+def signature(workspace: str, key: str, date: str, length: int) -> str:
+    """The ``Authorization`` header of a post of ``length`` bytes (not characters)."""
+    text = f"POST\n{length}\napplication/json\nx-ms-date:{date}\n{_PATH}"
+    digest = hmac.new(base64.b64decode(key), text.encode("ascii"), hashlib.sha256).digest()
+    return f"SharedKey {workspace}:{base64.b64encode(digest).decode('ascii')}"

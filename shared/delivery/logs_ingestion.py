@@ -1,0 +1,183 @@
+"""The Logs Ingestion API, by Microsoft's own client and sign-in.
+
+https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.core.pipeline.policies import RetryPolicy
+from azure.monitor.ingestion import LogsIngestionClient
+
+import shared.identity
+from shared.delivery.batches import Batch, compress
+from shared.delivery.verdicts import verdict
+from shared.errors import (
+    DestinationError,
+    DestinationRefused,
+    DestinationUnavailable,
+    SettingsError,
+)
+from shared.records import declared_fields
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
+
+_CONNECT_SECONDS = 10.0
+# https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview#authentication
+_AUDIENCES = {
+    ".cn": "https://monitor.azure.cn",
+    ".us": "https://monitor.azure.us",
+}
+_PUBLIC = "https://monitor.azure.com"
+
+
+class SignIn:
+    """The app's identity, asked by one thread at a time, with errors that say what to look at."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def get_token_info(
+        self, *scopes: str, options: TokenRequestOptions | None = None
+    ) -> AccessTokenInfo:
+        """A token for ``scopes``; raises ``DestinationUnavailable`` or ``DestinationRefused``."""
+        # MSAL keeps what it got: whoever waits here finds the token of the one before.
+        with self._lock:
+            try:
+                credential: Any = shared.identity.credential()
+                token: AccessTokenInfo = credential.get_token_info(*scopes, options=options or {})
+            except ClientAuthenticationError as error:
+                raise DestinationRefused(
+                    "The app cannot sign in to Azure: check that the function app has a managed "
+                    "identity, and that AZURE_CLIENT_ID names it where it is a user-assigned one. "
+                    f"The identity service says: {' '.join(str(error.message).split())[:300]}",
+                    status=401,
+                ) from error
+            except (AzureError, ValueError) as error:
+                # An answer that is no JSON at all comes as ValueError.
+                raise DestinationUnavailable(
+                    f"The identity service did not answer ({type(error).__name__})"
+                ) from error
+        return token
+
+    def get_token(self, *scopes: str, **_: Any) -> Any:
+        """The older form of the same, which the client's type asks for."""
+        return self.get_token_info(*scopes)
+
+
+class LogsIngestion:
+    """Uploads gzip batches to ``endpoint``, each stream through the rule of its setting."""
+
+    name = "Logs Ingestion API"
+
+    def __init__(self, endpoint: str, rule_ids: Mapping[str, str]) -> None:
+        self._endpoint = endpoint.rstrip("/")
+        self._rule_ids = rule_ids
+        # http is for loopback alone, which settings see to; the SDK insists on https otherwise.
+        self._enforce_https = not self._endpoint.startswith("http:")
+        self._client = LogsIngestionClient(
+            self._endpoint,
+            SignIn(),
+            credential_scopes=[scope(self._endpoint)],
+            # Delivery retries by itself: the SDK's own retries miss 408, 429 and resets on a POST.
+            retry_policy=RetryPolicy.no_retries(),
+            permit_redirects=False,
+        )
+
+    def declared(self, stream: str) -> frozenset[str] | None:
+        """The fields that the stream's declaration has; others would be dropped."""
+        return declared_fields(stream)
+
+    def upload(self, batch: Batch, timeout: float) -> int:
+        """See ``Destination.upload``."""
+        setting, rule_id = self._rule(batch.stream)
+        body = compress(batch.body())
+        try:
+            self._client.upload(
+                rule_id,
+                batch.stream,
+                BytesIO(body),
+                connection_timeout=min(_CONNECT_SECONDS, timeout),
+                read_timeout=timeout,
+                enforce_https=self._enforce_https,
+            )
+        except HttpResponseError as error:
+            raise self._verdict(error, setting, batch.stream) from error
+        except (ServiceRequestError, ServiceResponseError) as error:
+            raise DestinationUnavailable(
+                f"No answer from {urlsplit(self._endpoint).hostname} ({type(error).__name__})"
+            ) from error
+        return len(body)
+
+    def renew_sign_in(self) -> None:
+        """See ``Destination.renew_sign_in``; the SDK drops its own token on a 401."""
+        shared.identity.forget_credential()
+
+    def _rule(self, stream: str) -> tuple[str, str]:
+        """The setting that names the rule for ``stream``, and the rule's immutable id."""
+        setting = rule_setting(stream, self._rule_ids)
+        if setting is None:
+            raise SettingsError(
+                [f"LogsIngestionRuleId is not set, and no other rule serves the stream {stream}"]
+            )
+        return setting, self._rule_ids[setting]
+
+    def _verdict(self, error: HttpResponseError, setting: str, stream: str) -> DestinationError:
+        response: Any = error.response
+        status = error.status_code or 0
+        if response is None:
+            return DestinationUnavailable(f"No whole answer ({type(error).__name__})")
+        identity = "the app's identity (AZURE_CLIENT_ID where it is user-assigned)"
+        return verdict(
+            status,
+            detail=_reason(response),
+            retry_after=response.headers.get("Retry-After"),
+            advice={
+                401: f"It does not take the token: check {identity} and LogsIngestionEndpoint.",
+                403: f"Give {identity} the role Monitoring Metrics Publisher on the data "
+                f"collection rule that {setting} (or LogsIngestionRuleId) names.",
+                404: f"Check that {setting} (or LogsIngestionRuleId) is the immutable id (dcr-…) of a rule behind "
+                f"LogsIngestionEndpoint, and that the rule has the stream {stream}.",
+            },
+        )
+
+
+def rule_setting(stream: str, rule_ids: Mapping[str, str]) -> str | None:
+    """Which setting of ``rule_ids`` serves ``stream``: ``JiraAuditRuleId`` for Custom-JiraAudit."""
+    for setting in rule_ids:
+        if stream.startswith(f"Custom-{setting.removesuffix('RuleId')}"):
+            return setting
+    return None
+
+
+def scope(endpoint: str) -> str:
+    """The token's scope in the cloud that ``endpoint`` belongs to."""
+    host = urlsplit(endpoint).hostname or ""
+    for ending, audience in _AUDIENCES.items():
+        if host.endswith(ending):
+            return f"{audience}/.default"
+    return f"{_PUBLIC}/.default"
+
+
+def _reason(response: Any) -> str:
+    """``Code: message`` of Azure's error body, or its text."""
+    text: str = response.text()
+    try:
+        error = json.loads(text)["error"]
+        return f"{error['code']}: {error['message']}"
+    except (ValueError, KeyError, TypeError):
+        return text

@@ -1,0 +1,176 @@
+"""The spool: events that Azure Monitor could not take yet, safe in the app's storage.
+
+A message of the queue ``delivery-retry`` is JSON text, ``{"stream", "tries", "gzip"}``: base64 of
+gzip of NDJSON, the encoded records a line each. A record too large for a message is a blob of the
+container ``spool``, and its message has ``"blob"``, the blob's name, in place of ``"gzip"``.
+Messages never expire. host.json says ``"messageEncoding": "none"``: they are this text as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+import shared.storage
+from shared.delivery.batches import compress, decompress
+from shared.delivery.stored import Storage, made_on_first_use, storage_faults
+
+QUEUE = "delivery-retry"
+POISON_QUEUE = "delivery-retry-poison"
+CONTAINER = "spool"
+# https://learn.microsoft.com/azure/storage/queues/storage-queues-introduction: 64 KB a message.
+MAX_MESSAGE_BYTES = 65_536
+_ENVELOPE_BYTES = 300
+_MAX_GZIP_BYTES = (MAX_MESSAGE_BYTES - _ENVELOPE_BYTES) * 3 // 4
+_NEVER = -1
+
+
+class MessageUnreadable(Exception):
+    """A message of the queue that is none of ours; ``str()`` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one message holds: gzip NDJSON, or the name of the blob that holds it."""
+
+    stream: str
+    tries: int = 0
+    gzip: bytes | None = None
+    blob: str | None = None
+
+    def text(self) -> str:
+        """The message as it goes into the queue."""
+        held = {"blob": self.blob} if self.gzip is None else {"gzip": _base64(self.gzip)}
+        return orjson.dumps({"stream": self.stream, "tries": self.tries, **held}).decode()
+
+    @classmethod
+    def read(cls, text: bytes | str) -> Message:
+        """The message in ``text``; raises ``MessageUnreadable``."""
+        try:
+            fields = orjson.loads(text)
+            stream, tries = fields["stream"], fields["tries"]
+            if not (isinstance(stream, str) and isinstance(tries, int)):
+                raise MessageUnreadable("its stream or its tries are not what they should be")
+            if "blob" in fields:
+                return cls(stream, tries, blob=str(fields["blob"]))
+            return cls(stream, tries, gzip=base64.b64decode(fields["gzip"], validate=True))
+        except orjson.JSONDecodeError as error:
+            raise MessageUnreadable("it is not JSON") from error
+        except (KeyError, TypeError) as error:
+            raise MessageUnreadable("it is not an object with stream, tries and gzip") from error
+        except (binascii.Error, ValueError) as error:
+            raise MessageUnreadable("its content is not base64") from error
+
+
+class Spool:
+    """The queue ``delivery-retry`` and the container ``spool`` of the app's storage account."""
+
+    def __init__(self, storage: Storage = shared.storage) -> None:
+        self._storage = storage
+
+    def put(self, stream: str, records: Sequence[bytes], *, tries: int = 0, delay: int = 0) -> None:
+        """Keep encoded ``records``; on return they are safe. Raises ``StorageUnavailable``.
+
+        ``delay`` is in seconds, until ``DeliveryRetry`` first sees them.
+        """
+        for content in _contents(records):
+            message = Message(stream, tries, gzip=content)
+            if len(content) > _MAX_GZIP_BYTES:
+                message = Message(stream, tries, blob=self._write_blob(stream, content))
+            self._send(message, delay)
+
+    def put_back(self, message: Message, delay: int) -> None:
+        """The same content as a new message, first seen in ``delay`` seconds."""
+        self._send(replace(message, tries=message.tries + 1), delay)
+
+    def records(self, message: Message) -> list[bytes] | None:
+        """The encoded records of ``message``; None where its blob is gone: delivered before.
+
+        Raises ``MessageUnreadable``, ``StorageUnavailable``.
+        """
+        content = message.gzip if message.blob is None else self._read_blob(message.blob)
+        if content is None:
+            return None
+        try:
+            return decompress(content).splitlines()
+        except (OSError, EOFError, ValueError) as error:
+            raise MessageUnreadable("its content is not gzip") from error
+
+    def forget(self, message: Message) -> None:
+        """Delete the blob of a message that is delivered; a message without one needs nothing."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        if message.blob is None:
+            return
+        with storage_faults("Deleting from the blob container spool"):
+            try:
+                self._storage.container(CONTAINER).delete_blob(message.blob)
+            except ResourceNotFoundError:
+                return
+
+    def depth(self) -> int:
+        """About how many messages wait; raises ``StorageUnavailable``."""
+        return self._count(QUEUE)
+
+    def poisoned(self) -> int:
+        """About how many messages the host gave up; raises ``StorageUnavailable``."""
+        return self._count(POISON_QUEUE)
+
+    def _count(self, name: str) -> int:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with storage_faults(f"Looking at the queue {name}"):
+            try:
+                properties = self._storage.queue(name).get_queue_properties()
+            except ResourceNotFoundError:
+                return 0
+        return properties.approximate_message_count or 0
+
+    def _send(self, message: Message, delay: int) -> None:
+        text = message.text()
+        with storage_faults("Writing to the queue delivery-retry"):
+            queue = self._storage.queue(QUEUE)
+            made_on_first_use(
+                queue.create_queue,
+                lambda: queue.send_message(text, visibility_timeout=delay, time_to_live=_NEVER),
+            )
+
+    def _write_blob(self, stream: str, content: bytes) -> str:
+        name = f"{stream}/{uuid.uuid4().hex}.ndjson.gz"
+        with storage_faults("Writing to the blob container spool"):
+            container = self._storage.container(CONTAINER)
+            made_on_first_use(
+                container.create_container, lambda: container.upload_blob(name, content)
+            )
+        return name
+
+    def _read_blob(self, name: str) -> bytes | None:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with storage_faults("Reading from the blob container spool"):
+            try:
+                return self._storage.container(CONTAINER).download_blob(name).readall()
+            except ResourceNotFoundError:
+                return None
+
+
+def _contents(records: Sequence[bytes]) -> Iterator[bytes]:
+    """``records`` as gzip NDJSON, each small enough for a message unless it is a single record."""
+    content = compress(b"\n".join(records))
+    if len(content) <= _MAX_GZIP_BYTES or len(records) == 1:
+        yield content
+        return
+    # As many parts as the whole's size asks for: halves of halves would compress it all each time.
+    parts = min(len(records), len(content) // _MAX_GZIP_BYTES + 2)
+    step = -(-len(records) // parts)
+    for start in range(0, len(records), step):
+        yield from _contents(records[start : start + step])
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

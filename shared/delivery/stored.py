@@ -1,0 +1,64 @@
+"""Queues and blob containers as delivery uses them: made on first use, one error for their faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from shared.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from azure.storage.blob import ContainerClient
+    from azure.storage.queue import QueueClient
+
+Result = TypeVar("Result")
+
+
+class Storage(Protocol):
+    """Where clients come from: the module ``shared.storage``."""
+
+    def queue(self, name: str, /) -> QueueClient:
+        """A client of one queue."""
+        ...
+
+    def container(self, name: str, /) -> ContainerClient:
+        """A client of one blob container."""
+        ...
+
+
+@contextmanager
+def storage_faults(doing: str) -> Iterator[None]:
+    """Whatever the storage account does not do becomes ``StorageUnavailable``, with what to check."""
+    from azure.core.exceptions import AzureError, HttpResponseError
+
+    try:
+        yield
+    except AzureError as error:
+        status = error.status_code if isinstance(error, HttpResponseError) else None
+        cause = f"HTTP {status}" if status else type(error).__name__
+        hint = (
+            " (the app's identity needs Storage Blob Data Owner and Storage Queue Data Contributor)"
+            if status in (401, 403)
+            else ""
+        )
+        raise StorageUnavailable(
+            f"{doing} failed with {cause}; check AzureWebJobsStorage{hint}"
+        ) from error
+
+
+def made_on_first_use(make: Callable[[], object], use: Callable[[], Result]) -> Result:
+    """``use()``; where its queue or container does not exist yet, ``make()`` and once more.
+
+    So the usual call costs one request, and only the very first one three.
+    """
+    from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+    try:
+        return use()
+    except ResourceNotFoundError:
+        try:
+            make()
+        except ResourceExistsError:
+            pass  # another instance was quicker, which is as good
+        return use()
