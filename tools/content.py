@@ -1,0 +1,111 @@
+"""What sentinel/ declares: tables with their streams and transforms, and parsers.
+
+sentinel/tables/<Table>.yaml is the one place where a column stands. The template, the declared
+fields, the local workspace and the tests read it through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+SENTINEL = ROOT / "sentinel"
+
+# https://learn.microsoft.com/azure/azure-monitor/essentials/data-collection-rule-structure
+STREAM_TYPES = frozenset({"string", "int", "long", "real", "boolean", "dynamic", "datetime"})
+MAX_COLUMNS = 500
+MAX_COLUMN_NAME = 45
+MAX_TRANSFORM_CHARACTERS = 15_360
+MAX_FLOWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDecl:
+    """A stream of a data collection rule: what is sent, and what becomes of it."""
+
+    name: str
+    columns: Mapping[str, str]
+    transform: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the workspace, and the streams that fill it."""
+
+    name: str
+    description: str
+    rule_setting: str | None
+    log_type: str | None
+    columns: dict[str, str]
+    streams: dict[str, StreamDecl]
+    optional_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parser:
+    """A function of the workspace without parameters, called by its alias."""
+
+    alias: str
+    body: str
+
+    @property
+    def description(self) -> str:
+        """The comment that the file begins with, as one paragraph."""
+        lines = []
+        for line in self.body.splitlines():
+            if not line.startswith("//"):
+                break
+            lines.append(line.removeprefix("//").strip())
+        return " ".join(lines)
+
+
+def load_tables() -> list[Table]:
+    """Every table in sentinel/tables, by name. Raises ``ValueError`` that names file and fault."""
+    return [_table(path) for path in sorted((SENTINEL / "tables").glob("*.yaml"))]
+
+
+def load_parsers() -> list[Parser]:
+    """Every parser in sentinel/parsers, by alias."""
+    paths = sorted((SENTINEL / "parsers").glob("*.kql"))
+    return [Parser(path.stem, path.read_text(encoding="utf-8")) for path in paths]
+
+
+def _table(path: Path) -> Table:
+    declared = yaml.safe_load(path.read_text(encoding="utf-8"))
+    name, columns = declared["table"], declared["columns"]
+    if name != path.stem:
+        raise ValueError(f"{path.name}: table is {name}, the file must be {name}.yaml")
+    _check_types(path, name, columns)
+    if columns.get("TimeGenerated") != "datetime":
+        raise ValueError(f"{path.name}: {name} has no TimeGenerated of type datetime")
+    optional = tuple(declared.get("optionalColumns", ()))
+    if absent := [column for column in optional if column not in columns]:
+        raise ValueError(f"{path.name}: optionalColumns names {absent[0]}, which is no column")
+    return Table(
+        name=name,
+        description=declared["description"],
+        rule_setting=declared["ruleSetting"],
+        log_type=declared["logType"],
+        columns=columns,
+        streams={key: _stream(path, key, value) for key, value in declared["streams"].items()},
+        optional_columns=optional,
+    )
+
+
+def _stream(path: Path, name: str, declared: dict[str, Any]) -> StreamDecl:
+    if not name.startswith("Custom-"):
+        raise ValueError(f"{path.name}: stream {name} must begin with Custom-")
+    _check_types(path, name, declared["columns"])
+    transform = SENTINEL / "transforms" / declared["transform"]
+    return StreamDecl(name, declared["columns"], transform.read_text(encoding="utf-8"))
+
+
+def _check_types(path: Path, owner: str, columns: Mapping[str, str]) -> None:
+    for column, kind in columns.items():
+        if kind not in STREAM_TYPES:
+            raise ValueError(f"{path.name}: {owner}.{column} has the unknown type {kind}")
