@@ -1,0 +1,86 @@
+"""`python3 -m tools <command>`: the one way in, on every platform, with nothing installed.
+
+The first command makes the environment (tools/environment.py) and goes on inside it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from tools import environment
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a command runs (`module:function`, called with the arguments), and what it needs."""
+
+    target: str
+    help: str
+    node: bool = False
+
+
+COMMANDS = {
+    "demo": Command("local.demo:main", "three vendors' events into local tables, shown", node=True),
+    "start": Command("local.start:main", "run the app here, on its real schedules", node=True),
+    "send": Command("local.send:main", "post a file to the local webhook, as OneLogin would"),
+    "query": Command("local.query:main", "ask the local workspace in KQL"),
+    "check": Command("local.check:main", "test the connections in local.settings.json", node=True),
+    "test": Command("tools.quality:test", "run the tests", node=True),
+    "lint": Command("tools.quality:lint", "check style and format; --fix mends"),
+    "types": Command("tools.quality:types", "check types"),
+    "generated": Command("tools.quality:generated", "check generated files; --fix mends"),
+    "ci": Command("tools.quality:ci", "everything that must hold before a change lands", node=True),
+    "bench": Command("bench.__main__:main", "measure speed, memory and cost", node=True),
+    "template": Command("tools.template:main", "write azuredeploy.json from sentinel/"),
+    "declared-fields": Command(
+        "tools.declared_fields:main", "write the fields that each stream declares"
+    ),
+    "settings-table": Command("tools.settings_table:main", "write the table of app settings"),
+    "package": Command("tools.package:main", "build released-package.zip"),
+    "lock": Command("tools.quality:lock", "renew the locks from the requirements"),
+    "environment": Command("tools.quality:nothing", "make the environment and stop", node=True),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one command; returns its exit status."""
+    if not arguments or arguments[0] in {"help", "--help", "-h"}:
+        print(usage())
+        return 0
+    command = COMMANDS.get(arguments[0])
+    if command is None:
+        print(f"There is no command {arguments[0]!r}.\n\n{usage()}", file=sys.stderr)
+        return 2
+    os.chdir(environment.ROOT)
+    try:
+        interpreter = environment.make(node=command.node)
+    except environment.EnvironmentFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    if not environment.inside(environment.ROOT / ".venv"):
+        return _again_with(str(interpreter), arguments)
+    module, _, function = command.target.partition(":")
+    status: int | None = getattr(importlib.import_module(module), function)(arguments[1:])
+    return status or 0
+
+
+def _again_with(interpreter: str, arguments: list[str]) -> int:
+    again = [interpreter, "-m", "tools", *arguments]
+    if not environment.WINDOWS:
+        os.execv(interpreter, again)
+    return subprocess.run(again, check=False).returncode
+
+
+def usage() -> str:
+    """The commands, one a line."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()]
+    return "python3 -m tools <command>\n\n" + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

