@@ -31,7 +31,7 @@ _STATUS_ICONS = {"ok": "success", "catching up": "pending", "late": "warning", "
 
 
 def metadata() -> dict[str, Any]:
-    """The workbook's id (a GUID), displayName, category, description and the order of its pages."""
+    """The workbook's id (a GUID), name, description and the order of its pages."""
     loaded: dict[str, Any] = yaml.safe_load((FOLDER / "SecurityConnectors.yaml").read_text("utf-8"))
     return loaded
 
