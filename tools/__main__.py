@@ -35,6 +35,7 @@ COMMANDS = {
     "generated": Command("tools.quality:generated", "check generated files; --fix mends"),
     "ci": Command("tools.quality:ci", "everything that must hold before a change lands", node=True),
     "bench": Command("bench.__main__:main", "measure speed, memory and cost", node=True),
+    "workbook": Command("tools.workbook:main", "write the workbook from its pages"),
     "template": Command("tools.template:main", "write azuredeploy.json from sentinel/"),
     "declared-fields": Command(
         "tools.declared_fields:main", "write the fields that each stream declares"

@@ -14,7 +14,7 @@ from tools import environment
 
 CODE = ("shared", "tools", "local", "tests", "bench")
 RUNTIME_TESTS = "tests/runtime"
-GENERATED = ("declared-fields", "template", "settings-table")  # commands that know --check
+GENERATED = ("declared-fields", "workbook", "template", "settings-table")  # commands that know --check
 
 
 def test(arguments: list[str]) -> int:

@@ -5,7 +5,7 @@ as text that a person can read, and this module writes ``SecurityConnectors.json
 shape is what a workbook's advanced editor shows
 (https://learn.microsoft.com/azure/azure-monitor/visualize/workbooks-overview).
 
-``python -m tools.workbook`` writes the file; with ``--check`` it fails where that is out of date.
+``python -m tools workbook`` writes the file; with ``--check`` it fails where that is out of date.
 """
 
 from __future__ import annotations
@@ -188,11 +188,8 @@ def main(arguments: list[str]) -> int:
     if "--check" in arguments:
         if WORKBOOK.exists() and WORKBOOK.read_text("utf-8") == serialized():
             return 0
-        sys.stderr.write(f"{WORKBOOK.name} is out of date: run python -m tools.workbook\n")
+        sys.stderr.write(f"{WORKBOOK.name} is out of date: run python -m tools workbook\n")
         return 1
     WORKBOOK.write_text(serialized(), "utf-8")
     return 0
 
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
