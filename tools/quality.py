@@ -14,7 +14,8 @@ from tools import environment
 
 CODE = ("shared", "tools", "local", "tests", "bench")
 RUNTIME_TESTS = "tests/runtime"
-GENERATED = ("declared-fields", "workbook", "template", "settings-table")  # commands that know --check
+# Commands that know --check; the template holds the workbook, so it comes after it.
+GENERATED = ("declared-fields", "workbook", "template", "settings-table")
 
 
 def test(arguments: list[str]) -> int:

@@ -192,4 +192,3 @@ def main(arguments: list[str]) -> int:
         return 1
     WORKBOOK.write_text(serialized(), "utf-8")
     return 0
-
