@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from isal import igzip
 
@@ -80,6 +81,16 @@ class Packer:
         return batch
 
 
+def packed(stream: str, records: Sequence[bytes]) -> list[tuple[int, Batch]]:
+    """``records`` in batches, each with the index of its first record."""
+    packer = Packer(stream)
+    batches = [full for record in records if (full := packer.add(record))]
+    if last := packer.flush():
+        batches.append(last)
+    starts = accumulate((len(batch.records) for batch in batches), initial=0)
+    return list(zip(starts, batches, strict=False))
+
+
 def body_size(records: Sequence[bytes]) -> int:
     """Bytes of the JSON array that holds ``records``."""
     return 2 + sum(map(len, records)) + max(len(records) - 1, 0)
@@ -91,6 +102,6 @@ def compress(body: bytes) -> bytes:
 
 
 def decompress(body: bytes) -> bytes:
-    """The content of a gzip ``body`` of our own; raises ``OSError`` or ``EOFError``."""
+    """The content of gzip of our own; raises ``OSError``, ``EOFError``, ``zlib.error``."""
     content: bytes = gzip.decompress(body)
     return content

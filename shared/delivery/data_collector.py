@@ -23,7 +23,7 @@ from shared.delivery.verdicts import verdict
 from shared.errors import DestinationRefused, DestinationUnavailable
 from shared.settings import DestinationSettings, read_destination
 
-log = logging.getLogger("connectors.delivery")
+logger = logging.getLogger("connectors.delivery")
 
 _PATH = "/api/logs"
 _CONNECT_SECONDS = 10.0
@@ -46,12 +46,12 @@ class DataCollector:
         self._key = settings.workspace_key
         # A session of requests belongs to one thread.
         self._sessions = threading.local()
-        log.warning(
+        logger.warning(
             "Delivering through the HTTP Data Collector API, whose support ended on 14 September "
             "2026: set LogsIngestionEndpoint and a rule to use the Logs Ingestion API"
         )
 
-    def declared(self, stream: str) -> frozenset[str] | None:
+    def declared(self, stream: str) -> frozenset[str] | None:  # noqa: ARG002  (the seam's)
         """None: nothing is dropped there, and records go out nested as they came."""
         return None
 

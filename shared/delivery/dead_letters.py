@@ -1,7 +1,7 @@
 """Dead letters: what Azure Monitor refuses for good, kept where a person can look at it.
 
 A blob of the container ``dead-letters`` is gzip NDJSON, a line a record: ``record`` (as it would
-have gone out; text where it is no JSON), ``stream``, ``status`` (0 where no answer is behind it) and
+have gone out; text where it is no JSON), ``stream``, ``status`` (0: no answer is behind it) and
 ``message``, the reason. Blobs are named ``<stream>/<yyyy-mm-dd>/<hhmmss>-<number>.ndjson.gz``.
 """
 
@@ -18,7 +18,7 @@ from shared.delivery.batches import compress
 from shared.delivery.stored import Storage, made_on_first_use, storage_faults
 from shared.records import dump_json, parse_json, utc_now
 
-log = logging.getLogger("connectors.delivery")
+logger = logging.getLogger("connectors.delivery")
 
 CONTAINER = "dead-letters"
 # What one blob holds before compression, at most and beyond its last record.
@@ -59,17 +59,10 @@ class DeadLetters:
         Until this returns, none of them counts as delivered.
         """
         for lines in _in_blobs(stream, refused):
-            name = f"{stream}/{self._now():%Y-%m-%d/%H%M%S}-{uuid.uuid4().hex}.ndjson.gz"
-            body = compress(b"\n".join(lines) + b"\n")
-            with storage_faults("Writing to the blob container dead-letters"):
-                container = self._storage.container(CONTAINER)
-                made_on_first_use(
-                    container.create_container,
-                    lambda name=name, body=body: container.upload_blob(name, body),  # type: ignore[misc]
-                )
+            self._write(stream, compress(b"\n".join(lines) + b"\n"))
         if refused:
             statuses = sorted({entry.status for entry in refused})
-            log.error(
+            logger.error(
                 "%s: %d record(s) cannot be delivered (HTTP %s) and are kept in the blob container "
                 "%s, each with its reason",
                 stream,
@@ -77,6 +70,12 @@ class DeadLetters:
                 ", ".join(map(str, statuses)),
                 CONTAINER,
             )
+
+    def _write(self, stream: str, body: bytes) -> None:
+        name = f"{stream}/{self._now():%Y-%m-%d/%H%M%S}-{uuid.uuid4().hex}.ndjson.gz"
+        with storage_faults("Writing to the blob container dead-letters"):
+            container = self._storage.container(CONTAINER)
+            made_on_first_use(container.create_container, lambda: container.upload_blob(name, body))
 
     def names(self) -> Iterator[str]:
         """The blobs' names, oldest first within a stream; raises ``StorageUnavailable``."""

@@ -171,7 +171,7 @@ class Delivery:
             except DestinationUnavailable as error:
                 wait = error.retry_after
                 if wait is None:
-                    wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**tries) * random.uniform(0.5, 1)
+                    wait = _backoff(tries)
                 if self._clock() + wait + _LEAST_SECONDS > work.deadline:
                     raise
                 self._sleep(wait)
@@ -182,3 +182,9 @@ class Delivery:
                 signed_in_anew = True
             tries += 1
             work.done.retries += 1
+
+
+def _backoff(tries: int) -> float:
+    """Seconds to wait after ``tries`` retries: doubled each time, and never two alike."""
+    jitter = random.uniform(0.5, 1)  # noqa: S311  (nothing secret about it)
+    return min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(tries, 10)) * jitter

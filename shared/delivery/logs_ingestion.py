@@ -150,8 +150,8 @@ class LogsIngestion:
                 401: f"It does not take the token: check {identity} and LogsIngestionEndpoint.",
                 403: f"Give {identity} the role Monitoring Metrics Publisher on the data "
                 f"collection rule that {setting} (or LogsIngestionRuleId) names.",
-                404: f"Check that {setting} (or LogsIngestionRuleId) is the immutable id (dcr-…) of a rule behind "
-                f"LogsIngestionEndpoint, and that the rule has the stream {stream}.",
+                404: f"Check that {setting} (or LogsIngestionRuleId) is the immutable id dcr-… of "
+                f"a rule behind LogsIngestionEndpoint, and that the rule has the stream {stream}.",
             },
         )
 

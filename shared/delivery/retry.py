@@ -12,14 +12,14 @@ import logging
 import time
 from collections.abc import Callable
 
-from shared.delivery.batches import Batch, Packer
+from shared.delivery.batches import packed
 from shared.delivery.dead_letters import DeadLetters, Refused
 from shared.delivery.delivery import Delivered, Delivery
 from shared.delivery.destination import Destination
 from shared.delivery.spool import QUEUE, Message, MessageUnreadable, Spool
 from shared.errors import DestinationError, DestinationUnavailable, SettingsError
 
-log = logging.getLogger("connectors.delivery")
+logger = logging.getLogger("connectors.delivery")
 
 # One message's time with Azure Monitor. Waiting is cheaper in the queue than in a worker.
 _SECONDS = 30.0
@@ -51,13 +51,15 @@ def deliver_message(
         dead_letters.put(QUEUE, [Refused(body, 0, reason)])
         return Delivered(dead_lettered=1)
     if records is None:
-        log.warning("%s: the blob of a spooled message is gone: it was delivered", message.stream)
+        logger.warning(
+            "%s: the blob of a spooled message is gone: it was delivered", message.stream
+        )
         return Delivered()
     try:
         delivery = Delivery(connect(), dead_letters, clock=clock, sleep=sleep)
         left = _deliver(delivery, message, records, clock() + _SECONDS)
     except SettingsError as error:
-        log.error("%s: spooled events wait on: %s", message.stream, error)
+        logger.error("%s: spooled events wait on: %s", message.stream, error)
         spool.put_back(message, delay_after(message.tries))
         return Delivered()
     if len(left) == len(records):
@@ -79,24 +81,13 @@ def _deliver(
     delivery: Delivery, message: Message, records: list[bytes], deadline: float
 ) -> list[bytes]:
     """Deliver ``records``; returns those that are still to be delivered."""
-    for start, batch in _batches(message.stream, records):
+    for start, batch in packed(message.stream, records):
         try:
             delivery.deliver(batch, deadline)
         except DestinationError as error:
             level = logging.WARNING if isinstance(error, DestinationUnavailable) else logging.ERROR
-            log.log(level, "%s: spooled events wait on: %s", message.stream, error)
+            logger.log(level, "%s: spooled events wait on: %s", message.stream, error)
             settled = set(error.settled)
             mine = [r for index, r in enumerate(batch.records) if index not in settled]
             return mine + records[start + len(batch.records) :]
     return []
-
-
-def _batches(stream: str, records: list[bytes]) -> list[tuple[int, Batch]]:
-    packer = Packer(stream)
-    batches = [batch for record in records if (batch := packer.add(record))]
-    if last := packer.flush():
-        batches.append(last)
-    starts = [0]
-    for batch in batches:
-        starts.append(starts[-1] + len(batch.records))
-    return list(zip(starts, batches, strict=False))

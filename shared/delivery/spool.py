@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -98,7 +99,7 @@ class Spool:
             return None
         try:
             return decompress(content).splitlines()
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise MessageUnreadable("its content is not gzip") from error
 
     def forget(self, message: Message) -> None:

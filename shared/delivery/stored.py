@@ -1,9 +1,9 @@
-"""Queues and blob containers as delivery uses them: made on first use, one error for their faults."""
+"""Queues and blob containers: made on first use, and one error for all their faults."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from shared.errors import StorageUnavailable
@@ -29,7 +29,7 @@ class Storage(Protocol):
 
 @contextmanager
 def storage_faults(doing: str) -> Iterator[None]:
-    """Whatever the storage account does not do becomes ``StorageUnavailable``, with what to check."""
+    """A fault of the storage account becomes ``StorageUnavailable``, with what to check."""
     from azure.core.exceptions import AzureError, HttpResponseError
 
     try:
@@ -57,8 +57,7 @@ def made_on_first_use(make: Callable[[], object], use: Callable[[], Result]) -> 
     try:
         return use()
     except ResourceNotFoundError:
-        try:
+        # Another instance may have been quicker, which is as good.
+        with suppress(ResourceExistsError):
             make()
-        except ResourceExistsError:
-            pass  # another instance was quicker, which is as good
         return use()

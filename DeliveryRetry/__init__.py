@@ -1,0 +1,14 @@
+"""Delivers what the webhook had to spool; ``shared.delivery.retry`` says how a message ends."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from shared.delivery.destination import destination
+from shared.delivery.retry import deliver_message
+from shared.settings import read_destination
+
+
+def main(message: func.QueueMessage) -> None:
+    """Deliver one message of the queue delivery-retry, or put it back."""
+    deliver_message(message.get_body(), lambda: destination(read_destination()))

@@ -1,0 +1,23 @@
+"""Takes OneLogin's events as they are posted; ``shared.webhook`` says with which answers."""
+
+from __future__ import annotations
+
+import functools
+
+import azure.functions as func
+
+from shared.connectors.onelogin import SOURCE
+from shared.webhook import Webhook
+
+
+@functools.cache
+def _webhook() -> Webhook:
+    return Webhook(SOURCE)
+
+
+def main(req: func.HttpRequest) -> func.HttpResponse:
+    """Answer one POST."""
+    answer = _webhook().answer(req.headers, req.get_body())
+    return func.HttpResponse(
+        answer.text, status_code=answer.status, headers=dict(answer.headers), mimetype="text/plain"
+    )

@@ -1,0 +1,297 @@
+"""From a vendor's request to its answer: 200 exactly when every event is safe.
+
+Safe is: in Azure Monitor, or in the spool; what is no event, in the dead letters. Whatever else
+happens, the answer comes within 20 s, and is one that makes the vendor send again.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from shared import vault
+from shared.deadlines import within
+from shared.delivery.batches import packed
+from shared.delivery.dead_letters import DeadLetters, Refused
+from shared.delivery.delivery import Delivery
+from shared.delivery.destination import Destination, destination
+from shared.delivery.spool import Spool
+from shared.errors import (
+    ConnectorError,
+    DestinationError,
+    RuleRefusesRecords,
+    SettingsError,
+    StorageError,
+)
+from shared.records import dump_json, encode, utc_now
+from shared.repeats import Claim, RecentIds
+from shared.settings import read_destination
+from shared.webhook_body import BodyRefused, elements
+
+logger = logging.getLogger("connectors.webhook")
+
+# Delivery gets five seconds; what it leaves, the storage account gets the next twelve for.
+_DELIVERY_SECONDS = 5.0
+_GRACE_SECONDS = 0.5
+_STORAGE_SECONDS = 12.0
+_ANSWER_SECONDS = 18.0
+_CIRCUIT_SECONDS = 60.0
+_RETRY_AFTER = {"Retry-After": "60"}
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+class EventSource(Protocol):
+    """A vendor that posts events: its settings and the shape of its events."""
+
+    name: str
+    stream: str
+    token_setting: str
+    time_field: str
+
+    def tokens(self) -> tuple[str, ...] | None:
+        """The valid tokens; None where the connector is off. Raises ``SettingsError``."""
+        ...
+
+    def event(self, element: Any) -> dict[str, Any] | None:
+        """The event in an element of a body; None where there is none."""
+        ...
+
+    def event_id(self, event: dict[str, Any]) -> str | None:
+        """What repeats of an event share."""
+        ...
+
+    def event_time(self, event: dict[str, Any]) -> datetime | None:
+        """When it happened, in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back to the sender."""
+
+    status: int
+    text: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Circuit:
+    """Whether delivery is worth trying; after a failure only one request a minute finds out."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._next_try: float | None = None
+
+    def allows(self) -> bool:
+        """True while all is well, and once a minute while it is not."""
+        with self._lock:
+            if self._next_try is None:
+                return True
+            if self._clock() < self._next_try:
+                return False
+            self._next_try = self._clock() + _CIRCUIT_SECONDS
+            return True
+
+    def report(self, *, well: bool) -> None:
+        """How an allowed attempt ended."""
+        with self._lock:
+            self._next_try = None if well else self._clock() + _CIRCUIT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """What a body holds: events with their ids, and what are none."""
+
+    events: Sequence[dict[str, Any]]
+    ids: Sequence[str | None]
+    odd: Sequence[Refused]
+
+
+class Webhook:
+    """One per process and source: it remembers what it has taken, and whether delivery works."""
+
+    def __init__(
+        self,
+        source: EventSource,
+        *,
+        connect: Callable[[], Destination] = lambda: destination(read_destination()),
+        spool: Spool | None = None,
+        dead_letters: DeadLetters | None = None,
+        circuit: Circuit | None = None,
+    ) -> None:
+        self._source = source
+        self._connect = connect
+        self._spool = spool or Spool()
+        self._dead_letters = dead_letters or DeadLetters()
+        self._circuit = circuit or Circuit()
+        self._recent = RecentIds()
+        self._told_of_time = False
+
+    def answer(self, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Take one POST; ``headers`` are asked for by their names in lower case."""
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        try:
+            if not self._authorized(headers.get("authorization") or ""):
+                return Answer(401, "The bearer token is missing or wrong", _CHALLENGE)
+            return self._take(self._read(body), deadline)
+        except BodyRefused as error:
+            return Answer(error.status, str(error))
+        except SettingsError as error:
+            logger.error("%s: its events cannot be taken: %s", self._source.name, error)
+            return Answer(503, "The function app is not set up; see its log", _RETRY_AFTER)
+
+    def _authorized(self, header: str) -> bool:
+        scheme, _, token = header.partition(" ")
+        given = token.strip().encode("utf-8", "surrogatepass")
+        known = _matches(given, self._tokens())
+        if not known and given and vault.reread():
+            # The token may have been changed in the Key Vault since it was read.
+            known = _matches(given, self._tokens())
+        return known and scheme.lower() == "bearer"
+
+    def _tokens(self) -> Sequence[str]:
+        tokens = self._source.tokens()
+        if not tokens:
+            raise SettingsError([f"{self._source.token_setting} is not set"])
+        return tokens
+
+    def _read(self, body: bytes) -> _Events:
+        events: list[dict[str, Any]] = []
+        odd: list[Refused] = []
+        for element in elements(body):
+            if (event := self._source.event(element)) is not None:
+                events.append(event)
+            else:
+                odd.append(Refused(dump_json(element), 0, "An element of the body is no object"))
+        return _Events(events, [self._source.event_id(event) for event in events], odd)
+
+    def _take(self, found: _Events, deadline: float) -> Answer:
+        started = time.monotonic()
+        connection = self._connect()
+        claim = self._recent.claim(name for name in found.ids if name is not None)
+        safe: list[str | None] = []
+        try:
+            ids, records = self._encode(found, claim, connection)
+            delivered = self._deliver(records, connection) if records else frozenset()
+            safe = [ids[index] for index in delivered]
+            left = [index for index in range(len(records)) if index not in delivered]
+            fault = self._store([records[index] for index in left], found.odd)
+            if fault is None:
+                safe = ids
+        finally:
+            self._recent.release(claim, (name for name in safe if name is not None))
+        if fault is None and claim.others and not self._recent.wait(claim, deadline):
+            fault = "another request with the same events did not end well"
+        logger.info(
+            "%s: %d events: %d delivered, %d spooled, %d repeats, %d no objects; %.2f s",
+            self._source.name,
+            len(found.events),
+            len(delivered),
+            0 if fault else len(left),
+            len(found.events) - len(records),
+            len(found.odd),
+            time.monotonic() - started,
+        )
+        if fault:
+            logger.error(
+                "%s: events are not safe, the sender has to repeat them: %s",
+                self._source.name,
+                fault,
+            )
+            return Answer(503, "The events could not be stored; send them again", _RETRY_AFTER)
+        return Answer(200)
+
+    def _encode(
+        self, found: _Events, claim: Claim, connection: Destination
+    ) -> tuple[list[str | None], list[bytes]]:
+        """The events that are this request's to send, each once, with their ids."""
+        declared = connection.declared(self._source.stream)
+        received = utc_now()
+        ids: list[str | None] = []
+        records: list[bytes] = []
+        mine = set(claim.mine)
+        for name, event in zip(found.ids, found.events, strict=True):
+            if name is not None:
+                if name not in mine:
+                    continue
+                mine.remove(name)
+            moment = self._source.event_time(event)
+            if moment is None:
+                self._tell_of_time()
+            try:
+                record = encode(event, time_generated=moment or received, declared=declared)
+            except RecursionError as error:
+                raise BodyRefused(400, "An event is nested too deeply") from error
+            ids.append(name)
+            records.append(record)
+        return ids, records
+
+    def _tell_of_time(self) -> None:
+        if not self._told_of_time:
+            self._told_of_time = True
+            logger.warning(
+                "%s: an event has no %s that can be read: its TimeGenerated is the time of "
+                "receipt (said once a process)",
+                self._source.name,
+                self._source.time_field,
+            )
+
+    def _deliver(self, records: Sequence[bytes], connection: Destination) -> frozenset[int]:
+        """Try to deliver; returns the indices of records that are safe by that."""
+        if not self._circuit.allows():
+            return frozenset()
+        done: list[int] = []
+
+        def work() -> None:
+            delivery = Delivery(connection, self._dead_letters)
+            deadline = time.monotonic() + _DELIVERY_SECONDS
+            for start, batch in packed(self._source.stream, records):
+                try:
+                    delivery.deliver(batch, deadline)
+                except DestinationError as error:
+                    done.extend(start + index for index in error.settled)
+                    raise
+                done.extend(range(start, start + len(batch.records)))
+
+        well = True
+        try:
+            within(_DELIVERY_SECONDS + _GRACE_SECONDS, work)
+        except (ConnectorError, TimeoutError) as error:
+            # Neither records that are refused nor a storage fault say that Azure Monitor is down.
+            well = isinstance(error, RuleRefusesRecords | StorageError)
+            logger.warning("%s: events go to the spool: %s", self._source.name, error)
+        self._circuit.report(well=well)
+        return frozenset(tuple(done))
+
+    def _store(self, records: Sequence[bytes], odd: Sequence[Refused]) -> str | None:
+        """Bring what is left into the storage account; returns what went wrong."""
+        if not records and not odd:
+            return None
+
+        def work() -> None:
+            if records:
+                self._spool.put(self._source.stream, records)
+            if odd:
+                self._dead_letters.put(self._source.stream, odd)
+
+        try:
+            within(_STORAGE_SECONDS, work)
+        except StorageError as error:
+            return str(error)
+        except TimeoutError:
+            return f"the app's storage did not answer within {_STORAGE_SECONDS:g} s"
+        return None
+
+
+def _matches(given: bytes, tokens: Sequence[str]) -> bool:
+    """Whether ``given`` is one of ``tokens``; takes as long for a wrong one as for a right one."""
+    found = False
+    for token in tokens:
+        found |= hmac.compare_digest(given, token.encode("utf-8"))
+    return found
