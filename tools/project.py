@@ -1,0 +1,18 @@
+"""Facts about the project that several tools need: where it lives, which version it is."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# The one place that names the repository: the Deploy buttons, the package's address and the
+# links in the Data connectors pages are made from it. A fork changes this line and runs
+# `make template`.
+REPOSITORY = "sentinel-connectors/security-log-connectors"
+
+
+def version() -> str:
+    """The version in pyproject.toml, like ``1.0.0``; a release's tag is it with a ``v``."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])

@@ -1,0 +1,284 @@
+"""The function app and what it stands on: identity, storage, Key Vault, Application Insights.
+
+The identity is user-assigned: it exists before the app, so that its roles can, and the app's
+first start finds storage and secrets open to it.
+https://learn.microsoft.com/azure/azure-functions/flex-consumption-how-to
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tools.template.arm import (
+    IDENTITY_API,
+    SITES_API,
+    STORAGE_API,
+    Json,
+    parameter,
+    resource_id,
+    role_assignment,
+    role_assignment_id,
+    value,
+    variable,
+)
+
+# Built-in roles: https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
+STORAGE_BLOB_DATA_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
+STORAGE_QUEUE_DATA_CONTRIBUTOR = "974c5e8b-45b9-4653-ba55-5f855dd0fb88"
+STORAGE_TABLE_DATA_CONTRIBUTOR = "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"
+KEY_VAULT_SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
+MONITORING_METRICS_PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
+
+IDENTITY = resource_id("Microsoft.ManagedIdentity/userAssignedIdentities", variable("identity"))
+STORAGE = resource_id("Microsoft.Storage/storageAccounts", variable("storage"))
+VAULT = resource_id("Microsoft.KeyVault/vaults", variable("vault"))
+INSIGHTS = resource_id("Microsoft.Insights/components", variable("insights"))
+PLAN = resource_id("Microsoft.Web/serverfarms", variable("plan"))
+APP = resource_id("Microsoft.Web/sites", variable("app"))
+CODE_CONTAINER = "app-package"
+CONTAINERS = (CODE_CONTAINER, "dead-letters", "spool")
+QUEUE = "delivery-retry"
+CHECKPOINTS = "ConnectorCheckpoints"
+# Secrets that a person gives; each is a parameter, a secret and an app setting of one name.
+SECRETS = (
+    "SentinelOneAPIToken",
+    "JiraAccessToken",
+    "OneLoginBearerToken",
+    "OneLoginBearerTokenSecondary",
+)
+PRINCIPAL = f"reference({IDENTITY}, '{IDENTITY_API}').principalId"
+_ROLES = (
+    (STORAGE, STORAGE_BLOB_DATA_OWNER),
+    (STORAGE, STORAGE_QUEUE_DATA_CONTRIBUTOR),
+    (STORAGE, STORAGE_TABLE_DATA_CONTRIBUTOR),
+    (VAULT, KEY_VAULT_SECRETS_USER),
+    (INSIGHTS, MONITORING_METRICS_PUBLISHER),
+)
+ROLE_IDS = tuple(role_assignment_id(scope, role, IDENTITY) for scope, role in _ROLES)
+
+
+def resources() -> list[Json]:
+    """Everything but the app's settings and code, which need the rules' ids."""
+    return [
+        _identity(),
+        *_storage(),
+        *_vault(),
+        _insights(),
+        *(app_role(scope=scope, role=role, depends_on=[scope, IDENTITY]) for scope, role in _ROLES),
+        _plan(),
+        _site(),
+        *(_no_basic_publishing(name) for name in ("ftp", "scm")),
+    ]
+
+
+def app_role(*, scope: str, role: str, depends_on: Sequence[str]) -> Json:
+    """A role for the app's identity."""
+    return role_assignment(
+        scope=scope,
+        role=role,
+        principal=PRINCIPAL,
+        name_of_principal=IDENTITY,
+        depends_on=depends_on,
+    )
+
+
+def secret_id(name: str) -> str:
+    """The expression of a secret's id."""
+    return resource_id("Microsoft.KeyVault/vaults/secrets", variable("vault"), f"'{name}'")
+
+
+def _identity() -> Json:
+    return {
+        "type": "Microsoft.ManagedIdentity/userAssignedIdentities",
+        "apiVersion": IDENTITY_API,
+        "name": value(variable("identity")),
+        "location": value(parameter("location")),
+    }
+
+
+def _storage() -> list[Json]:
+    container = "Microsoft.Storage/storageAccounts/blobServices/containers"
+    return [
+        {
+            "type": "Microsoft.Storage/storageAccounts",
+            "apiVersion": STORAGE_API,
+            "name": value(variable("storage")),
+            "location": value(parameter("location")),
+            "kind": "StorageV2",
+            "sku": {"name": "Standard_LRS"},
+            "properties": {
+                "allowSharedKeyAccess": False,
+                "allowBlobPublicAccess": False,
+                "allowCrossTenantReplication": False,
+                "defaultToOAuthAuthentication": True,
+                "minimumTlsVersion": "TLS1_2",
+                "supportsHttpsTrafficOnly": True,
+            },
+        },
+        *(
+            _in_storage(container, f"/default/{name}", {"publicAccess": "None"})
+            for name in CONTAINERS
+        ),
+        _in_storage("Microsoft.Storage/storageAccounts/queueServices/queues", f"/default/{QUEUE}"),
+        _in_storage(
+            "Microsoft.Storage/storageAccounts/tableServices/tables", f"/default/{CHECKPOINTS}"
+        ),
+        _in_storage(
+            "Microsoft.Storage/storageAccounts/managementPolicies",
+            "/default",
+            {"policy": {"rules": [_clean_up()]}},
+        ),
+    ]
+
+
+def _in_storage(resource_type: str, name: str, properties: Json | None = None) -> Json:
+    return {
+        "type": resource_type,
+        "apiVersion": STORAGE_API,
+        "name": value(f"concat({variable('storage')}, '{name}')"),
+        "dependsOn": [value(STORAGE)],
+        "properties": properties or {},
+    }
+
+
+def _clean_up() -> Json:
+    days = {"daysAfterModificationGreaterThan": value(parameter("deadLetterDays"))}
+    return {
+        "name": "delete-old-dead-letters-and-spool",
+        "enabled": True,
+        "type": "Lifecycle",
+        "definition": {
+            "filters": {"blobTypes": ["blockBlob"], "prefixMatch": ["dead-letters/", "spool/"]},
+            "actions": {"baseBlob": {"delete": days}},
+        },
+    }
+
+
+def _vault() -> list[Json]:
+    return [
+        {
+            "type": "Microsoft.KeyVault/vaults",
+            "apiVersion": "2023-07-01",
+            "name": value(variable("vault")),
+            "location": value(parameter("location")),
+            "properties": {
+                "tenantId": "[subscription().tenantId]",
+                "sku": {"family": "A", "name": "standard"},
+                "enableRbacAuthorization": True,
+                "enableSoftDelete": True,
+            },
+        },
+        *(
+            {
+                # Without a value the secret stays as it is.
+                "condition": value(f"not(empty({parameter(name)}))"),
+                "type": "Microsoft.KeyVault/vaults/secrets",
+                "apiVersion": "2023-07-01",
+                "name": value(f"concat({variable('vault')}, '/{name}')"),
+                "dependsOn": [value(VAULT)],
+                "properties": {"value": value(parameter(name))},
+            }
+            for name in SECRETS
+        ),
+    ]
+
+
+def _insights() -> Json:
+    return {
+        "type": "Microsoft.Insights/components",
+        "apiVersion": "2020-02-02",
+        "name": value(variable("insights")),
+        "location": value(parameter("location")),
+        "kind": "web",
+        "properties": {
+            "Application_Type": "web",
+            "WorkspaceResourceId": value(variable("workspaceId")),
+            "IngestionMode": "LogAnalytics",
+            # Telemetry is taken from identities only, never by the key in the connection string.
+            "DisableLocalAuth": True,
+        },
+    }
+
+
+def _plan() -> Json:
+    return {
+        "type": "Microsoft.Web/serverfarms",
+        "apiVersion": SITES_API,
+        "name": value(variable("plan")),
+        "location": value(parameter("location")),
+        "kind": "functionapp",
+        "sku": {"name": "FC1", "tier": "FlexConsumption"},
+        "properties": {"reserved": True},
+    }
+
+
+def _site() -> Json:
+    always_ready = "createArray(createObject('name', 'http', 'instanceCount', 1))"
+    subnet = parameter("subnetId")
+    return {
+        "type": "Microsoft.Web/sites",
+        "apiVersion": SITES_API,
+        "name": value(variable("app")),
+        "location": value(parameter("location")),
+        "kind": "functionapp,linux",
+        "identity": {
+            "type": "UserAssigned",
+            "userAssignedIdentities": {value(IDENTITY): {}},
+        },
+        "dependsOn": [
+            value(item)
+            for item in (
+                PLAN,
+                IDENTITY,
+                STORAGE,
+                resource_id(
+                    "Microsoft.Storage/storageAccounts/blobServices/containers",
+                    variable("storage"),
+                    "'default'",
+                    f"'{CODE_CONTAINER}'",
+                ),
+                *ROLE_IDS,
+            )
+        ],
+        "properties": {
+            "serverFarmId": value(PLAN),
+            "httpsOnly": True,
+            "keyVaultReferenceIdentity": value(IDENTITY),
+            "virtualNetworkSubnetId": value(f"if(empty({subnet}), null(), {subnet})"),
+            "functionAppConfig": {
+                "deployment": {
+                    "storage": {
+                        "type": "blobContainer",
+                        "value": value(
+                            f"concat(reference({STORAGE}, '{STORAGE_API}').primaryEndpoints.blob, "
+                            f"'{CODE_CONTAINER}')"
+                        ),
+                        "authentication": {
+                            "type": "UserAssignedIdentity",
+                            "userAssignedIdentityResourceId": value(IDENTITY),
+                        },
+                    }
+                },
+                "runtime": {"name": "python", "version": "3.13"},
+                "scaleAndConcurrency": {
+                    "alwaysReady": value(
+                        f"if({parameter('alwaysReadyWebhook')}, {always_ready}, createArray())"
+                    ),
+                    "instanceMemoryMB": value(parameter("instanceMemoryMB")),
+                    "maximumInstanceCount": value(parameter("maximumInstanceCount")),
+                },
+            },
+            # No appSettings here: this would replace those that a person made. See settings.py.
+            "siteConfig": {"minTlsVersion": "1.2", "ftpsState": "Disabled", "http20Enabled": True},
+        },
+    }
+
+
+def _no_basic_publishing(name: str) -> Json:
+    return {
+        "type": "Microsoft.Web/sites/basicPublishingCredentialsPolicies",
+        "apiVersion": SITES_API,
+        "name": value(f"concat({variable('app')}, '/{name}')"),
+        "dependsOn": [value(APP)],
+        "properties": {"allow": False},
+    }

@@ -1,0 +1,169 @@
+"""The few things of Azure Resource Manager's language that the template's source is made with.
+
+A resource is a plain dict. A value that Azure computes is a string in brackets; here the inside
+of the brackets is called an expression and is a plain string too, so that expressions nest.
+https://learn.microsoft.com/azure/azure-resource-manager/templates/template-expressions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
+
+# apiVersions, one place for each type that is used more than once
+TABLES_API = "2023-09-01"
+RULES_API = "2023-03-11"
+IDENTITY_API = "2023-01-31"
+SITES_API = "2024-04-01"
+STORAGE_API = "2023-05-01"
+
+
+def value(expression: str) -> str:
+    """The string that makes Azure compute ``expression``."""
+    return f"[{expression}]"
+
+
+def literal(data: Any) -> Any:
+    """``data`` with every string kept from being taken for an expression."""
+    if isinstance(data, str):
+        return f"[{data}" if data.startswith("[") and data.endswith("]") else data
+    if isinstance(data, Mapping):
+        return {key: literal(item) for key, item in data.items()}
+    if isinstance(data, Sequence):
+        return [literal(item) for item in data]
+    return data
+
+
+def quoted(text: str) -> str:
+    """``text`` as a string inside an expression."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def parameter(name: str) -> str:
+    """The expression of a parameter's value."""
+    return f"parameters('{name}')"
+
+
+def variable(name: str) -> str:
+    """The expression of a variable's value."""
+    return f"variables('{name}')"
+
+
+def resource_id(resource_type: str, *names: str) -> str:
+    """The expression of a resource's id; ``names`` are expressions."""
+    return f"resourceId('{resource_type}', {', '.join(names)})"
+
+
+def extension_id(scope: str, resource_type: str, name: str) -> str:
+    """The expression of the id of a resource that stands on another; all are expressions."""
+    return f"extensionResourceId({scope}, '{resource_type}', {name})"
+
+
+def create_object(members: Mapping[str, str]) -> str:
+    """An object as an expression: names are literal, values are expressions."""
+    return f"createObject({', '.join(f'{quoted(k)}, {v}' for k, v in members.items())})"
+
+
+def either(condition: str, yes: str, no: str) -> str:
+    """``if`` as an expression; Azure evaluates only the side that it takes."""
+    return f"if({condition}, {yes}, {no})"
+
+
+def role_assignment(
+    *, scope: str, role: str, principal: str, name_of_principal: str, depends_on: Sequence[str]
+) -> Json:
+    """A role for a service principal on one resource, and on nothing above it.
+
+    ``scope``, ``principal``, ``name_of_principal`` are expressions (``principal`` may be a
+    reference, which a name may not hold), ``role`` is a built-in role's GUID.
+    """
+    return {
+        "type": "Microsoft.Authorization/roleAssignments",
+        "apiVersion": "2022-04-01",
+        "name": value(role_assignment_name(scope, role, name_of_principal)),
+        "scope": value(scope),
+        "dependsOn": [value(item) for item in depends_on],
+        "properties": {
+            "roleDefinitionId": value(
+                f"subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '{role}')"
+            ),
+            "principalId": value(principal),
+            "principalType": "ServicePrincipal",
+        },
+    }
+
+
+def role_assignment_name(scope: str, role: str, name_of_principal: str) -> str:
+    """The expression of an assignment's GUID: the same at every deployment."""
+    return f"guid({scope}, {name_of_principal}, '{role}')"
+
+
+def role_assignment_id(scope: str, role: str, name_of_principal: str) -> str:
+    """The expression of an assignment's id, to depend on."""
+    name = role_assignment_name(scope, role, name_of_principal)
+    return extension_id(scope, "Microsoft.Authorization/roleAssignments", name)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A resource group to deploy into: the deployment's own, or one that a parameter names."""
+
+    subscription: str = ""
+    name: str = ""
+
+    @property
+    def properties(self) -> Json:
+        """What sends a nested deployment there."""
+        if not self.name:
+            return {}
+        return {"subscriptionId": value(self.subscription), "resourceGroup": value(self.name)}
+
+    def resource_id(self, resource_type: str, *names: str) -> str:
+        """The expression of the id of a resource in this group; ``names`` are expressions."""
+        where = (self.subscription, self.name) if self.name else ()
+        return f"resourceId({', '.join((*where, quoted(resource_type), *names))})"
+
+    def nested_id(self, name: str) -> str:
+        """The expression of a nested deployment's id, to depend on."""
+        return self.resource_id("Microsoft.Resources/deployments", nested_name(name))
+
+
+OWN_GROUP = Group()
+
+
+def nested_name(name: str) -> str:
+    """The expression of a nested deployment's name: two groups may deploy into one workspace."""
+    return f"concat({quoted(name + '-')}, variables('unique'))"
+
+
+def nested(
+    name: str,
+    *,
+    template: Json,
+    parameters: Mapping[str, str],
+    group: Group = OWN_GROUP,
+    depends_on: Sequence[str] = (),
+    condition: str | None = None,
+) -> Json:
+    """A deployment within the deployment, with parameters of its own.
+
+    ``parameters`` maps names to expressions of the outer template.
+    """
+    return {
+        **({"condition": value(condition)} if condition else {}),
+        "type": "Microsoft.Resources/deployments",
+        "apiVersion": "2024-03-01",
+        "name": value(nested_name(name)),
+        **group.properties,
+        "dependsOn": [value(item) for item in depends_on],
+        "properties": {
+            "mode": "Incremental",
+            "expressionEvaluationOptions": {"scope": "inner"},
+            "parameters": {key: {"value": value(item)} for key, item in parameters.items()},
+            "template": {"$schema": SCHEMA, "contentVersion": "1.0.0.0", **template},
+        },
+    }

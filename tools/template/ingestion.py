@@ -1,0 +1,306 @@
+"""The way into the workspace: endpoint, tables, and a data collection rule for each connector.
+
+https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tools.content import Table
+from tools.template import app
+from tools.template.arm import (
+    RULES_API,
+    TABLES_API,
+    Group,
+    Json,
+    either,
+    nested,
+    parameter,
+    quoted,
+    resource_id,
+    role_assignment,
+    value,
+    variable,
+)
+from tools.template.sections import SECTIONS, Section, section_of_table
+
+ENDPOINT = resource_id("Microsoft.Insights/dataCollectionEndpoints", variable("endpoint"))
+TABLES_DEPLOYMENT = "tables"
+# Its name differs from another column's in case only; a parameter says whether to have it.
+CASE_TWIN = "data_userName_s"
+_TABLE_TYPES = {"datetime": "dateTime"}
+
+
+def rule_id(section: Section) -> str:
+    """The expression of the id of a section's data collection rule."""
+    return resource_id("Microsoft.Insights/dataCollectionRules", section.rule_name)
+
+
+def resources(tables: Sequence[Table], group: Group) -> list[Json]:
+    """Endpoint, tables, rules, who may send to them, and where their errors are logged.
+
+    ``group`` is the workspace's resource group.
+    """
+    made = [_endpoint(), _tables(tables, group)]
+    for section in SECTIONS:
+        own = [table for table in tables if table.name in section.tables]
+        made.append(_rule(section, own, group))
+        made.append(_may_send(section))
+        made.append(_errors_logged(section))
+    return made
+
+
+def variables(tables: Sequence[Table]) -> Json:
+    """Transforms whose text depends on a parameter; they read best whole."""
+    return {
+        _variable_of(stream.name): one_line(stream.transform)
+        for table in tables
+        for stream in table.streams.values()
+        if _adjustments(table, one_line(stream.transform))
+    }
+
+
+def one_line(kql: str) -> str:
+    """A query as Azure stores a transform: on one line, without its comments."""
+    lines = (_without_comment(line).strip() for line in kql.splitlines())
+    return " ".join(line for line in lines if line)
+
+
+def _without_comment(line: str) -> str:
+    """``line`` up to a ``//`` that is not inside a string."""
+    inside = ""
+    for at, char in enumerate(line):
+        if inside:
+            inside = "" if char == inside else inside
+        elif char in "'\"":
+            inside = char
+        elif line.startswith("//", at):
+            return line[:at]
+    return line
+
+
+def _endpoint() -> Json:
+    return {
+        "type": "Microsoft.Insights/dataCollectionEndpoints",
+        "apiVersion": RULES_API,
+        "name": value(variable("endpoint")),
+        "location": value(parameter("workspaceLocation")),
+        "properties": {"networkAcls": {"publicNetworkAccess": "Enabled"}},
+    }
+
+
+# ---- tables
+
+
+def _tables(tables: Sequence[Table], group: Group) -> Json:
+    """A deployment into the workspace's own resource group.
+
+    Each table's parameter holds what the table is now, where it is known to exist: Azure is
+    given all of its columns again, since it drops what a request leaves out.
+    """
+    given = {
+        "workspaceName": parameter("workspaceName"),
+        "includeDataUserNameColumn": parameter("includeDataUserNameColumn"),
+    }
+    declared: Json = {
+        "workspaceName": {"type": "string", "metadata": {"description": "The workspace."}},
+        "includeDataUserNameColumn": {
+            "type": "bool",
+            "metadata": {"description": f"Whether SentinelOne_CL gets {CASE_TWIN}."},
+        },
+    }
+    for section in SECTIONS:
+        if section.condition:
+            given[f"use{section.key}"] = section.condition
+            declared[f"use{section.key}"] = {
+                "type": "bool",
+                "metadata": {"description": f"Whether {section.key}'s tables are wanted."},
+            }
+    for table in tables:
+        given[table.name] = _as_it_is(table, group)
+        declared[table.name] = {
+            "type": "object",
+            "metadata": {"description": f"{table.name} as it is now; empty if it is new."},
+        }
+    return nested(
+        TABLES_DEPLOYMENT,
+        group=group,
+        parameters=given,
+        template={
+            "parameters": declared,
+            "variables": {table.name: _columns(table) for table in tables},
+            "resources": [_table(table) for table in tables],
+        },
+    )
+
+
+def _as_it_is(table: Table, group: Group) -> str:
+    section = section_of_table(table.name)
+    identity = group.resource_id(
+        "Microsoft.OperationalInsights/workspaces/tables",
+        parameter("workspaceName"),
+        quoted(table.name),
+    )
+    known = (
+        f"or(contains({parameter('migratedTables')}, {quoted(table.name)}), "
+        f"contains({variable('installed')}, {variable('mark' + section.key)}))"
+    )
+    if section.condition:
+        known = f"and({section.condition}, {known})"
+    return either(known, f"reference({identity}, '{TABLES_API}')", "createObject()")
+
+
+def _columns(table: Table) -> list[Json]:
+    return [
+        {"name": name, "type": _TABLE_TYPES.get(kind, kind)}
+        for name, kind in table.columns.items()
+        if name != CASE_TWIN
+    ]
+
+
+def _table(table: Table) -> Json:
+    section = section_of_table(table.name)
+    now, ours = parameter(table.name), variable(table.name)
+    if CASE_TWIN in table.columns:
+        twin = f"createArray(createObject('name', '{CASE_TWIN}', 'type', 'string'))"
+        wanted = either(parameter("includeDataUserNameColumn"), twin, "createArray()")
+        ours = f"concat({ours}, {wanted})"
+    there = either(f"empty({now})", "createArray()", f"{now}.schema.columns")
+    column = "lambdaVariables('column')"
+    kept = (
+        f"map({there}, lambda('column', "
+        f"createObject('name', {column}.name, 'type', {column}.type)))"
+    )
+    names = f"map({there}, lambda('column', {column}.name))"
+    new = f"filter({ours}, lambda('column', not(contains({names}, {column}.name))))"
+    return {
+        **({"condition": value(parameter(f"use{section.key}"))} if section.condition else {}),
+        "type": "Microsoft.OperationalInsights/workspaces/tables",
+        "apiVersion": TABLES_API,
+        "name": value(f"concat({parameter('workspaceName')}, '/{table.name}')"),
+        "properties": {
+            "plan": value(either(f"empty({now})", "'Analytics'", f"{now}.plan")),
+            "retentionInDays": value(_analytics_only(now, "retentionInDays")),
+            "totalRetentionInDays": value(_analytics_only(now, "totalRetentionInDays")),
+            "schema": {
+                "name": table.name,
+                "description": table.description,
+                "columns": value(f"concat({kept}, {new})"),
+            },
+        },
+    }
+
+
+def _analytics_only(now: str, name: str) -> str:
+    """A table's retention as it is; null lets Azure choose. Other plans fix theirs."""
+    plain = f"if(equals({now}.plan, 'Analytics'), {now}.{name}, null())"
+    return either(f"empty({now})", "null()", plain)
+
+
+# ---- rules
+
+
+def _rule(section: Section, tables: Sequence[Table], group: Group) -> Json:
+    streams = [(table, stream) for table in tables for stream in table.streams.values()]
+    return {
+        **({"condition": value(section.condition)} if section.condition else {}),
+        "type": "Microsoft.Insights/dataCollectionRules",
+        "apiVersion": RULES_API,
+        "name": value(section.rule_name),
+        "location": value(parameter("workspaceLocation")),
+        "dependsOn": [value(ENDPOINT), value(group.nested_id(TABLES_DEPLOYMENT))],
+        "properties": {
+            "description": f"{section.key}: what is posted becomes {', '.join(section.tables)}.",
+            "dataCollectionEndpointId": value(ENDPOINT),
+            "streamDeclarations": {
+                stream.name: {
+                    "columns": [{"name": n, "type": kind} for n, kind in stream.columns.items()]
+                }
+                for _, stream in streams
+            },
+            "destinations": {
+                "logAnalytics": [
+                    {"name": "workspace", "workspaceResourceId": value(variable("workspaceId"))}
+                ]
+            },
+            "dataFlows": [
+                {
+                    "streams": [stream.name],
+                    "destinations": ["workspace"],
+                    "transformKql": _transform(table, stream.name, stream.transform),
+                    "outputStream": f"Custom-{table.name}",
+                }
+                for table, stream in streams
+            ],
+        },
+    }
+
+
+def _transform(table: Table, stream: str, kql: str) -> str:
+    text = one_line(kql)
+    if more := _adjustments(table, text):
+        return value(f"concat({variable(_variable_of(stream))}, {', '.join(more)})")
+    return text
+
+
+def _variable_of(stream: str) -> str:
+    return f"transform{stream.removeprefix('Custom-')}"
+
+
+def _adjustments(table: Table, transform: str) -> list[str]:
+    """Expressions of what a transform ends in, depending on the deployment.
+
+    A table that the Data Collector made has columns of type guid where a new one has strings,
+    and a transform's type must equal its column's.
+    """
+    made = []
+    guids = [
+        name
+        for name in table.columns
+        if name.endswith("_g") and re.search(rf"\b{name}\s*=", transform)
+    ]
+    if guids:
+        cast = ", ".join(f"{name} = toguid({name})" for name in guids)
+        migrated = f"contains({parameter('migratedTables')}, {quoted(table.name)})"
+        made.append(either(migrated, quoted(f" | extend {cast}"), "''"))
+    if CASE_TWIN in table.columns and re.search(rf"\b{CASE_TWIN}\s*=", transform):
+        away = quoted(f" | project-away {CASE_TWIN}")
+        made.append(either(parameter("includeDataUserNameColumn"), "''", away))
+    return made
+
+
+def _may_send(section: Section) -> Json:
+    """Only the app may send to its rules, and only TrapEye to TrapEye's."""
+    if section.rule_setting is None:
+        role = role_assignment(
+            scope=rule_id(section),
+            role=app.MONITORING_METRICS_PUBLISHER,
+            principal=parameter("TrapEyeObjectId"),
+            name_of_principal=parameter("TrapEyeObjectId"),
+            depends_on=[rule_id(section)],
+        )
+    else:
+        role = app.app_role(
+            scope=rule_id(section),
+            role=app.MONITORING_METRICS_PUBLISHER,
+            depends_on=[rule_id(section), app.IDENTITY],
+        )
+    return {**({"condition": value(section.condition)} if section.condition else {}), **role}
+
+
+def _errors_logged(section: Section) -> Json:
+    """Records that a rule cannot take show in the workspace's table DCRLogErrors."""
+    return {
+        **({"condition": value(section.condition)} if section.condition else {}),
+        "type": "Microsoft.Insights/diagnosticSettings",
+        "apiVersion": "2021-05-01-preview",
+        "name": "errors-to-workspace",
+        "scope": value(rule_id(section)),
+        "dependsOn": [value(rule_id(section))],
+        "properties": {
+            "workspaceId": value(variable("workspaceId")),
+            "logs": [{"category": "LogErrors", "enabled": True}],
+        },
+    }

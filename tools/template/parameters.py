@@ -1,0 +1,174 @@
+"""What the template asks a person for. Names of settings are the app settings' own names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tools import project
+from tools.template.arm import Json
+
+
+def _text(description: str, default: str | None = None, **more: object) -> Json:
+    return _parameter("string", description, default, **more)
+
+
+def _secret(description: str) -> Json:
+    # An empty default lets a later deployment leave a secret as it stands in Key Vault.
+    return _parameter("secureString", description, "")
+
+
+def _parameter(kind: str, description: str, default: object = None, **more: object) -> Json:
+    given = {} if default is None else {"defaultValue": default}
+    return {"type": kind, **given, **more, "metadata": {"description": description}}
+
+
+def parameters(tables: Iterable[str], *, elsewhere: bool) -> Json:
+    """Every parameter, in the order in which a person meets them.
+
+    ``elsewhere``: also those that say in which resource group the workspace is.
+    """
+    return {**_place(elsewhere), **_connectors(), **_content(tables), **_app(), **_package()}
+
+
+def _place(elsewhere: bool) -> Json:
+    group = {
+        "workspaceResourceGroup": _text("The workspace's resource group."),
+        "workspaceSubscriptionId": _text(
+            "The workspace's subscription.", "[subscription().subscriptionId]"
+        ),
+    }
+    return {
+        "workspaceName": _text("The Log Analytics workspace that Microsoft Sentinel runs on."),
+        **(group if elsewhere else {}),
+        "workspaceLocation": _text(
+            "The workspace's region. Its data collection rules must stand in the same one.",
+            "[resourceGroup().location]",
+        ),
+        "location": _text(
+            "The function app's region; Flex Consumption must be offered there.",
+            "[resourceGroup().location]",
+        ),
+        "namePrefix": _text(
+            "Begins every resource's name. Two deployments in one resource group need two.",
+            "seclogs",
+            minLength=2,
+            maxLength=9,
+        ),
+    }
+
+
+def _connectors() -> Json:
+    return {
+        "SentinelOneUrl": _text(
+            "Your SentinelOne console, like https://acme.sentinelone.net. Empty: no SentinelOne.",
+            "",
+        ),
+        "SentinelOneAPIToken": _secret(
+            "A SentinelOne service user's API token. Empty: the one in Key Vault stays."
+        ),
+        "SentinelOneStreams": _text(
+            "SentinelOne streams to collect, by comma (alerts,threats,…). Empty: all of them.", ""
+        ),
+        "JiraHomeSiteName": _text(
+            "Your Jira site: acme, acme.atlassian.net or a full URL. Empty: no Jira.", ""
+        ),
+        "JiraUsername": _text("The email address of the Jira account that owns the token.", ""),
+        "JiraAccessToken": _secret(
+            "That account's API token (permission Administer Jira). Empty: the one in Key Vault "
+            "stays."
+        ),
+        "OneLoginBearerToken": _secret(
+            "The token that OneLogin's webhook sends; make up a long random one. Empty: none, or "
+            "the one in Key Vault stays."
+        ),
+        "OneLoginBearerTokenSecondary": _secret(
+            "A second token that is accepted too, while you change the first. Usually empty."
+        ),
+        "useOneLogin": _parameter(
+            "bool",
+            "Deploy OneLogin's part. Set it when you deploy again without repeating the token.",
+            "[not(empty(parameters('OneLoginBearerToken')))]",
+        ),
+        "TrapEyeObjectId": _text(
+            "Object id of the service principal (enterprise application) by which TrapEye signs "
+            "in; not the application id. Empty: no TrapEye.",
+            "",
+        ),
+    }
+
+
+def _content(tables: Iterable[str]) -> Json:
+    return {
+        "sentinelContent": _text(
+            "Parsers, analytics rules, workbook and Data connectors pages. once: install what "
+            "this deployment has not installed before, so that nothing you tuned is overwritten. "
+            "always: install them anew. never: leave them out.",
+            "once",
+            allowedValues=["once", "always", "never"],
+        ),
+        "enableRules": _parameter("bool", "Install the analytics rules switched on.", True),
+        "installParsers": _parameter(
+            "bool",
+            "Install the functions SentinelOne, OneLogin, JiraAudit, …. False when a solution in "
+            "the workspace already has functions of those names.",
+            True,
+        ),
+        "migratedTables": _parameter(
+            "array",
+            "Tables that the Data Collector API made and that you have migrated: their columns, "
+            f"types and retention stay. Of {', '.join(tables)}.",
+            [],
+        ),
+        "includeDataUserNameColumn": _parameter(
+            "bool",
+            "Give SentinelOne_CL the column data_userName_s beside data_username_s. Off, because "
+            "it is not confirmed that the service takes two names that differ in case only.",
+            False,
+        ),
+    }
+
+
+def _app() -> Json:
+    return {
+        "alwaysReadyWebhook": _parameter(
+            "bool",
+            "Keep one instance running for OneLogin's webhook: no cold start, for a price.",
+            False,
+        ),
+        "instanceMemoryMB": _parameter(
+            "int", "Memory of an instance.", 2048, allowedValues=[512, 2048, 4096]
+        ),
+        "maximumInstanceCount": _parameter(
+            "int", "The most instances that the app may grow to.", 40, minValue=1, maxValue=1000
+        ),
+        "deadLetterDays": _parameter(
+            "int",
+            "Days after which dead letters and spooled records are deleted. A spooled record has "
+            "not been delivered yet: keep it longer than any outage.",
+            90,
+            minValue=30,
+            maxValue=3650,
+        ),
+        "subnetId": _text(
+            "Resource id of a subnet delegated to Microsoft.App/environments, for the app's "
+            "outgoing traffic. Empty: none.",
+            "",
+        ),
+        "appSettings": _parameter(
+            "object",
+            'Further app settings, like {"OverlapMinutes": "15"}; no secrets. Settings made in '
+            "the portal stay without being named here.",
+            {},
+        ),
+    }
+
+
+def _package() -> Json:
+    return {
+        "packageVersion": _text("The release to install.", project.version()),
+        "packageUri": _text(
+            "Where the package is fetched from: an https address that needs no sign-in. Empty: "
+            "the release of that version on GitHub.",
+            "",
+        ),
+    }
