@@ -187,4 +187,4 @@ class Delivery:
 def _backoff(tries: int) -> float:
     """Seconds to wait after ``tries`` retries: doubled each time, and never two alike."""
     jitter = random.uniform(0.5, 1)  # noqa: S311  (nothing secret about it)
-    return min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(tries, 10)) * jitter
+    return min(_LONGEST_WAIT, _FIRST_WAIT * (1 << min(tries, 10))) * jitter
