@@ -1,0 +1,94 @@
+"""A page of raw records made ready for delivery: encoded, timed, and known again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.polling.seen import TIMELESS, Fingerprint, fingerprint
+from shared.polling.streams import Page, Record, Stream, getter
+from shared.records import encode, parse_time, utc_now
+
+logger = logging.getLogger("connectors.polling")
+# What was said once a process: (stream, what).
+_said: set[tuple[str, str]] = set()
+
+
+@dataclass(slots=True)
+class PreparedPage:
+    """Parallel lists: each record's JSON, fingerprint, and watermark's time (None: it has none)."""
+
+    bodies: list[bytes]
+    fingerprints: list[Fingerprint]
+    times: list[datetime | None]
+    size: int
+    last_time: datetime | None
+    vendor_time: datetime | None
+
+
+class Preparer:
+    """Prepares the pages of one stream; ``declared`` as in ``records.encode``."""
+
+    def __init__(self, stream: Stream, declared: frozenset[str] | None) -> None:
+        self._stream = stream
+        self._declared = declared
+        self._watermark = getter(stream.watermark)
+        self._event_time = getter(stream.event_time)
+        self._keys = [[getter(path) for path in paths] for paths in stream.keys]
+
+    def __call__(self, page: Page) -> PreparedPage:
+        bodies: list[bytes] = []
+        fingerprints: list[Fingerprint] = []
+        times: list[datetime | None] = []
+        last: datetime | None = None
+        received = utc_now()
+        stream, declared = self._stream, self._declared
+        for record in page.records:
+            moment = happened = None
+            if not stream.snapshot:
+                moment = parse_time(self._watermark(record))
+                if stream.event_time == stream.watermark:
+                    happened = moment
+                else:
+                    happened = parse_time(self._event_time(record)) or moment
+                if happened is None:
+                    self._say_once("no time", f"no {stream.event_time} that is a time")
+            time_generated = happened or received
+            bodies.append(
+                encode(record, time_generated=time_generated, declared=declared, added=stream.added)
+            )
+            fingerprints.append(self._fingerprint(record, moment))
+            times.append(moment)
+            last = moment or last
+        size = sum(map(len, bodies))
+        return PreparedPage(bodies, fingerprints, times, size, last, page.vendor_time)
+
+    def _fingerprint(self, record: Record, moment: datetime | None) -> Fingerprint:
+        if self._stream.snapshot:
+            return TIMELESS, fingerprint(_content(record))
+        second = int(moment.timestamp()) if moment else TIMELESS
+        for paths in self._keys:
+            values = [find(record) for find in paths]
+            if all(value is not None and value != "" for value in values):
+                return second, fingerprint("\n".join(map(str, values)).encode("utf-8", "replace"))
+        self._say_once("no id", f"no {' or '.join('+'.join(k) for k in self._stream.keys)}")
+        return second, fingerprint(_content(record))
+
+    def _say_once(self, kind: str, what: str) -> None:
+        if (self._stream.name, kind) in _said:
+            return
+        _said.add((self._stream.name, kind))
+        logger.warning(
+            "%s: a record has %s; such records are delivered, timed by their receipt or known by "
+            "their content, and this is said once",
+            self._stream.name,
+            what,
+        )
+
+
+def _content(record: Any) -> bytes:
+    """The record's JSON, the same however its keys were ordered."""
+    return json.dumps(record, sort_keys=True, ensure_ascii=True).encode()

@@ -1,0 +1,208 @@
+"""One invocation of a timer: every stream of one connector, each with its share of the time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+
+from shared import storage, vault
+from shared.checkpoints import TABLE, Progress, StreamCheckpoint, partition_key
+from shared.delivery.dead_letters import DeadLetters
+from shared.delivery.delivery import Delivery
+from shared.delivery.destination import Destination, destination
+from shared.errors import ConnectorError, RunFailed, SettingsError, StorageError, VendorRefused
+from shared.polling.engine import Lookback, StreamPoll
+from shared.polling.streams import Source
+from shared.records import utc_now
+from shared.runs import CATCHING_UP, FAILING, OFF, StreamRun, age, ever_succeeded, history_after
+from shared.settings import PollingSettings, read_destination
+from shared.vendor_http import VendorSession
+
+BUDGET_SHARE = 0.8
+_OFF_AGAIN = timedelta(hours=1)
+# A timer never ticks on the very second.
+_TICK_SLACK = timedelta(seconds=30)
+
+logger = logging.getLogger("connectors.polling")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connector with its settings applied: where it reads, as whom, and which streams."""
+
+    address: str
+    session: VendorSession
+    sources: Sequence[Source]
+    polling: PollingSettings
+    inventory_minutes: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """A vendor that is polled. ``connect`` reads its settings; None means that it is off."""
+
+    name: str
+    connect: Callable[[], Connection | None]
+
+
+def budget_seconds() -> float:
+    """80 % of functionTimeout, as the host reads it: an app setting, else host.json."""
+    text = os.environ.get("AzureFunctionsJobHost__functionTimeout", "")
+    if not text:
+        host = Path(__file__).parents[2] / "host.json"
+        text = str(orjson.loads(host.read_bytes()).get("functionTimeout", "00:05:00"))
+    try:
+        hours, minutes, seconds = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise SettingsError(
+            [f"functionTimeout in host.json is {text!r}: write it as hh:mm:ss"]
+        ) from None
+    return BUDGET_SHARE * (hours * 3600 + minutes * 60 + seconds)
+
+
+def poll(connector: Connector) -> list[StreamRun]:
+    """Poll every stream that is due; what a timer's ``main`` calls.
+
+    Raises SettingsError before anything is fetched, and RunFailed after all streams had their turn.
+    """
+    connection = connector.connect()
+    if connection is None:
+        logger.info("%s is off: none of its settings are set", connector.name)
+        return []
+    run = _Run(connector, connection, destination(read_destination()))
+    return run.all_streams()
+
+
+class _Run:
+    def __init__(self, connector: Connector, connection: Connection, target: Destination) -> None:
+        self._connector = connector
+        self._connection = connection
+        self._destination = target
+        self._run_id = uuid.uuid4().hex
+        self._deadline = time.monotonic() + budget_seconds()
+        self._failures: dict[str, Exception] = {}
+        self._runs: list[StreamRun] = []
+
+    def all_streams(self) -> list[StreamRun]:
+        sources = list(self._connection.sources)
+        for number in range(len(sources)):
+            # Equal shares of what is left: a backlog of one stream starves no other.
+            now = time.monotonic()
+            share = (self._deadline - now) / (len(sources) - number)
+            self._stream(number, now + share)
+        if self._failures:
+            raise RunFailed(self._connector.name, self._failures)
+        return self._runs
+
+    def _stream(self, number: int, fetch_until: float) -> None:
+        stream = self._connection.sources[number].stream
+        run = StreamRun(self._connector.name, stream.name, self._run_id, utc_now())
+        began = time.monotonic()
+        try:
+            due = self._poll_with_fresh_secret(number, run, fetch_until)
+        except ConnectorError as error:
+            due = True
+            run.status, run.error = FAILING, error
+            self._failures[stream.setting_name] = error
+            logger.error(
+                "%s %s failed: %s",
+                self._connector.name,
+                stream.setting_name,
+                error,
+                extra={"event": "stream_failed"},
+            )
+        run.duration = time.monotonic() - began
+        if due:
+            self._runs.append(run)
+            run.log()
+
+    def _poll_with_fresh_secret(self, number: int, run: StreamRun, fetch_until: float) -> bool:
+        try:
+            return self._poll(self._connection.sources[number], run, fetch_until)
+        except VendorRefused as error:
+            if error.status != 401 or not vault.reread():
+                raise
+            connection = self._connector.connect()
+            if connection is None:
+                raise
+            self._connection = connection
+            return self._poll(connection.sources[number], run, fetch_until)
+
+    def _poll(self, source: Source, run: StreamRun, fetch_until: float) -> bool:
+        """False where the stream is not due."""
+        session, stream = self._connection.session, source.stream
+        checkpoint = StreamCheckpoint(
+            storage.table(TABLE),
+            partition_key(self._connector.name, self._connection.address),
+            stream.name,
+            self._run_id,
+        )
+        seen = checkpoint.load()
+        past = checkpoint.progress
+        run.watermark = past.watermark
+        if past.off_since and age(past.looked_at) < _OFF_AGAIN - _TICK_SLACK:
+            return False
+        every = timedelta(minutes=self._connection.inventory_minutes)
+        if stream.inventory and not past.window_end and age(past.looked_at) < every - _TICK_SLACK:
+            return False
+        session.begin(fetch_until)
+        delivery = Delivery(self._destination, DeadLetters())
+        polling = self._connection.polling
+        lookback = Lookback(
+            timedelta(hours=polling.initial_lookback_hours),
+            timedelta(minutes=polling.overlap_minutes),
+        )
+        stream_poll = StreamPoll(source, checkpoint, delivery, run, lookback)
+        try:
+            stream_poll.run(seen, fetch_until, self._deadline)
+        except ConnectorError as error:
+            if _may_be_off(source, past, error):
+                self._turn_off(checkpoint, run, error)
+                return True
+            run.status, run.error = FAILING, error
+            raise
+        finally:
+            run.requests, run.retries = session.requests, session.retries
+            history = stream_poll.history()
+            if run.status in (FAILING, CATCHING_UP):
+                self._remember(checkpoint, history, run)
+        return True
+
+    def _remember(self, checkpoint: StreamCheckpoint, history: str, run: StreamRun) -> None:
+        """Write down for the status page how a run went that did not end with a commit."""
+        if isinstance(run.error, StorageError):
+            return  # the row is another run's, or cannot be written
+        progress = replace(checkpoint.progress, history=history)
+        try:
+            if not checkpoint.advance(progress, []):
+                checkpoint.rewrite(progress, [])
+        except StorageError as error:
+            logger.warning("The status page will not show this run: %s", error)
+
+    def _turn_off(
+        self, checkpoint: StreamCheckpoint, run: StreamRun, error: ConnectorError
+    ) -> None:
+        """An optional stream that never worked is most likely not licensed: once a warning."""
+        past = checkpoint.progress
+        run.status = OFF
+        run.note = f"Off, tried again hourly: {error}"
+        if past.off_since is None:
+            logger.warning("%s %s is %s", self._connector.name, run.stream, run.note)
+        now = utc_now()
+        off = replace(past, off_since=past.off_since or now, looked_at=now)
+        checkpoint.rewrite(replace(off, history=history_after(past.history, run)), [])
+
+
+def _may_be_off(source: Source, past: Progress, error: ConnectorError) -> bool:
+    """Only an optional stream that never worked may turn itself off, and only for 403 and 404."""
+    never = past.watermark is None and not ever_succeeded(past.history)
+    refused = isinstance(error, VendorRefused) and error.status in (403, 404)
+    return source.stream.optional and never and refused
