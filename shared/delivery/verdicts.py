@@ -32,7 +32,7 @@ def verdict(
         return BatchTooLarge("Azure Monitor says that the call is too large (HTTP 413)")
     if status in (408, 429) or status >= 500:
         return DestinationUnavailable(
-            f"Azure Monitor answered HTTP {status}; it is tried again",
+            f"Azure Monitor answered HTTP {status}",
             status=status,
             retry_after=seconds_until(retry_after),
         )
