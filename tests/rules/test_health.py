@@ -1,0 +1,167 @@
+"""The rules that watch the connectors themselves."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tests.rules import files
+from tests.rules.sentinel import HOUR, MINUTE, NOON, Sentinel
+from tests.rules.vendors import HEALTH, health
+
+SILENT = files.rule("HealthConnectorSilent")
+FAILING = files.rule("HealthConnectorFailing")
+SET_ASIDE = files.rule("HealthDeadLetters")
+TOKEN = files.rule("HealthTokenExpiring")
+
+
+def runs(
+    sentinel: Sentinel, *minutes: float, arrival: datetime | None = None, **fields: Any
+) -> None:
+    """Runs that many minutes after noon, whose rows arrive at once, or at ``arrival``."""
+    for number in minutes:
+        at = NOON + number * MINUTE
+        sentinel.arrives(arrival or at, HEALTH, health(at, **fields))
+
+
+def looks(sentinel: Sentinel, *minutes: float) -> None:
+    """Has rules run that many minutes after noon too: another connector, off, reports."""
+    for number in minutes:
+        at = NOON + number * MINUTE
+        sentinel.arrives(at, HEALTH, health(at, Connector="Other", Stream="-", Status="off"))
+
+
+def test_an_hour_of_silence_is_one_alert(sentinel: Sentinel) -> None:
+    """A connector whose last row is an hour old is one alert, however long the silence lasts."""
+    runs(sentinel, 0, 5, 10)
+    looks(sentinel, 60, 75, 120, 600)
+    (alert,) = sentinel.alerts(SILENT)
+    assert alert["Connector"] == "SentinelOne"
+
+
+def test_fifty_minutes_of_silence_are_none(sentinel: Sentinel) -> None:
+    """A connector that reports again within the hour raises no alert."""
+    runs(sentinel, 0, 50, 100, 150)
+    looks(sentinel, 60, 110)
+    assert sentinel.alerts(SILENT) == []
+
+
+def test_an_old_row_sent_again_does_not_end_a_silence(sentinel: Sentinel) -> None:
+    """A repeat of the last run's row is no sign of life."""
+    runs(sentinel, 0)
+    runs(sentinel, 0, arrival=NOON + 30 * MINUTE)
+    looks(sentinel, 60, 75, 90, 105)
+    assert len(sentinel.alerts(SILENT)) == 1
+
+
+def test_a_row_that_arrives_late_ends_a_silence(sentinel: Sentinel) -> None:
+    """A run whose row arrives late shows that the connector lives, so there is no alert."""
+    runs(sentinel, 0)
+    runs(sentinel, 5, arrival=NOON + 55 * MINUTE)
+    looks(sentinel, 60)
+    assert sentinel.alerts(SILENT) == []
+
+
+def test_a_quiet_webhook_is_none_and_a_busy_one_is(sentinel: Sentinel) -> None:
+    """OneLogin posts when there are events: only one that is busy around the clock is missed."""
+    runs(sentinel, 0, 5, Connector="OneLogin", Stream="Custom-OneLogin")
+    looks(sentinel, 60, 75)
+    assert sentinel.alerts(SILENT) == []
+    busy = Sentinel()
+    runs(busy, *range(0, 20 * 60, 60), Connector="OneLogin", Stream="Custom-OneLogin")
+    looks(busy, 20 * 60)
+    late = busy.alerts(SILENT, since=NOON + 19 * HOUR)
+    assert [alert["Connector"] for alert in late] == ["OneLogin"]
+    busy.close()
+
+
+def test_a_stream_that_goes_on_failing_is_one_alert(sentinel: Sentinel) -> None:
+    """A quarter of an hour of failing runs is one alert that names streams and causes."""
+    runs(sentinel, 0)
+    cause = {"Status": "failing", "ErrorClass": "VendorUnavailable", "Message": "503 for long"}
+    runs(sentinel, 5, 10, 15, 20, 25, 30, 60, 120, **cause)
+    runs(sentinel, 6, 11, 16, 21, Stream="Custom-SentinelOneAgents", RunId="b", **cause)
+    (alert,) = sentinel.alerts(FAILING)
+    assert "Custom-SentinelOneThreats" in alert["Streams"]
+    assert "VendorUnavailable: 503 for long" in alert["Causes"]
+
+
+def test_a_stream_that_recovers_is_none(sentinel: Sentinel) -> None:
+    """A failing run or two, and a good one within a quarter of an hour, raise no alert."""
+    runs(sentinel, 0)
+    runs(sentinel, 5, 10, Status="failing", ErrorClass="VendorUnavailable")
+    runs(sentinel, 15, 20, 25, 40)
+    assert sentinel.alerts(FAILING) == []
+
+
+def test_a_failing_row_that_arrives_late_or_again_is_one_alert(sentinel: Sentinel) -> None:
+    """Rows that were held up by the outage they report, and repeats of them, are one alert."""
+    for arrival in (NOON + 2 * HOUR, NOON + 2 * HOUR, NOON + 3 * HOUR):
+        runs(sentinel, 5, 10, 15, arrival=arrival, Status="failing", ErrorClass="E")
+    looks(sentinel, 135, 150, 195, 210)
+    assert len(sentinel.alerts(FAILING)) == 1
+
+
+def test_a_stream_that_fails_again_is_a_second_alert(sentinel: Sentinel) -> None:
+    """Two spells with a good run between them are two alerts."""
+    runs(sentinel, 0, 5, 10, 15, 20, Status="failing", ErrorClass="E")
+    runs(sentinel, 60)
+    runs(sentinel, 120, 125, 130, 135, 140, Status="failing", ErrorClass="E")
+    assert len(sentinel.alerts(FAILING)) == 2
+
+
+def test_dead_letters_are_an_alert_in_the_run_that_made_them(sentinel: Sentinel) -> None:
+    """Refused records raise one alert that counts them, and rows without any raise none."""
+    runs(sentinel, 1, DeadLettered=3, Message="400: bad field")
+    runs(sentinel, 6, 11, 16, 21)
+    (alert,) = sentinel.alerts(SET_ASIDE)
+    assert (alert["DeadLetters"], alert["Poison"]) == (3, 0)
+
+
+def test_a_row_without_dead_letters_is_none(sentinel: Sentinel) -> None:
+    """Retries, repeats and a spool that is filled are no dead letters."""
+    runs(sentinel, 1, 6, Retries=9, SpoolDepth=40, RepeatsSuppressed=7)
+    assert sentinel.alerts(SET_ASIDE) == []
+
+
+def test_dead_letters_reported_late_or_again_are_one_alert(sentinel: Sentinel) -> None:
+    """A row that arrives a day late raises its alert, and a repeat of it none."""
+    for arrival in (NOON, NOON, NOON + 20 * MINUTE, NOON + 10 * HOUR):
+        runs(sentinel, -24 * 60, arrival=arrival, DeadLettered=2)
+    assert [alert["DeadLetters"] for alert in sentinel.alerts(SET_ASIDE)] == [2]
+
+
+def test_poison_messages_are_an_alert_when_there_are_more(sentinel: Sentinel) -> None:
+    """The queue's depth is told when it grows, not at every run that still finds it."""
+    runs(sentinel, *range(1, 40, 5), PoisonMessages=2)
+    runs(sentinel, *range(41, 80, 5), PoisonMessages=5)
+    assert [alert["Poison"] for alert in sentinel.alerts(SET_ASIDE)] == [2, 5]
+
+
+def test_a_token_about_to_expire_is_told(sentinel: Sentinel) -> None:
+    """Within two weeks of its end a token is told with the days that are left."""
+    runs(sentinel, 1, 6, TokenExpiresInDays=9.4)
+    (alert,) = sentinel.alerts(TOKEN)
+    assert (alert["Connector"], alert["Days"], alert["Severity"]) == ("SentinelOne", 9, "Medium")
+
+
+def test_the_last_three_days_of_a_token_are_of_high_severity(sentinel: Sentinel) -> None:
+    """A token's last days are told as high."""
+    runs(sentinel, 1, TokenExpiresInDays=2.5)
+    assert [alert["Severity"] for alert in sentinel.alerts(TOKEN)] == ["High"]
+
+
+def test_a_token_with_time_left_or_renewed_is_none(sentinel: Sentinel) -> None:
+    """A token of a month, one that was renewed, and one of unknown age raise no alert."""
+    runs(sentinel, 1, TokenExpiresInDays=30.0)
+    runs(sentinel, 1, Connector="Jira", Stream="Custom-JiraAudit", TokenExpiresInDays=3.0)
+    runs(sentinel, 6, Connector="Jira", Stream="Custom-JiraAudit", TokenExpiresInDays=364.0)
+    runs(sentinel, 1, Connector="OneLogin", Stream="Custom-OneLogin")
+    assert sentinel.alerts(TOKEN) == []
+
+
+def test_a_tokens_row_that_arrives_late_or_again_is_one_alert_a_day(sentinel: Sentinel) -> None:
+    """A row of the day before raises the day's alert once, though it was sent twice."""
+    for arrival in (NOON, NOON + MINUTE):
+        runs(sentinel, -20 * 60, arrival=arrival, TokenExpiresInDays=5.0)
+    assert len(sentinel.alerts(TOKEN)) == 1
