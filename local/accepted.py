@@ -1,0 +1,119 @@
+"""What the local Azure Monitor accepted, and its way into the workspace."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Record = dict[str, Any]
+Ingest = Callable[[str, list[Record]], object]
+Refuse = Callable[[str, Record], str | None]
+# Everything; the ids alone; or nothing but the totals, for measuring speed.
+Keep = Literal["records", "ids", "counts"]
+
+
+@dataclass(slots=True)
+class _Stream:
+    requests: int = 0
+    raw_bytes: int = 0
+    wire_bytes: int = 0
+    count: int = 0
+    records: list[Record] = field(default_factory=list)
+    ids: Counter[str] = field(default_factory=Counter)
+
+
+class Accepted:
+    """Keeps accepted batches by stream, and hands them to the workspace one after the other.
+
+    As in Azure, a sender has its 204 before the rows can be queried: settle() waits for them.
+    """
+
+    def __init__(self, ingest: Ingest | None, keep: Keep) -> None:
+        self._ingest = ingest
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._streams: dict[str, _Stream] = {}
+        self._waiting: queue.Queue[tuple[str, list[Record]] | None] = queue.Queue()
+        self._failures: list[Exception] = []
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begins to fill the workspace, if there is one."""
+        if self._ingest is not None:
+            self._thread = threading.Thread(
+                target=self._fill, args=(self._ingest,), name="workspace", daemon=True
+            )
+            self._thread.start()
+
+    def add(self, stream: str, records: list[Record], *, raw_bytes: int, wire_bytes: int) -> None:
+        """Takes one accepted batch."""
+        with self._lock:
+            kept = self._streams.setdefault(stream, _Stream())
+            kept.requests += 1
+            kept.raw_bytes += raw_bytes
+            kept.wire_bytes += wire_bytes
+            kept.count += len(records)
+            if self._keep == "records":
+                kept.records += records
+            elif self._keep == "ids":
+                kept.ids.update(str(record.get("id") or record.get("uuid")) for record in records)
+        if self._thread is not None:
+            self._waiting.put((stream, records))
+
+    def records(self, stream: str) -> list[Record]:
+        """The records accepted for a stream, in order."""
+        with self._lock:
+            kept = self._streams.get(stream)
+            return list(kept.records) if kept else []
+
+    def ids(self, stream: str) -> Counter[str]:
+        """How often each id was accepted, where only ids are kept."""
+        with self._lock:
+            kept = self._streams.get(stream)
+            return Counter(kept.ids) if kept else Counter()
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """By stream: requests, records, distinct ids, bytes raw and as sent."""
+        with self._lock:
+            return {
+                name: {
+                    "requests": kept.requests,
+                    "records": kept.count,
+                    "distinct": len(kept.ids),
+                    "raw_bytes": kept.raw_bytes,
+                    "wire_bytes": kept.wire_bytes,
+                }
+                for name, kept in self._streams.items()
+            }
+
+    def clear(self) -> None:
+        """Forgets what was accepted; the workspace keeps its rows."""
+        with self._lock:
+            self._streams.clear()
+
+    def settle(self) -> None:
+        """Waits until the workspace has everything; raises what went wrong there."""
+        self._waiting.join()
+        if self._failures:
+            raise self._failures[0]
+
+    def close(self) -> None:
+        """Finishes what waits, and stops."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _fill(self, ingest: Ingest) -> None:
+        while (batch := self._waiting.get()) is not None:
+            try:
+                ingest(*batch)
+            except Exception as failure:  # noqa: BLE001 - settle() raises it where a person sees it
+                self._failures.append(failure)
+            finally:
+                self._waiting.task_done()
+        self._waiting.task_done()
