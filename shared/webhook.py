@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hmac
 import logging
-import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from shared import vault
+from shared.circuit import Circuit
 from shared.deadlines import within
 from shared.delivery.batches import packed
 from shared.delivery.dead_letters import DeadLetters, Refused
@@ -28,9 +29,11 @@ from shared.errors import (
     RuleRefusesRecords,
     SettingsError,
     StorageError,
+    StorageUnavailable,
 )
 from shared.records import dump_json, encode, utc_now
 from shared.repeats import Claim, RecentIds
+from shared.runs import FAILING, LATE, StreamRun
 from shared.settings import read_destination
 from shared.webhook_body import BodyRefused, elements
 
@@ -41,7 +44,6 @@ _DELIVERY_SECONDS = 5.0
 _GRACE_SECONDS = 0.5
 _STORAGE_SECONDS = 12.0
 _ANSWER_SECONDS = 18.0
-_CIRCUIT_SECONDS = 60.0
 _RETRY_AFTER = {"Retry-After": "60"}
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -80,30 +82,6 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Circuit:
-    """Whether delivery is worth trying; after a failure only one request a minute finds out."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._next_try: float | None = None
-
-    def allows(self) -> bool:
-        """True while all is well, and once a minute while it is not."""
-        with self._lock:
-            if self._next_try is None:
-                return True
-            if self._clock() < self._next_try:
-                return False
-            self._next_try = self._clock() + _CIRCUIT_SECONDS
-            return True
-
-    def report(self, *, well: bool) -> None:
-        """How an allowed attempt ended."""
-        with self._lock:
-            self._next_try = None if well else self._clock() + _CIRCUIT_SECONDS
-
-
 @dataclass(frozen=True, slots=True)
 class _Events:
     """What a body holds: events with their ids, and what are none."""
@@ -124,26 +102,34 @@ class Webhook:
         spool: Spool | None = None,
         dead_letters: DeadLetters | None = None,
         circuit: Circuit | None = None,
+        report: Callable[[StreamRun], None] = StreamRun.log,
     ) -> None:
         self._source = source
         self._connect = connect
         self._spool = spool or Spool()
         self._dead_letters = dead_letters or DeadLetters()
         self._circuit = circuit or Circuit()
+        self._report = report
         self._recent = RecentIds()
         self._told_of_time = False
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Take one POST; ``headers`` are asked for by their names in lower case."""
-        deadline = time.monotonic() + _ANSWER_SECONDS
+        began = time.monotonic()
         try:
             if not self._authorized(headers.get("authorization") or ""):
                 return Answer(401, "The bearer token is missing or wrong", _CHALLENGE)
-            return self._take(self._read(body), deadline)
+            run = StreamRun(self._source.name, self._source.stream, uuid.uuid4().hex, utc_now())
+            run.bytes_read = len(body)
+            answer = self._take(self._read(body), run, began + _ANSWER_SECONDS)
+            run.duration = time.monotonic() - began
+            self._report(run)
+            return answer
         except BodyRefused as error:
             return Answer(error.status, str(error))
         except SettingsError as error:
-            logger.error("%s: its events cannot be taken: %s", self._source.name, error)
+            name = self._source.name
+            logger.error("%s: its events cannot be taken: %s", name, error)  # noqa: TRY400
             return Answer(503, "The function app is not set up; see its log", _RETRY_AFTER)
 
     def _authorized(self, header: str) -> bool:
@@ -171,44 +157,39 @@ class Webhook:
                 odd.append(Refused(dump_json(element), 0, "An element of the body is no object"))
         return _Events(events, [self._source.event_id(event) for event in events], odd)
 
-    def _take(self, found: _Events, deadline: float) -> Answer:
-        started = time.monotonic()
+    def _take(self, found: _Events, run: StreamRun, deadline: float) -> Answer:
         connection = self._connect()
         claim = self._recent.claim(name for name in found.ids if name is not None)
         safe: list[str | None] = []
         try:
-            ids, records = self._encode(found, claim, connection)
-            delivered = self._deliver(records, connection) if records else frozenset()
+            ids, records = self._encode(found, claim, connection, run)
+            delivered = self._deliver(records, connection, run) if records else frozenset()
             safe = [ids[index] for index in delivered]
-            left = [index for index in range(len(records)) if index not in delivered]
-            fault = self._store([records[index] for index in left], found.odd)
-            if fault is None:
+            left = [record for index, record in enumerate(records) if index not in delivered]
+            run.error = self._store(left, found.odd)
+            if run.error is None:
                 safe = ids
         finally:
             self._recent.release(claim, (name for name in safe if name is not None))
-        if fault is None and claim.others and not self._recent.wait(claim, deadline):
-            fault = "another request with the same events did not end well"
-        logger.info(
-            "%s: %d events: %d delivered, %d spooled, %d repeats, %d no objects; %.2f s",
+        if run.error is None and claim.others and not self._recent.wait(claim, deadline):
+            run.error = StorageUnavailable("Another request with the same events did not end well")
+        run.records = len(records) if run.error is None else len(delivered)
+        run.repeats = len(found.events) - len(records)
+        run.dead_lettered += len(found.odd)
+        if left:
+            run.status, run.note = LATE, f"{len(left)} events are in the spool"
+        if run.error is None:
+            return Answer(200)
+        run.status = FAILING
+        logger.error(
+            "%s: events are not safe, and the sender has to send them again: %s",
             self._source.name,
-            len(found.events),
-            len(delivered),
-            0 if fault else len(left),
-            len(found.events) - len(records),
-            len(found.odd),
-            time.monotonic() - started,
+            run.error,
         )
-        if fault:
-            logger.error(
-                "%s: events are not safe, the sender has to repeat them: %s",
-                self._source.name,
-                fault,
-            )
-            return Answer(503, "The events could not be stored; send them again", _RETRY_AFTER)
-        return Answer(200)
+        return Answer(503, "The events could not be stored; send them again", _RETRY_AFTER)
 
     def _encode(
-        self, found: _Events, claim: Claim, connection: Destination
+        self, found: _Events, claim: Claim, connection: Destination, run: StreamRun
     ) -> tuple[list[str | None], list[bytes]]:
         """The events that are this request's to send, each once, with their ids."""
         declared = connection.declared(self._source.stream)
@@ -224,6 +205,8 @@ class Webhook:
             moment = self._source.event_time(event)
             if moment is None:
                 self._tell_of_time()
+            elif run.watermark is None or moment > run.watermark:
+                run.watermark = moment
             try:
                 record = encode(event, time_generated=moment or received, declared=declared)
             except RecursionError as error:
@@ -242,14 +225,16 @@ class Webhook:
                 self._source.time_field,
             )
 
-    def _deliver(self, records: Sequence[bytes], connection: Destination) -> frozenset[int]:
+    def _deliver(
+        self, records: Sequence[bytes], connection: Destination, run: StreamRun
+    ) -> frozenset[int]:
         """Try to deliver; returns the indices of records that are safe by that."""
         if not self._circuit.allows():
             return frozenset()
         done: list[int] = []
+        delivery = Delivery(connection, self._dead_letters)
 
         def work() -> None:
-            delivery = Delivery(connection, self._dead_letters)
             deadline = time.monotonic() + _DELIVERY_SECONDS
             for start, batch in packed(self._source.stream, records):
                 try:
@@ -267,9 +252,13 @@ class Webhook:
             well = isinstance(error, RuleRefusesRecords | StorageError)
             logger.warning("%s: events go to the spool: %s", self._source.name, error)
         self._circuit.report(well=well)
+        run.bytes_sent = delivery.counters.bytes_sent
+        run.requests = delivery.counters.requests
+        run.retries = delivery.counters.retries
+        run.dead_lettered = delivery.counters.dead_lettered
         return frozenset(tuple(done))
 
-    def _store(self, records: Sequence[bytes], odd: Sequence[Refused]) -> str | None:
+    def _store(self, records: Sequence[bytes], odd: Sequence[Refused]) -> StorageError | None:
         """Bring what is left into the storage account; returns what went wrong."""
         if not records and not odd:
             return None
@@ -283,9 +272,9 @@ class Webhook:
         try:
             within(_STORAGE_SECONDS, work)
         except StorageError as error:
-            return str(error)
+            return error
         except TimeoutError:
-            return f"the app's storage did not answer within {_STORAGE_SECONDS:g} s"
+            return StorageUnavailable(f"Storage did not answer within {_STORAGE_SECONDS:g} s")
         return None
 
 

@@ -59,7 +59,7 @@ def deliver_message(
         delivery = Delivery(connect(), dead_letters, clock=clock, sleep=sleep)
         left = _deliver(delivery, message, records, clock() + _SECONDS)
     except SettingsError as error:
-        logger.error("%s: spooled events wait on: %s", message.stream, error)
+        logger.error("%s: spooled events wait on: %s", message.stream, error)  # noqa: TRY400
         spool.put_back(message, delay_after(message.tries))
         return Delivered()
     if len(left) == len(records):

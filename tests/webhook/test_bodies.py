@@ -1,0 +1,124 @@
+"""What a body holds, in each of its forms, and which bodies are refused with which words."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.webhook_body import MAX_BYTES, BodyRefused, elements
+
+scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=20)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+objects = st.dictionaries(st.text(max_size=8), values, max_size=4)
+encodings = st.sampled_from(
+    [
+        lambda body: body,
+        lambda body: b"\xef\xbb\xbf" + body,
+        lambda body: b"\r\n  " + body + b"\n",
+        gzip.compress,
+        lambda body: gzip.compress(body[:3]) + gzip.compress(body[3:]),
+    ]
+)
+Encoding = Callable[[bytes], bytes]
+
+
+def utf8(value: Any, **options: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, **options).encode()
+
+
+@given(st.lists(values, max_size=5), encodings)
+def test_an_array_gives_its_elements(array: list[Any], encoding: Encoding) -> None:
+    """An array, plain, with a byte order mark, padded or in gzip, gives all of its elements."""
+    assert elements(encoding(utf8(array))) == array
+
+
+@given(objects, encodings, st.sampled_from([None, 2]))
+def test_an_object_is_one_element(
+    event: dict[str, Any], encoding: Encoding, indent: int | None
+) -> None:
+    """A single object is one element, over however many lines it is written."""
+    assert elements(encoding(utf8(event, indent=indent))) == [event]
+
+
+@given(st.lists(objects, min_size=2, max_size=5), st.sampled_from([b"\n", b"\r\n", b"\n\n \n"]))
+def test_lines_give_an_element_each(events: list[dict[str, Any]], newline: bytes) -> None:
+    """NDJSON gives the objects of its lines; blank lines and Windows' line ends do no harm."""
+    assert elements(newline.join(map(utf8, events)) + newline) == events
+
+
+def test_a_line_may_hold_an_array() -> None:
+    """A line that is an array counts by its elements."""
+    assert elements(b'[{"a":1},{"a":2}]\n{"a":3}') == [{"a": 1}, {"a": 2}, {"a": 3}]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"", 400, "empty"),
+        (b" \r\n\t ", 400, "empty"),
+        (b"\xef\xbb\xbf", 400, "empty"),
+        (gzip.compress(b""), 400, "empty"),
+        (b'[{"a": "\xff"}]', 400, "not UTF-8"),
+        ('[{"a": 1}]'.encode("utf-16"), 400, "not UTF-8"),
+        (b"event=login&user=1", 400, "neither a JSON array"),
+        (b"<html></html>", 400, "neither a JSON array"),
+        (b'[{"a": 1}', 400, "neither a JSON array"),
+        (b'{"a": 1}\n{"a": ', 400, "line 2"),
+        (b"1\n2\n", 400, "no JSON object"),
+        (b"17", 400, "bare value"),
+        (b'"text"', 400, "bare value"),
+        (b"null", 400, "bare value"),
+        (b"true", 400, "bare value"),
+        (b"[" * 100_000, 400, "nested too deeply"),
+        (b"\x1f\x8b" + b"\x00" * 20, 400, "not whole gzip"),
+        (gzip.compress(b"[{}]")[:-3], 400, "its end is missing"),
+        (gzip.compress(b"[{}]") + b"rest", 400, "not whole gzip"),
+        (gzip.compress(b" ") * 40, 400, "too many parts"),
+        (b" " * (MAX_BYTES + 1), 413, "32 MB"),
+        (gzip.compress(b" " * (MAX_BYTES + 1)), 413, "32 MB"),
+    ],
+)
+def test_a_body_that_is_no_batch_is_refused(body: bytes, status: int, words: str) -> None:
+    """What is no batch of events is refused with its status and what is wrong with it."""
+    with pytest.raises(BodyRefused, match=words) as refused:
+        elements(body)
+    assert refused.value.status == status
+
+
+def test_a_gzip_bomb_is_not_unpacked() -> None:
+    """A gigabyte of nothing in a megabyte is refused without being held in memory."""
+    megabyte = b" " * (1 << 20)
+    packer = gzip.zlib.compressobj(wbits=31)  # type: ignore[attr-defined]
+    bomb = b"".join(packer.compress(megabyte) for _ in range(1024)) + packer.flush()
+    with pytest.raises(BodyRefused) as refused:
+        elements(bomb)
+    assert refused.value.status == 413
+
+
+def test_exactly_32_mb_is_taken() -> None:
+    """The limit itself is allowed, plain and after gunzip."""
+    body = b"[{}]" + b" " * (MAX_BYTES - 4)
+    assert elements(body) == [{}]
+    assert elements(gzip.compress(body, 1)) == [{}]
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_elements_or_refused(body: bytes) -> None:
+    """Whatever is posted, the outcome is elements or a refusal, never another error."""
+    found: list[Any] | None = None
+    with contextlib.suppress(BodyRefused):
+        found = elements(body)
+    assert found is None or isinstance(found, list)

@@ -1,0 +1,54 @@
+"""OneLogin's events: their wrapping, their id, their time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shared.connectors.onelogin import SOURCE
+
+
+@pytest.mark.parametrize(
+    ("element", "event"),
+    [
+        ({"uuid": "1"}, {"uuid": "1"}),
+        ({"event": {"uuid": "1"}}, {"uuid": "1"}),
+        ({"event": {"uuid": "1"}, "more": 2}, {"event": {"uuid": "1"}, "more": 2}),
+        ({"event": "login"}, {"event": "login"}),
+        ({}, {}),
+        (None, None),
+        (7, None),
+        ("text", None),
+        ([{"uuid": "1"}], None),
+    ],
+)
+def test_an_event_comes_out_of_its_wrapping(element: Any, event: dict[str, Any] | None) -> None:
+    """A lone ``event`` key is a wrapping; whatever else an object holds is the event itself."""
+    assert SOURCE.event(element) == event
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        ({"uuid": "u", "create": {"_id": "c"}}, "u"),
+        ({"uuid": None, "create": {"_id": "c"}}, "c"),
+        ({"create": {"_id": "c"}}, "c"),
+        ({"create": None}, None),
+        ({"uuid": ""}, None),
+        ({"uuid": 12}, None),
+        ({}, None),
+    ],
+)
+def test_repeats_are_known_by_uuid(event: dict[str, Any], name: str | None) -> None:
+    """An event is known by ``uuid``, else by ``create._id``, else by nothing."""
+    assert SOURCE.event_id(event) == name
+
+
+def test_the_events_own_time_is_read() -> None:
+    """``event_timestamp`` is UTC in OneLogin's own spelling; its absence is no time."""
+    moment = datetime(2017, 12, 5, 19, 13, 6, tzinfo=UTC)
+    assert SOURCE.event_time({"event_timestamp": "2017-12-05 19:13:06 UTC"}) == moment
+    assert SOURCE.event_time({"event_timestamp": "yesterday"}) is None
+    assert SOURCE.event_time({}) is None
