@@ -1,0 +1,11 @@
+"""Polls Jira every five minutes; everything it does stands in shared/."""
+
+import azure.functions as func
+
+from shared.connectors.jira import CONNECTOR
+from shared.polling.runner import poll
+
+
+def main(timer: func.TimerRequest) -> None:
+    """One tick: raises, so that the host shows the invocation as failed, when any stream did."""
+    poll(CONNECTOR)

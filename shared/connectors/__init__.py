@@ -1,0 +1,1 @@
+"""A vendor each: its settings, streams, requests and pages; no Azure."""

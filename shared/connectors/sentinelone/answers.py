@@ -1,0 +1,47 @@
+"""What all of SentinelOne's answers have in common: lists, errors in a 200, paths."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from shared.errors import VendorAnswerInvalid
+from shared.polling.streams import Window
+from shared.vendor_http import Answer, expect
+
+API = "/web/api/v2.1"
+
+logger = logging.getLogger("connectors.sentinelone")
+
+
+def epoch_milliseconds(window: Window) -> tuple[int, int]:
+    """The window in milliseconds since 1970, rounded outwards so that no edge is lost."""
+    return int(window.start.timestamp() * 1000), int(window.end.timestamp() * 1000) + 1
+
+
+def list_of(answer: Answer, path: str, *names: str) -> list[dict[str, Any]]:
+    """The records at ``names``; an error in a 200 is an error all the same."""
+    body = answer.json
+    if isinstance(body, dict) and any(body.get("errors") or ()):
+        said = _said(body["errors"])
+        if not isinstance(body.get("data"), dict | list):
+            raise VendorAnswerInvalid(f"SentinelOne answered {path} with an error in a 200: {said}")
+        logger.warning("SentinelOne answered %s with data and an error: %s", path, said)
+    records = expect(answer, "SentinelOne", path, *names)
+    if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
+        raise VendorAnswerInvalid(
+            f"SentinelOne answered {path} with a {'.'.join(names)!r} that is no list of objects"
+        )
+    return records
+
+
+def _said(errors: Any) -> str:
+    """The codes and titles of an answer's errors; details could hold what is nobody's business."""
+    found = errors if isinstance(errors, list) else [errors]
+    texts = [f"{e.get('code', '')} {e.get('title', '')}" for e in found if isinstance(e, dict)]
+    return "; ".join(text.strip() for text in texts)[:200]
+
+
+def total(pagination: Any) -> int | None:
+    total = pagination.get("totalItems") if isinstance(pagination, dict) else None
+    return total if isinstance(total, int) else None

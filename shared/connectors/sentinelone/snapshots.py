@@ -1,0 +1,116 @@
+"""Sites and policies: no list of changes, so all of them are read and compared with the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.connectors.sentinelone.answers import API, list_of, total
+from shared.connectors.sentinelone.lists import next_cursor
+from shared.errors import VendorAnswerInvalid, VendorRefused
+from shared.polling.streams import Page, Record, Stream, Window
+from shared.vendor_http import VendorSession, expect
+
+_LIMITS = {"/accounts": 1000, "/sites": 1000, "/groups": 300}
+# The scopes that have a policy, with the names that the list of each stands under in its answer.
+_SCOPES = (
+    ("account", "/accounts", ("data",)),
+    ("site", "/sites", ("data", "sites")),
+    ("group", "/groups", ("data",)),
+)
+_POLICIES_A_PAGE = 100
+
+
+def _all(session: VendorSession, url: str, path: str, *names: str) -> Iterator[Page]:
+    """Every page of an endpoint that has no filter by time."""
+    cursor: str | None = None
+    while True:
+        asked: dict[str, object] = {"limit": _LIMITS[path]}
+        if cursor:
+            asked["cursor"] = cursor
+        answer = session.get(url + API + path, asked)
+        records = list_of(answer, path, *names)
+        pagination = answer.json.get("pagination") or {}
+        yield Page(records, answer.size, total(pagination), answer.vendor_time)
+        following = next_cursor(pagination, path)
+        if following is None:
+            return
+        if following == cursor:
+            raise VendorAnswerInvalid(f"SentinelOne answered {path} with the same nextCursor twice")
+        cursor = following
+
+
+class Sites:
+    """Every site; ``/sites`` nests its list at ``data.sites``."""
+
+    side_by_side = 1
+
+    def __init__(self, session: VendorSession, url: str, stream: Stream) -> None:
+        self.stream = stream
+        self._session = session
+        self._url = url
+
+    def pages(self, window: Window | None) -> Iterator[Page]:
+        """All sites as they are now."""
+        return _all(self._session, self._url, "/sites", "data", "sites")
+
+
+class Policies:
+    """The policy of the tenant and of every account, site and group.
+
+    A policy does not say whose it is: ``scopeLevel``, ``scopeId`` and ``scopeName`` are added. A
+    scope that the token may not see is passed over; if it may see none, that is the error.
+    """
+
+    side_by_side = 1
+
+    def __init__(self, session: VendorSession, url: str, stream: Stream) -> None:
+        self.stream = stream
+        self._session = session
+        self._url = url
+
+    def pages(self, window: Window | None) -> Iterator[Page]:
+        """All policies as they are now, one request each."""
+        waiting: list[Record] = []
+        size, readable, refusal = 0, 0, None
+        for level, scope_id, name, path in self._scopes():
+            try:
+                answer = self._session.get(self._url + API + path)
+            except VendorRefused as error:
+                if error.status not in (403, 404):
+                    raise
+                refusal = error
+                continue
+            policy = expect(answer, "SentinelOne", path, "data")
+            if not isinstance(policy, dict):
+                raise VendorAnswerInvalid(
+                    f"SentinelOne answered {path} with data that is no object"
+                )
+            readable += 1
+            scope = {"scopeLevel": level, "scopeId": scope_id, "scopeName": name}
+            waiting.append({**policy, **scope})
+            size += answer.size
+            if len(waiting) == _POLICIES_A_PAGE:
+                yield Page(waiting, size)
+                waiting, size = [], 0
+        if not readable and refusal:
+            raise refusal
+        yield Page(waiting, size)
+
+    def _scopes(self) -> Iterator[tuple[str, str, str, str]]:
+        """(level, id, name, path of the policy) of every scope."""
+        yield "tenant", "", "", "/tenant/policy"
+        for level, path, names in _SCOPES:
+            try:
+                for page in _all(self._session, self._url, path, *names):
+                    for scope in page.records:
+                        scope_id = str(scope.get("id", ""))
+                        yield (
+                            level,
+                            scope_id,
+                            str(scope.get("name", "")),
+                            f"{path}/{scope_id}/policy",
+                        )
+            except VendorRefused as error:
+                # A token of one site sees no accounts.
+                if error.status not in (403, 404):
+                    raise
