@@ -21,7 +21,7 @@ REREAD_SECONDS = 60.0
 logger = logging.getLogger("connectors.settings")
 _lock = threading.Lock()
 _secrets: dict[str, str | None] = {}
-_read_at: float | None = None
+_read_at: dict[str, float] = {}
 
 
 def environment(name: str) -> str | None:
@@ -44,11 +44,10 @@ def lookup(name: str, *, secret: bool) -> str | None:
     value = environment(name)
     if value is not None or not secret or uri() is None:
         return value
-    global _read_at
     with _lock:
         if name not in _secrets:
             _secrets[name] = _read(name)
-            _read_at = time.monotonic()
+            _read_at[name] = time.monotonic()
         return _secrets[name]
 
 
@@ -59,7 +58,7 @@ def reread() -> bool:
     The caller reads its settings again when this is True.
     """
     with _lock:
-        if _read_at is None or time.monotonic() - _read_at < REREAD_SECONDS:
+        if not _read_at or time.monotonic() - max(_read_at.values()) < REREAD_SECONDS:
             return False
         forget()
         return True
@@ -67,9 +66,8 @@ def reread() -> bool:
 
 def forget() -> None:
     """Drop every cached secret: the settings have changed."""
-    global _read_at
     _secrets.clear()
-    _read_at = None
+    _read_at.clear()
 
 
 def _read(name: str) -> str | None:

@@ -65,7 +65,7 @@ class VendorSession:
         self,
         vendor: str,
         headers: Mapping[str, str],
-        explain: Callable[[int, str], str],
+        explain: Callable[[int], str],
         requests_per_second: float | None = None,
     ) -> None:
         self._vendor = vendor
@@ -105,7 +105,8 @@ class VendorSession:
             try:
                 return self._try(method, url, path, **what)
             except _Failed as failed:
-                pause = min(2 ** (tried - 1), _LONGEST_WAIT) * random.uniform(0.5, 1)
+                backoff = min(2 ** (tried - 1), _LONGEST_WAIT)
+                pause = backoff * random.uniform(0.5, 1)  # noqa: S311  (jitter is no secret)
                 wait = failed.wait if failed.wait is not None else pause
                 out_of_time = time.monotonic() + wait >= self._deadline
                 if tried == TRIES or out_of_time:
@@ -157,7 +158,7 @@ class VendorSession:
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             # The error's text could hold the address with its parameters: the class is enough.
             raise _Failed(type(error).__name__) from error
-        self._judge(response, body, path)
+        self._judge(response, path)
         try:
             value = parse_json(body)
         except (ValueError, RecursionError):
@@ -196,7 +197,7 @@ class VendorSession:
             raise _Failed("the answer was cut short", response.status_code)
         return b"".join(chunks)
 
-    def _judge(self, response: requests.Response, body: bytes, path: str) -> None:
+    def _judge(self, response: requests.Response, path: str) -> None:
         status = response.status_code
         if status == 200:
             return
@@ -206,20 +207,17 @@ class VendorSession:
         if 300 <= status < 400:
             raise VendorAnswerInvalid(
                 f"{self._vendor} answered {path} with a redirect (HTTP {status}): "
-                f"{self._explain(status, path)}"
+                f"{self._explain(status)}"
             )
         raise VendorRefused(
-            f"{self._vendor} refused {path} with HTTP {status}: {self._explain(status, path)}",
+            f"{self._vendor} refused {path} with HTTP {status}: {self._explain(status)}",
             status=status,
         )
 
     def _no_json(self, response: requests.Response, body: bytes, path: str) -> str:
         kind = response.headers.get("Content-Type", "no content type").split(";")[0]
         what = f"{len(body)} bytes of {kind}" if body else "an empty body"
-        return (
-            f"{self._vendor} answered {path} with {what} instead of JSON: "
-            f"{self._explain(200, path)}"
-        )
+        return f"{self._vendor} answered {path} with {what} instead of JSON: {self._explain(200)}"
 
 
 def retry_after(value: str | None) -> float | None:

@@ -71,7 +71,7 @@ def _milliseconds(moment: datetime, *, up: bool = False) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "+0000"
 
 
-def _explain(status: int, path: str) -> str:
+def _explain(status: int) -> str:
     if status == 401:
         return "JiraUsername and JiraAccessToken do not fit, or the token has expired"
     if status == 403:

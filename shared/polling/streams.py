@@ -70,7 +70,7 @@ class Source(Protocol):
     stream: Stream
     side_by_side: int
 
-    def pages(self, window: Window | None) -> Iterator[Page]: ...
+    def pages(self, window: Window | None, /) -> Iterator[Page]: ...
 
 
 def getter(path: str) -> Callable[[Record], Any]:

@@ -62,7 +62,7 @@ class _SubWindow:
                     self.total = page.total or len(page.records)
                 if not self._put(prepare(page)):
                     return
-        except Exception as error:  # handed to the reader, who raises it at its place in order
+        except Exception as error:  # noqa: BLE001  (raised to the reader, at its place in order)
             self._error = error
         finally:
             with self._changed:

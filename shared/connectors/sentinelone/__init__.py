@@ -71,7 +71,7 @@ LISTS: Mapping[str, tuple[Stream, Endpoint]] = {
 }
 
 
-def _explain(status: int, path: str) -> str:
+def _explain(status: int) -> str:
     if status == 401:
         return "SentinelOneAPIToken is wrong, revoked or expired"
     if status == 403:

@@ -49,7 +49,7 @@ class Sites:
         self._session = session
         self._url = url
 
-    def pages(self, window: Window | None) -> Iterator[Page]:
+    def pages(self, _: Window | None) -> Iterator[Page]:
         """All sites as they are now."""
         return _all(self._session, self._url, "/sites", "data", "sites")
 
@@ -68,7 +68,7 @@ class Policies:
         self._session = session
         self._url = url
 
-    def pages(self, window: Window | None) -> Iterator[Page]:
+    def pages(self, _: Window | None) -> Iterator[Page]:
         """All policies as they are now, one request each."""
         waiting: list[Record] = []
         size, readable, refusal = 0, 0, None
