@@ -1,0 +1,86 @@
+"""The SQL that types what a stream is sent, and what its transform makes of it.
+
+A value that is not of the type a column declares becomes null without a word, as in Azure
+Monitor; a string column has no nulls, it is empty.
+https://learn.microsoft.com/azure/azure-monitor/essentials/data-collection-rule-structure
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Azure Monitor cuts a field beyond 64 KB.
+MAX_FIELD_BYTES = 65_536
+
+DUCKDB_TYPES = {
+    "string": "VARCHAR",
+    "int": "INTEGER",
+    "long": "BIGINT",
+    "real": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "dynamic": "JSON",
+    "datetime": "TIMESTAMP",
+}
+_WHOLE = "('BIGINT', 'UBIGINT', 'HUGEINT', 'UHUGEINT')"
+
+
+def quoted(name: str) -> str:
+    """A name as an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def source(columns: Mapping[str, str]) -> str:
+    """A query over the JSON texts ``$1`` that gives a stream's declared columns."""
+    # All fields are taken out of a record in one go: each json_extract parses the text anew.
+    paths = ", ".join("'" + f'$."{name}"'.replace("'", "''") + "'" for name in columns)
+    typed = ", ".join(
+        f"{_typed(f'field[{index}]', kind)} AS {quoted(name)}"
+        for index, (name, kind) in enumerate(columns.items(), 1)
+    )
+    fields = f"SELECT json_extract(record::JSON, [{paths}]) AS field FROM unnest($1) AS r(record)"
+    return f"SELECT {typed} FROM ({fields})"
+
+
+def _typed(value: str, kind: str) -> str:
+    text, type_ = f"({value} ->> '$')", f"json_type({value})"
+    match kind:
+        case "string":
+            return f"CASE WHEN {type_} = 'VARCHAR' THEN {text} ELSE '' END"
+        case "dynamic":
+            return f"CASE WHEN {type_} <> 'NULL' THEN {value} END"
+        case "boolean":
+            return f"CASE WHEN {type_} = 'BOOLEAN' THEN {text} = 'true' END"
+        case "datetime":
+            return f"CASE WHEN {type_} = 'VARCHAR' THEN TRY_CAST({text} AS TIMESTAMP) END"
+        case "real":
+            numbers = f"({type_} IN {_WHOLE} OR {type_} = 'DOUBLE')"
+            return f"CASE WHEN {numbers} THEN TRY_CAST({text} AS DOUBLE) END"
+    return f"CASE WHEN {type_} IN {_WHOLE} THEN TRY_CAST({text} AS {DUCKDB_TYPES[kind]}) END"
+
+
+def stored(column: str, kind: str) -> str:
+    """A column of the transform's result as its table stores it."""
+    value = f"TRY_CAST({quoted(column)} AS {DUCKDB_TYPES[kind]})"
+    return f"coalesce({value}, '')" if kind == "string" else value
+
+
+def cut(column: str, kind: str) -> str:
+    """A stored column with at most 64 KB, never ending inside a character.
+
+    A dynamic value that is cut is no JSON any more: it stays as a text.
+    """
+    name = quoted(column)
+    if kind not in ("string", "dynamic"):
+        return name
+    data = f"encode({name}::VARCHAR)"
+    ends = ", ".join(
+        f"TRY(decode({data}[1:{end}]))" for end in range(MAX_FIELD_BYTES, MAX_FIELD_BYTES - 4, -1)
+    )
+    short = f"coalesce({ends})"
+    short = f"to_json({short})" if kind == "dynamic" else short
+    return f"CASE WHEN {too_long(column)} THEN {short} ELSE {name} END"
+
+
+def too_long(column: str) -> str:
+    """Whether a text or dynamic column is over 64 KB."""
+    return f"strlen({quoted(column)}::VARCHAR) > {MAX_FIELD_BYTES}"
