@@ -50,7 +50,7 @@ def resources() -> list[Json]:
 
 def _settings() -> Json:
     current = resource_id("Microsoft.Web/sites/config", variable("app"), "'appsettings'")
-    groups = [parameter("appSettings"), _common(), *(_of_connectors()), *_optional()]
+    groups = [_common(), *(_of_connectors()), *_optional()]
     rules = [rule_id(section) for section in SECTIONS if section.rule_setting]
     return nested(
         _DEPLOYMENT,
@@ -66,6 +66,7 @@ def _settings() -> Json:
         parameters={
             "app": variable("app"),
             "existing": (f"coalesce(list({current}, '{SITES_API}').properties, createObject())"),
+            "given": parameter("appSettings"),
             "ours": f"union({', '.join(groups)})",
         },
         template={
@@ -74,6 +75,10 @@ def _settings() -> Json:
                 "existing": {
                     "type": "secureObject",
                     "metadata": {"description": "The settings that the app has now."},
+                },
+                "given": {
+                    "type": "object",
+                    "metadata": {"description": "Further settings that a person gave."},
                 },
                 "ours": {
                     "type": "secureObject",
@@ -85,7 +90,9 @@ def _settings() -> Json:
                     "type": "Microsoft.Web/sites/config",
                     "apiVersion": SITES_API,
                     "name": "[concat(parameters('app'), '/appsettings')]",
-                    "properties": "[union(parameters('existing'), parameters('ours'))]",
+                    "properties": (
+                        "[union(parameters('existing'), parameters('given'), parameters('ours'))]"
+                    ),
                 }
             ],
         },

@@ -1,0 +1,264 @@
+"""An Azure that exists only in memory: it carries out a template as Resource Manager would.
+
+It evaluates everything, in the order that dependsOn gives, and refuses what Azure refuses: a
+dependency or a reference that resolves to nothing, a reference to what is not deployed or not
+deployed yet, the same resource twice, a parameter that is missing or unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.deploy.arm_language import Evaluator, TemplateError
+
+Json = dict[str, Any]
+SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
+SUFFIXES = {
+    "AzureCloud": "vault.azure.net",
+    "AzureUSGovernment": "vault.usgovcloudapi.net",
+    "AzureChinaCloud": "vault.azure.cn",
+}
+
+
+def group_id(name: str) -> str:
+    """A resource group's id."""
+    return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}"
+
+
+def resource_id(scope: str, resource_type: str, names: list[str]) -> str:
+    """``scope/providers/Namespace/type/name/type/name``. Raises TemplateError."""
+    namespace, *types = resource_type.split("/")
+    if len(types) != len(names):
+        raise TemplateError(f"{resource_type} takes {len(types)} names, not {len(names)}")
+    pairs = "/".join(f"{kind}/{name}" for kind, name in zip(types, names, strict=True))
+    return f"{scope}/providers/{namespace}/{pairs}"
+
+
+class Azure:
+    """One subscription. ``resources`` maps lower-case ids to what was put there."""
+
+    def __init__(self, cloud: str = "AzureCloud") -> None:
+        self.cloud = cloud
+        self.resources: dict[str, Json] = {}
+        self.tags: dict[str, str] = {}
+        self.app_settings: dict[str, str] = {}
+        self.put: list[str] = []
+
+    def deploy(
+        self, template: Json, parameters: Mapping[str, Any], group: str = "security"
+    ) -> dict[str, Any]:
+        """Carries out a template; returns its outputs. ``put`` then has what it touched."""
+        self.put = []
+        return self._deploy(template, parameters, group)
+
+    def of_type(self, resource_type: str) -> dict[str, Json]:
+        """The resources of a type, by id."""
+        return {
+            identity: body
+            for identity, body in self.resources.items()
+            if body["type"].lower() == resource_type.lower()
+        }
+
+    def _deploy(self, template: Json, given: Mapping[str, Any], group: str) -> dict[str, Any]:
+        run = _Run(self, template, given, group)
+        run.go()
+        outputs = run.evaluator.value(template.get("outputs", {}))
+        return {name: output["value"] for name, output in outputs.items()}
+
+    def properties(self, identity: str) -> Json:
+        """What ``reference()`` returns: what was put, and what Azure adds."""
+        body = self.resources.get(identity.lower())
+        if body is None:
+            raise TemplateError(f"{identity} does not exist")
+        return {**(body.get("properties") or {}), **_runtime_properties(identity, body)}
+
+
+def _runtime_properties(identity: str, body: Json) -> Json:
+    mark = identity.rsplit("/", 1)[1].lower()
+    made: dict[str, Json] = {
+        "microsoft.managedidentity/userassignedidentities": {
+            "principalId": f"principal-of-{mark}",
+            "clientId": f"client-of-{mark}",
+        },
+        "microsoft.storage/storageaccounts": {
+            "primaryEndpoints": {
+                kind: f"https://{mark}.{kind}.example/" for kind in ("blob", "queue", "table")
+            }
+        },
+        "microsoft.insights/components": {"ConnectionString": f"InstrumentationKey={mark}"},
+        "microsoft.insights/datacollectionendpoints": {
+            "logsIngestion": {"endpoint": f"https://{mark}.ingest.example"}
+        },
+        "microsoft.insights/datacollectionrules": {"immutableId": f"dcr-{mark}"},
+        "microsoft.web/sites": {"defaultHostName": f"{mark}.azurewebsites.example"},
+    }
+    return made.get(body["type"].lower(), {})
+
+
+class _Run:
+    """One template being carried out in one resource group."""
+
+    def __init__(self, azure: Azure, template: Json, given: Mapping[str, Any], group: str) -> None:
+        self.azure, self.template, self.group = azure, template, group
+        self.scope = group_id(group)
+        self.ours: dict[str, Json] = {}
+        self.needs: dict[str, set[str]] = {}
+        self.current: str | None = None
+        self.evaluator = Evaluator({}, {}, self._runtime())
+        self.evaluator = Evaluator(
+            self._parameters(given), template.get("variables", {}), self._runtime()
+        )
+
+    def _parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        declared = self.template.get("parameters", {})
+        if unknown := set(given) - set(declared):
+            raise TemplateError(f"no such parameter: {sorted(unknown)}")
+        values = dict(given)
+        for name, definition in declared.items():
+            if name not in values:
+                if "defaultValue" not in definition:
+                    raise TemplateError(f"parameter {name} is given no value")
+                evaluator = Evaluator(values, {}, self._runtime())
+                values[name] = evaluator.value(definition["defaultValue"])
+            allowed = definition.get("allowedValues")
+            if allowed and values[name] not in allowed:
+                raise TemplateError(f"parameter {name} is none of {allowed}")
+        return values
+
+    def _runtime(self) -> dict[str, Any]:
+        group = {"id": self.scope, "name": self.group, "location": "westeurope"}
+        suffix = {"keyvaultDns": f".{SUFFIXES[self.azure.cloud]}"}
+        sign_in = {"loginEndpoint": f"https://login.{self.azure.cloud}.example/"}
+        return {
+            # A group without tags has no such member at all.
+            "resourceGroup": lambda: {**group, **({"tags": t} if (t := self.azure.tags) else {})},
+            "subscription": lambda: {"subscriptionId": SUBSCRIPTION, "tenantId": "tenant"},
+            "environment": lambda: {
+                "name": self.azure.cloud,
+                "suffixes": suffix,
+                "authentication": sign_in,
+            },
+            "resourceId": self._resource_id,
+            "extensionResourceId": lambda scope, kind, *names: resource_id(
+                scope, kind, list(names)
+            ),
+            "subscriptionResourceId": lambda kind, *names: resource_id(
+                f"/subscriptions/{SUBSCRIPTION}", kind, list(names)
+            ),
+            "reference": self._reference,
+            "list": self._list,
+        }
+
+    def _resource_id(self, *words: str) -> str:
+        at = next(i for i, word in enumerate(words) if "/" in word)
+        subscription, group = (SUBSCRIPTION, self.group)
+        if at == 2:
+            subscription, group = words[:2]
+        scope = f"/subscriptions/{subscription}/resourceGroups/{group}"
+        return resource_id(scope, words[at], list(words[at + 1 :]))
+
+    def _reference(self, identity: str, version: str = "") -> Json:
+        if self.current and identity.lower() in self.ours.keys() - self._before(self.current):
+            raise TemplateError(f"{self.current} refers to {identity} without depending on it")
+        return self.azure.properties(identity)
+
+    def _list(self, identity: str, version: str) -> Json:
+        if not identity.endswith("/config/appsettings"):
+            raise TemplateError(f"list() of {identity}")
+        self.azure.properties(identity.rsplit("/config/", 1)[0])
+        return {"properties": dict(self.azure.app_settings)}
+
+    # ---- carrying out
+
+    def go(self) -> None:
+        for raw in self.template["resources"]:
+            identity = self._identity(raw)
+            if identity in self.ours:
+                raise TemplateError(f"{identity} stands in the template twice")
+            self.ours[identity] = raw
+        for identity in self._in_order():
+            raw = self.ours[identity]
+            self.current = identity
+            if self.evaluator.value(raw.get("condition", True)):
+                self._put(identity, raw)
+        self.current = None
+
+    def _before(self, identity: str) -> set[str]:
+        """All that a resource depends on, at any distance."""
+        found: set[str] = set()
+        left = [identity]
+        while left:
+            new = self.needs[left.pop()] - found
+            found |= new
+            left.extend(new)
+        return found
+
+    def _identity(self, raw: Json) -> str:
+        name = self.evaluator.value(raw["name"])
+        scope = self.evaluator.value(raw.get("scope", self._scope_of(raw)))
+        return resource_id(scope, raw["type"], name.split("/")).lower()
+
+    def _scope_of(self, raw: Json) -> str:
+        elsewhere = self.evaluator.value(raw.get("resourceGroup", self.group))
+        return group_id(elsewhere)
+
+    def _in_order(self) -> Iterator[str]:
+        """Ids so that each comes after what it depends on."""
+        seen: set[str] = set()
+        above: list[str] = []
+
+        def visit(identity: str) -> Iterator[str]:
+            if identity in above:
+                raise TemplateError(f"a circle of dependsOn through {identity}")
+            if identity in seen:
+                return
+            above.append(identity)
+            depends = self.evaluator.value(self.ours[identity].get("dependsOn", []))
+            self.needs[identity] = {needed.lower() for needed in depends}
+            for needed in sorted(self.needs[identity]):
+                if needed not in self.ours:
+                    raise TemplateError(f"{identity} depends on {needed}, which is not here")
+                yield from visit(needed)
+            above.pop()
+            seen.add(identity)
+            yield identity
+
+        for identity in self.ours:
+            yield from visit(identity)
+
+    def _put(self, identity: str, raw: Json) -> None:
+        self._check_parent(identity, raw)
+        if raw["type"] == "Microsoft.Resources/deployments":
+            self._put_deployment(raw)
+            return
+        body = self.evaluator.value({k: v for k, v in raw.items() if k != "dependsOn"})
+        self.azure.put.append(identity)
+        if raw["type"] == "Microsoft.Resources/tags":
+            self.azure.tags = dict(body["properties"]["tags"])
+        elif raw["type"] == "Microsoft.Web/sites/config":
+            self.azure.app_settings = dict(body["properties"])
+        else:
+            self.azure.resources[identity] = body
+
+    def _put_deployment(self, raw: Json) -> None:
+        properties = raw["properties"]
+        assert properties["expressionEvaluationOptions"] == {"scope": "inner"}
+        given = {
+            name: self.evaluator.value(item["value"])
+            for name, item in properties["parameters"].items()
+        }
+        group = self.evaluator.value(raw.get("resourceGroup", self.group))
+        self.azure._deploy(properties["template"], given, group)
+
+    def _check_parent(self, identity: str, raw: Json) -> None:
+        """What a resource is part of, or stands on, must be there before it."""
+        if len(raw["type"].split("/")) > 2:
+            parent = identity.rsplit("/", 2)[0]
+            implicit = parent.endswith("/default")  # a storage account's services
+            if not implicit and parent not in self.azure.resources:
+                raise TemplateError(f"{identity} is made before {parent}")
+        if "scope" in raw:
+            scope = self.evaluator.value(raw["scope"]).lower()
+            if scope not in self.azure.resources:
+                raise TemplateError(f"{identity} stands on {scope}, which is not there")
