@@ -126,7 +126,9 @@ def read_lock(text: str) -> dict[str, str]:
         requirement = Requirement(pinned.strip())
         if requirement.marker is None or requirement.marker.evaluate({**_TARGET, "extra": ""}):
             pin = f"{requirement.name}{requirement.specifier}"
-            lines[canonicalize_name(requirement.name)] = " --hash=".join([pin, *hashes]) + "\n"
+            lines[canonicalize_name(requirement.name)] = (
+                " --hash=".join([pin, *(text.strip() for text in hashes)]) + "\n"
+            )
     return {str(name): line for name, line in lines.items()}
 
 
@@ -176,6 +178,7 @@ def wheel_files(wheel: Path) -> Iterator[tuple[str, bytes]]:
 
 def write_zip(path: Path, entries: dict[str, bytes]) -> None:
     """An archive whose bytes depend on ``entries`` alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(entries):
             info = zipfile.ZipInfo(name, date_time=_EPOCH)
