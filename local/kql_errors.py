@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import duckdb
 from duckdb_kql import KqlError, KqlSchemaError, KqlSyntaxError, KqlUnsupportedError
 
-from local.kql_text import Token, offset, place, tokens
+from local.kql_text import Token, place, tokens
 
 OPERATORS = (
     "as consume count datatable distinct evaluate extend facet find fork getschema invoke join "
@@ -133,7 +133,7 @@ def _unknown_column(name: str, kql: str, candidates: Sequence[str]) -> QueryErro
     if name.startswith("__ingestion"):
         message = "ingestion_time() must stand before an operator that makes new rows or columns"
         return _at_name(kql, "ingestion_time", message)
-    near = difflib.get_close_matches(name, candidates, 3, 0.5)
+    near = difflib.get_close_matches(name, [c for c in candidates if c != name], 3, 0.5)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return _at_name(kql, name, f"there is no column {name} here{hint}")
 
@@ -161,6 +161,3 @@ def _at_name(kql: str, name: str, message: str) -> QueryError:
 
 def _at(kql: str, at: int, message: str) -> QueryError:
     return QueryError(message, *place(kql, at))
-
-
-__all__ = ["OPERATORS", "QueryError", "offset", "query_error"]
