@@ -178,7 +178,7 @@ def test_json_that_is_only_almost_valid_is_read_all_the_same() -> None:
 
 def test_every_stream_of_the_code_is_declared() -> None:
     """A stream without a declaration would have all of its fields dropped."""
-    from shared.connectors import jira, sentinelone  # noqa: PLC0415
+    from shared.connectors import jira, sentinelone
 
     for stream in (jira.STREAM, *(s for s, _ in sentinelone.LISTS.values()), sentinelone.SITES):
         assert {"TimeGenerated", "AdditionalFields"} <= declared_fields(stream.name)

@@ -63,7 +63,7 @@ class ListSource:
                     yield page
                 return
             except _CursorRefused as refused:
-                restarts += 1
+                restarts = 0 if reached > start else restarts + 1
                 if restarts > _RESTARTS:
                     raise refused.error from None
                 logger.info("%s: a cursor was refused, walking on from there", self.stream.name)

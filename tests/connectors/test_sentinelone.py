@@ -1,0 +1,172 @@
+"""SentinelOne's ten streams, against a console that enforces the vendor's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from local.faults import answer, first
+from local.vendors.sentinelone import SentinelOne
+from shared.connectors.sentinelone import LISTS
+from shared.errors import VendorAnswerInvalid, VendorRefused
+from shared.polling.pages import Preparer
+from shared.polling.streams import Window
+from shared.polling.windows import walk
+from tests.connectors.makers import DAY, START, at, ids, record_of, source
+
+
+@pytest.fixture
+def console() -> Iterator[SentinelOne]:
+    with SentinelOne() as vendor:
+        yield vendor
+
+
+@pytest.mark.parametrize("stream", [*LISTS, "unifiedalerts"])
+def test_every_stream_is_read_to_its_end_oldest_first(console: SentinelOne, stream: str) -> None:
+    """By the filter, the sort and the page limit that the endpoint has."""
+    console.add(stream, (record_of(stream, n, n) for n in range(2_300)))
+    found = list(dict.fromkeys(ids(source(console, stream).pages(DAY))))
+    assert found == [str(n) for n in range(2_300)]
+    assert {request.status for request in console.requests} == {200}
+
+
+@pytest.mark.parametrize("stream", [*LISTS, "unifiedalerts"])
+def test_a_windows_edges_are_shared_without_a_gap(console: SentinelOne, stream: str) -> None:
+    """A record on the very edge of two windows is in at least one of them."""
+    console.add(stream, (record_of(stream, n, n * 0.0005) for n in range(40)))
+    edge = START + timedelta(seconds=0.0100005)
+    reader = source(console, stream)
+    early = ids(reader.pages(Window(START, edge)))
+    late = ids(reader.pages(Window(edge, DAY.end)))
+    assert set(early) | set(late) == {str(n) for n in range(40)}
+
+
+@pytest.mark.parametrize("last", ["null", "missing"])
+@pytest.mark.parametrize("encoded", [False, True])
+def test_cursors_of_every_kind_lead_to_the_end(
+    console: SentinelOne, last: Any, encoded: bool
+) -> None:
+    """The last page has a null cursor or none; one may come percent-encoded already."""
+    console.last_cursor, console.encoded_cursors = last, encoded
+    console.add("activities", (record_of("activities", n, n) for n in range(2_500)))
+    assert len(set(ids(source(console, "activities").pages(DAY)))) == 2_500
+
+
+def test_a_cursor_refused_half_way_loses_nothing(console: SentinelOne) -> None:
+    """The walk begins anew at the last record's time; the engine knows what comes twice."""
+    console.add("activities", (record_of("activities", n, n // 10) for n in range(3_500)))
+    refused = answer(400, '{"errors": [{"code": 4000040, "title": "Validation Error"}]}')
+    console.faults.add("activities", refused.only(lambda request: "cursor" in request.query))
+    assert set(ids(source(console, "activities").pages(DAY))) == {str(n) for n in range(3_500)}
+
+
+def test_a_console_that_refuses_every_cursor_is_read_all_the_same(console: SentinelOne) -> None:
+    """Each walk that began anew came further, so it goes on."""
+    console.add("activities", (record_of("activities", n, n) for n in range(6_500)))
+    refused = answer(400).only(lambda request: "cursor" in request.query)
+    console.faults.add("activities", refused, times=99)
+    assert set(ids(source(console, "activities").pages(DAY))) == {str(n) for n in range(6_500)}
+
+
+def test_a_walk_that_comes_no_further_is_an_error(console: SentinelOne) -> None:
+    """More ties than a page holds need a cursor; without one the stream says so."""
+    console.add("activities", (record_of("activities", n, 7) for n in range(1_500)))
+    refused = answer(400).only(lambda request: "cursor" in request.query)
+    console.faults.add("activities", refused, times=99)
+    with pytest.raises(VendorRefused):
+        ids(source(console, "activities").pages(DAY))
+
+
+def test_a_cursor_that_repeats_is_an_error(console: SentinelOne) -> None:
+    """A console that sends a walk round in circles is noticed."""
+    page = '{"data": [], "pagination": {"nextCursor": "c"}}'
+    console.faults.add("activities", answer(200, page), times=99)
+    with pytest.raises(VendorAnswerInvalid, match="same nextCursor twice"):
+        ids(source(console, "activities").pages(DAY))
+
+
+def test_an_object_updated_while_walking_is_read_in_its_new_place(console: SentinelOne) -> None:
+    """It moves to the end of the sort, and is found there."""
+    console.add("agents", (record_of("agents", n, n) for n in range(2_500)))
+    move = first(lambda: console.update("agents", "1500", {"updatedAt": at(5_000)}))
+    console.faults.add("agents", move.only(lambda request: "cursor" in request.query))
+    found = ids(source(console, "agents").pages(DAY))
+    assert set(found) == {str(n) for n in range(2_500)}
+    assert found[-1] == "1500"
+
+
+def test_a_backlog_is_cut_side_by_side_and_comes_in_order(console: SentinelOne) -> None:
+    """Sub-windows share their edges; each record is there, ascending."""
+    console.add("activities", (record_of("activities", n, n * 3) for n in range(20_000)))
+    reader = source(console, "activities")
+    pages = walk(reader, DAY, Preparer(reader.stream, None))
+    times = [moment for page in pages for moment in page.times if moment]
+    assert len(set(times)) == 20_000
+    assert times == sorted(times)
+    windows = {request.params["createdAt__gte"] for request in console.requests}
+    assert len(windows) > 4
+
+
+def test_a_failure_inside_a_backlog_comes_at_its_place(console: SentinelOne) -> None:
+    """What is older than the failed sub-window is handed on before the error is raised."""
+    console.add("activities", (record_of("activities", n, n * 3) for n in range(20_000)))
+    broken = answer(403).only(lambda request: request.query["createdAt__gte"] > at(30_000))
+    console.faults.add("activities", broken, times=99)
+    reader = source(console, "activities")
+    got = 0
+    with pytest.raises(VendorRefused):
+        for page in walk(reader, DAY, Preparer(reader.stream, None)):
+            got += len(page.bodies)
+    assert 3_000 < got < 20_000
+
+
+def test_sites_are_found_where_they_are_nested(console: SentinelOne) -> None:
+    """``/sites`` has its list at data.sites."""
+    console.add("sites", ({"id": str(n)} for n in range(3)))
+    assert sorted(ids(source(console, "sites").pages(None))) == ["0", "1", "2"]
+
+
+def test_a_policy_says_whose_it_is(console: SentinelOne) -> None:
+    """Scope level, id and name are added to what the console does not say."""
+    console.add("accounts", [{"id": "a1", "name": "Acme"}])
+    console.add("sites", [{"id": "s1", "name": "Oslo"}])
+    console.add("groups", [{**record_of("groups", 1, 0), "id": "g1", "name": "Servers"}])
+    console.policies |= {
+        ("accounts", "a1"): {"mitigationMode": "protect"},
+        ("sites", "s1"): {"mitigationMode": "protect"},
+        ("groups", "g1"): {"mitigationMode": "detect"},
+    }
+    found = [r for page in source(console, "policies").pages(None) for r in page.records]
+    assert [(r["scopeLevel"], r["scopeId"], r["scopeName"]) for r in found] == [
+        ("tenant", "", ""),
+        ("account", "a1", "Acme"),
+        ("site", "s1", "Oslo"),
+        ("group", "g1", "Servers"),
+    ]
+
+
+def test_a_scope_the_token_may_not_see_is_passed_over(console: SentinelOne) -> None:
+    """A site's token cannot read the tenant's policy, and still reads the site's."""
+    console.add("sites", [{"id": "s1", "name": "Oslo"}])
+    console.policies[("sites", "s1")] = {"mitigationMode": "protect"}
+    console.faults.add("/tenant/policy", answer(403))
+    console.faults.add("/accounts", answer(403))
+    found = [r for page in source(console, "policies").pages(None) for r in page.records]
+    assert [record["scopeLevel"] for record in found] == ["site"]
+
+
+def test_no_policy_at_all_is_an_error(console: SentinelOne) -> None:
+    """Then the stream is refused, and may turn itself off."""
+    console.faults.add("policy", answer(403), times=99)
+    with pytest.raises(VendorRefused):
+        list(source(console, "policies").pages(None))
+
+
+def test_an_error_of_graphql_is_an_error(console: SentinelOne) -> None:
+    """GraphQL says no in a 200."""
+    console.faults.add("graphql", answer(200, '{"data": null, "errors": [{"message": "no"}]}'))
+    with pytest.raises(VendorAnswerInvalid, match="error in a 200"):
+        list(source(console, "unifiedalerts").pages(DAY))
