@@ -57,12 +57,6 @@ def place(kql: str, at: int) -> tuple[int, int]:
     return kql.count("\n", 0, at) + 1, at - kql.rfind("\n", 0, at)
 
 
-def offset(kql: str, line: int, column: int) -> int:
-    """The character at a line and column, both counted from 1."""
-    before = kql.split("\n")[: line - 1]
-    return sum(len(text) + 1 for text in before) + column - 1
-
-
 def unquoted(token: Token) -> str:
     """What a string token without escapes says."""
     return token.text.lstrip("h@").strip("'\"")
