@@ -30,15 +30,19 @@ from local.vendors.sentinelone import SentinelOne
 
 WEEK = timedelta(days=7)
 SEED = 20240229
+BULK = 100_000_000
 LATE = 50  # one record in so many shows up minutes after its own time
 MOST_LATE = timedelta(minutes=8)
 
 
 def activities(count: int, hours: float, until: datetime) -> Iterator[Record]:
-    """So many activities of about a kilobyte, spread evenly over the hours before `until`."""
+    """So many activities of about a kilobyte, spread evenly over the hours before `until`.
+
+    Their ids are none of a History's.
+    """
     step = timedelta(hours=hours) / max(count, 1)
     start = until - timedelta(hours=hours)
-    return (activity(n, start + n * step) for n in range(count))
+    return (activity(n, start + (n - BULK) * step) for n in range(BULK, BULK + count))
 
 
 @dataclass(slots=True)
@@ -93,8 +97,8 @@ class History:
             changes = {"threatInfo.incidentStatus": "resolved", "threatInfo.updatedAt": stamp}
             sentinelone.update("threats", record_id, changes)
         for record_id in sentinelone.ids("agents")[::11]:
-            changes = {"lastActiveDate": stamp, "updatedAt": stamp, "activeThreats": 0}
-            sentinelone.update("agents", record_id, changes)
+            heartbeat = {"lastActiveDate": stamp, "updatedAt": stamp, "isActive": True}
+            sentinelone.update("agents", record_id, heartbeat)
 
     def _tenant(self, sentinelone: SentinelOne, now: datetime) -> None:
         """Agents, groups, sites, accounts and their policies."""

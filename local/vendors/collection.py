@@ -32,6 +32,8 @@ def microseconds(value: object) -> int | None:
 
 def at_path(record: Mapping[str, Any], path: str) -> Any:
     """The value at a dotted path, None where there is none."""
+    if "." not in path:
+        return record.get(path)
     value: Any = record
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
