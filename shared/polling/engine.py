@@ -96,6 +96,7 @@ class StreamPoll:
                 finished = self._walk(pool, fetch_until, deliver_until)
                 if not finished:
                     self._run.status = CATCHING_UP
+                    self._run.watermark = self._progress.position
                     return
                 behind = utc_now() - (self._run.watermark or utc_now())
                 if not resumed or behind < _FRESH or time.monotonic() >= fetch_until:
@@ -145,6 +146,8 @@ class StreamPoll:
             start = past.watermark - self._lookback.overlap
         else:
             start = _EPOCH if self._stream.inventory else now - self._lookback.initial
+        # Some vendors know milliseconds only: begun on one, nothing comes before the start.
+        start = start.replace(microsecond=start.microsecond // 1000 * 1000)
         window = Window(start, max(now, start + _SECOND))
         self._position = start
         self._progress = replace(
