@@ -15,6 +15,7 @@ from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -66,6 +67,7 @@ class LocalServer:
         self._tls = tls
         self._port = port
         self._loop = asyncio.new_event_loop()
+        self._transports: WeakSet[asyncio.Transport] = WeakSet()
         self._runner: web.AppRunner | None = None
         self._thread: threading.Thread | None = None
 
@@ -135,9 +137,14 @@ class LocalServer:
         self._port = self._runner.addresses[0][1]
 
     async def _shut(self) -> None:
+        # TLS would wait for the other side's goodbye; a client that keeps its connection says none.
+        for transport in self._transports:
+            transport.abort()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._loop.shutdown_default_executor()
+        # A transport closes in the loop's next rounds: they must still happen.
+        await asyncio.sleep(0.005)
 
     async def _date(self, _request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Date"] = format_datetime(self.now().astimezone(UTC), usegmt=True)
@@ -146,6 +153,8 @@ class LocalServer:
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.monotonic()
         status = 0
+        if request.transport is not None:
+            self._transports.add(request.transport)
         try:
             if self.latency:
                 await asyncio.sleep(self.latency)

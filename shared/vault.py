@@ -45,7 +45,8 @@ def lookup(name: str, *, secret: bool) -> str | None:
     if value is not None or not secret or uri() is None:
         return value
     with _lock:
-        if name not in _secrets:
+        absent_long = _secrets.get(name) is None and _is_old(_read_at.get(name, 0.0))
+        if name not in _secrets or absent_long:
             _secrets[name] = _read(name)
             _read_at[name] = time.monotonic()
         return _secrets[name]
@@ -58,10 +59,14 @@ def reread() -> bool:
     The caller reads its settings again when this is True.
     """
     with _lock:
-        if not _read_at or time.monotonic() - max(_read_at.values()) < REREAD_SECONDS:
+        if not _read_at or not _is_old(max(_read_at.values())):
             return False
         forget()
         return True
+
+
+def _is_old(read_at: float) -> bool:
+    return time.monotonic() - read_at >= REREAD_SECONDS
 
 
 def forget() -> None:
