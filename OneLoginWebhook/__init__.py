@@ -7,12 +7,13 @@ import functools
 import azure.functions as func
 
 from shared.connectors.onelogin import SOURCE
+from shared.health import WebhookHealth
 from shared.webhook import Webhook
 
 
 @functools.cache
 def _webhook() -> Webhook:
-    return Webhook(SOURCE)
+    return Webhook(SOURCE, report=WebhookHealth(SOURCE.name, SOURCE.stream).report)
 
 
 def main(req: func.HttpRequest) -> func.HttpResponse:

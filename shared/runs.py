@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from shared.events import emit
 from shared.records import isoformat, parse_time, utc_now
 
 OK = "ok"
@@ -62,28 +63,11 @@ class StreamRun:
 
     def log(self) -> None:
         """One line at info; an error has a line of its own where it is raised."""
-        behind = self.seconds_behind
-        logger.info(
-            "%s %s: %s, %d records, %d bytes sent, %s s behind, %d requests, %d retries, "
-            "%d repeats suppressed, %d dead letters, %.1f s",
-            self.connector,
-            self.stream,
-            self.status,
-            self.records,
-            self.bytes_sent,
-            "?" if behind is None else f"{behind:.0f}",
-            self.requests,
-            self.retries,
-            self.repeats,
-            self.dead_lettered,
-            self.duration,
-            extra={"event": "stream_run", "custom_dimensions": self.dimensions()},
-        )
+        emit(logger, "stream_run", **self.dimensions())
 
     def dimensions(self) -> dict[str, Any]:
         """The run in stable names: what the log's line and the health row carry."""
         return {
-            "event": "stream_run",
             "Connector": self.connector,
             "Stream": self.stream,
             "Status": self.status,

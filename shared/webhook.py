@@ -30,7 +30,9 @@ from shared.errors import (
     SettingsError,
     StorageError,
     StorageUnavailable,
+    VendorRefused,
 )
+from shared.events import emit
 from shared.records import dump_json, encode, utc_now
 from shared.repeats import Claim, RecentIds
 from shared.runs import FAILING, LATE, StreamRun
@@ -118,7 +120,10 @@ class Webhook:
         began = time.monotonic()
         try:
             if not self._authorized(headers.get("authorization") or ""):
-                return Answer(401, "The bearer token is missing or wrong", _CHALLENGE)
+                self._report(self._wrong_token())
+                return self._refused(
+                    Answer(401, "The bearer token is missing or wrong", _CHALLENGE)
+                )
             run = StreamRun(self._source.name, self._source.stream, uuid.uuid4().hex, utc_now())
             run.bytes_read = len(body)
             answer = self._take(self._read(body), run, began + _ANSWER_SECONDS)
@@ -126,11 +131,31 @@ class Webhook:
             self._report(run)
             return answer
         except BodyRefused as error:
-            return Answer(error.status, str(error))
+            return self._refused(Answer(error.status, str(error)))
         except SettingsError as error:
-            name = self._source.name
-            logger.error("%s: its events cannot be taken: %s", name, error)  # noqa: TRY400
+            emit(logger, "webhook_not_set_up", Connector=self._source.name, Message=str(error))
             return Answer(503, "The function app is not set up; see its log", _RETRY_AFTER)
+
+    def _wrong_token(self) -> StreamRun:
+        """Who knows the URL's key and not the token is the vendor with an old one: a failed run."""
+        run = StreamRun(self._source.name, self._source.stream, uuid.uuid4().hex, utc_now())
+        run.status = FAILING
+        run.error = VendorRefused(
+            f"A request came without the bearer token in {self._source.token_setting}: see that "
+            "the sender's Authorization header and that setting hold the same token",
+            status=401,
+        )
+        return run
+
+    def _refused(self, answer: Answer) -> Answer:
+        emit(
+            logger,
+            "webhook_refused",
+            Connector=self._source.name,
+            HttpStatus=answer.status,
+            Message=answer.text,
+        )
+        return answer
 
     def _authorized(self, header: str) -> bool:
         scheme, _, token = header.partition(" ")
@@ -181,12 +206,17 @@ class Webhook:
         if run.error is None:
             return Answer(200)
         run.status = FAILING
-        logger.error(
-            "%s: events are not safe, and the sender has to send them again: %s",
-            self._source.name,
-            run.error,
-        )
+        self._tell("events_not_safe", run.error)
         return Answer(503, "The events could not be stored; send them again", _RETRY_AFTER)
+
+    def _tell(self, event: str, error: Exception) -> None:
+        emit(
+            logger,
+            event,
+            Connector=self._source.name,
+            ErrorClass=type(error).__name__,
+            Message=str(error),
+        )
 
     def _encode(
         self, found: _Events, claim: Claim, connection: Destination, run: StreamRun
@@ -250,7 +280,7 @@ class Webhook:
         except (ConnectorError, TimeoutError) as error:
             # Neither records that are refused nor a storage fault say that Azure Monitor is down.
             well = isinstance(error, RuleRefusesRecords | StorageError)
-            logger.warning("%s: events go to the spool: %s", self._source.name, error)
+            self._tell("events_spooled", error)
         self._circuit.report(well=well)
         run.bytes_sent = delivery.counters.bytes_sent
         run.requests = delivery.counters.requests

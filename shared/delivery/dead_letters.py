@@ -2,13 +2,18 @@
 
 A blob of the container ``dead-letters`` is gzip NDJSON, a line a record: ``record`` (as it would
 have gone out; text where it is no JSON), ``stream``, ``status`` (0: no answer is behind it) and
-``message``, the reason. Blobs are named ``<stream>/<yyyy-mm-dd>/<hhmmss>-<number>.ndjson.gz``.
+``message``, the reason. Blobs are named ``<stream>/<yyyy-mm-dd>/<hhmmss>-<number>.ndjson.gz``;
+their metadata ``causes`` counts what they hold (``{"HTTP 400 InvalidRecord": 3}``), so that the
+status page need not open them.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +21,7 @@ from datetime import datetime
 import shared.storage
 from shared.delivery.batches import compress
 from shared.delivery.stored import Storage, made_on_first_use, storage_faults
+from shared.events import emit
 from shared.records import dump_json, parse_json, utc_now
 
 logger = logging.getLogger("connectors.delivery")
@@ -23,6 +29,8 @@ logger = logging.getLogger("connectors.delivery")
 CONTAINER = "dead-letters"
 # What one blob holds before compression, at most and beyond its last record.
 _BLOB_BYTES = 4_000_000
+# Azure Monitor's own word for what is wrong, before its explanation: "InvalidRecord: …".
+_CODE = re.compile(r"^[A-Za-z]{3,60}(?=:)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,14 @@ class Refused:
     record: bytes
     status: int
     message: str
+
+    @property
+    def cause(self) -> str:
+        """The reason without what it may quote of the record: ``HTTP 400 InvalidRecord``."""
+        if not self.status:
+            return self.message.partition(":")[0][:100]
+        code = _CODE.match(self.message)
+        return f"HTTP {self.status} {code.group()}" if code else f"HTTP {self.status}"
 
     def line(self, stream: str) -> bytes:
         """The record's line in the blob."""
@@ -58,24 +74,20 @@ class DeadLetters:
 
         Until this returns, none of them counts as delivered.
         """
-        for lines in _in_blobs(stream, refused):
-            self._write(stream, compress(b"\n".join(lines) + b"\n"))
+        for entries in _in_blobs(refused):
+            self._write(stream, content(stream, entries), metadata(entries))
         if refused:
-            statuses = sorted({entry.status for entry in refused})
-            logger.error(
-                "%s: %d record(s) cannot be delivered (HTTP %s) and are kept in the blob container "
-                "%s, each with its reason",
-                stream,
-                len(refused),
-                ", ".join(map(str, statuses)),
-                CONTAINER,
-            )
+            causes = ", ".join(sorted({entry.cause for entry in refused}))
+            emit(logger, "dead_letters", Stream=stream, Records=len(refused), Causes=causes)
 
-    def _write(self, stream: str, body: bytes) -> None:
+    def _write(self, stream: str, body: bytes, about: dict[str, str]) -> None:
         name = f"{stream}/{self._now():%Y-%m-%d/%H%M%S}-{uuid.uuid4().hex}.ndjson.gz"
         with storage_faults("Writing to the blob container dead-letters"):
             container = self._storage.container(CONTAINER)
-            made_on_first_use(container.create_container, lambda: container.upload_blob(name, body))
+            made_on_first_use(
+                container.create_container,
+                lambda: container.upload_blob(name, body, metadata=about),
+            )
 
     def names(self) -> Iterator[str]:
         """The blobs' names, oldest first within a stream; raises ``StorageUnavailable``."""
@@ -88,14 +100,24 @@ class DeadLetters:
                 return
 
 
-def _in_blobs(stream: str, refused: Sequence[Refused]) -> Iterator[list[bytes]]:
-    lines: list[bytes] = []
+def content(stream: str, entries: Sequence[Refused]) -> bytes:
+    """A blob's content: gzip NDJSON."""
+    return compress(b"\n".join(entry.line(stream) for entry in entries) + b"\n")
+
+
+def metadata(entries: Sequence[Refused]) -> dict[str, str]:
+    """A blob's metadata: how many of its records have which cause, as ASCII JSON."""
+    return {"causes": json.dumps(dict(Counter(entry.cause for entry in entries).most_common(20)))}
+
+
+def _in_blobs(refused: Sequence[Refused]) -> Iterator[list[Refused]]:
+    entries: list[Refused] = []
     size = 0
     for entry in refused:
-        lines.append(entry.line(stream))
-        size += len(lines[-1])
+        entries.append(entry)
+        size += len(entry.record)
         if size >= _BLOB_BYTES:
-            yield lines
-            lines, size = [], 0
-    if lines:
-        yield lines
+            yield entries
+            entries, size = [], 0
+    if entries:
+        yield entries

@@ -28,7 +28,7 @@ _LEAST_SECONDS = 0.25
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 # This many records of a run may be bad by themselves; more says that the rule is.
-_ALWAYS_TOLERATED = 10
+ALWAYS_TOLERATED = 10
 _TOLERATED_PERCENT = 1
 _ERROR_CODE = re.compile(r"^[A-Za-z]{3,60}(?=:)")
 
@@ -73,8 +73,10 @@ class Delivery:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        always_tolerated: int = ALWAYS_TOLERATED,
     ) -> None:
         self.destination = destination
+        self._always_tolerated = always_tolerated
         self.counters = Delivered()
         self._dead_letters = dead_letters
         self._clock = clock
@@ -138,7 +140,7 @@ class Delivery:
         work.refused[index] = Refused(part.records[0], status, reason)
         with self._lock:
             self._refused += 1
-            tolerated = max(_ALWAYS_TOLERATED, self._seen * _TOLERATED_PERCENT // 100)
+            tolerated = max(self._always_tolerated, self._seen * _TOLERATED_PERCENT // 100)
             too_many = self._refused > tolerated
         if too_many:
             raise self._rule_refuses(work)

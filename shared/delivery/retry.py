@@ -18,6 +18,7 @@ from shared.delivery.delivery import Delivered, Delivery
 from shared.delivery.destination import Destination
 from shared.delivery.spool import QUEUE, Message, MessageUnreadable, Spool
 from shared.errors import DestinationError, DestinationUnavailable, SettingsError
+from shared.events import emit
 
 logger = logging.getLogger("connectors.delivery")
 
@@ -59,7 +60,7 @@ def deliver_message(
         delivery = Delivery(connect(), dead_letters, clock=clock, sleep=sleep)
         left = _deliver(delivery, message, records, clock() + _SECONDS)
     except SettingsError as error:
-        logger.error("%s: spooled events wait on: %s", message.stream, error)  # noqa: TRY400
+        _tell(message.stream, error, logging.ERROR)
         spool.put_back(message, delay_after(message.tries))
         return Delivered()
     if len(left) == len(records):
@@ -70,6 +71,17 @@ def deliver_message(
         spool.put(message.stream, left, tries=tries + 1, delay=delay_after(tries))
     spool.forget(message)
     return delivery.counters
+
+
+def _tell(stream: str, error: Exception, level: int) -> None:
+    emit(
+        logger,
+        "spool_waits",
+        level=level,
+        Stream=stream,
+        ErrorClass=type(error).__name__,
+        Message=str(error),
+    )
 
 
 def delay_after(tries: int) -> int:
@@ -86,7 +98,7 @@ def _deliver(
             delivery.deliver(batch, deadline)
         except DestinationError as error:
             level = logging.WARNING if isinstance(error, DestinationUnavailable) else logging.ERROR
-            logger.log(level, "%s: spooled events wait on: %s", message.stream, error)
+            _tell(message.stream, error, level)
             settled = set(error.settled)
             mine = [r for index, r in enumerate(batch.records) if index not in settled]
             return mine + records[start + len(batch.records) :]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from shared.connectors.sentinelone.alerts import UnifiedAlerts
 from shared.connectors.sentinelone.lists import Endpoint, ListSource
 from shared.connectors.sentinelone.snapshots import Policies, Sites
+from shared.connectors.sentinelone.token import token_expires
 from shared.polling.runner import Connection, Connector
 from shared.polling.streams import Source, Stream
 from shared.settings import SentinelOneSettings, read_sentinelone
@@ -104,7 +105,14 @@ def connection(settings: SentinelOneSettings) -> Connection:
         others[name]() if name in others else ListSource(session, url, *LISTS[name])
         for name in settings.streams
     ]
-    return Connection(url, session, sources, settings.polling, settings.inventory_minutes)
+    return Connection(
+        url,
+        session,
+        sources,
+        settings.polling,
+        settings.inventory_minutes,
+        token_expires=lambda: token_expires(session, settings),
+    )
 
 
 def connect() -> Connection | None:

@@ -1,0 +1,46 @@
+"""When the API token expires: SentinelOne says so for a user's token, seldom for a service user's.
+
+A token's details never change, so a process asks once, and about an unknown one every hour.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from datetime import datetime
+
+from shared.connectors.sentinelone.answers import API
+from shared.errors import VendorError
+from shared.records import parse_time
+from shared.settings import SentinelOneSettings
+from shared.vendor_http import VendorSession, expect
+
+PATH = "/users/api-token-details"
+_SECONDS = 5.0
+_ASK_AGAIN_SECONDS = 3600.0
+
+logger = logging.getLogger("connectors.sentinelone")
+# By the token's digest: when it was asked about (time.monotonic), and what SentinelOne said.
+_said: dict[str, tuple[float, datetime | None]] = {}
+
+
+def token_expires(session: VendorSession, settings: SentinelOneSettings) -> datetime | None:
+    """The end of ``settings.api_token``; None where it may not ask, or SentinelOne is silent."""
+    name = hashlib.sha256(f"{settings.url} {settings.api_token}".encode()).hexdigest()
+    asked, expires = _said.get(name, (None, None))
+    if asked is not None and (expires or time.monotonic() - asked < _ASK_AGAIN_SECONDS):
+        return expires
+    expires = _ask(session, settings)
+    _said[name] = (time.monotonic(), expires)
+    return expires
+
+
+def _ask(session: VendorSession, settings: SentinelOneSettings) -> datetime | None:
+    session.begin(time.monotonic() + _SECONDS)
+    try:
+        answer = session.post(settings.url + API + PATH, {"data": {"apiToken": settings.api_token}})
+        return parse_time(expect(answer, "SentinelOne", PATH, "data", "expiresAt"))
+    except VendorError as error:
+        logger.debug("The token's expiry stays unknown: %s", error)
+        return None
