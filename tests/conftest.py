@@ -1,0 +1,147 @@
+"""The world that tests run in: real local servers, and an environment without anyone's settings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.azure_monitor import AzureMonitor, declared_rules, rule_id
+from local.azurite import Azurite
+from local.certificates import Certificates, certificates
+from local.identity import Identity
+from local.vendors.jira import Jira
+from local.vendors.sentinelone import SentinelOne
+from shared import vault
+from shared.delivery.destination import forget_destination
+from shared.identity import forget_credential
+from shared.polling import pages
+from shared.settings import RULE_SETTINGS, SETTINGS
+from shared.storage import forget_clients
+
+SIGN_IN = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_")
+BEARER_TOKEN = "local-onelogin-token"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No app setting of the person's own reaches a test, and nothing cached outlives one."""
+    names = {setting.name for setting in SETTINGS}
+    for name in list(os.environ):
+        if name.partition("__")[0] in names or name.startswith(SIGN_IN):
+            monkeypatch.delenv(name)
+    forget_what_is_cached()
+    yield
+    forget_what_is_cached()
+
+
+def forget_what_is_cached() -> None:
+    """Each process caches clients and secrets; each test is a process of its own in that."""
+    forget_destination()
+    forget_clients()
+    forget_credential()
+    vault.forget()
+    pages._said.clear()
+    for folder in Path(__file__).parent.parent.glob("*/function.json"):
+        for value in list(vars(sys.modules.get(folder.parent.name, sys)).values()):
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """The session's own certificate authority and server certificate."""
+    return certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """Microsoft's storage emulator, in memory."""
+    with Azurite() as running:
+        yield running
+
+
+@pytest.fixture
+def storage(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty storage account, named by AzureWebJobsStorage; gives its connection string."""
+    monkeypatch.setenv("AzureWebJobsStorage", azurite.connection_string)
+    yield azurite.connection_string
+    empty(azurite.connection_string)
+
+
+def empty(connection: str) -> None:
+    """Removes every table, queue and container."""
+    from azure.data.tables import TableServiceClient
+    from azure.storage.blob import BlobServiceClient
+    from azure.storage.queue import QueueServiceClient
+
+    with TableServiceClient.from_connection_string(connection) as tables:
+        for table in list(tables.list_tables()):
+            tables.delete_table(table.name)
+    with QueueServiceClient.from_connection_string(connection) as queues:
+        for queue in list(queues.list_queues()):
+            queues.delete_queue(queue)
+    with BlobServiceClient.from_connection_string(connection) as blobs:
+        for container in list(blobs.list_containers()):
+            blobs.delete_container(container)
+
+
+@pytest.fixture
+def identity(tls: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
+    """A managed identity, as the app finds it in Azure; its certificates are trusted."""
+    with Identity(tls) as running:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", running.endpoint)
+        monkeypatch.setenv("IDENTITY_HEADER", running.header)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.bundle))
+        monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+        yield running
+
+
+@pytest.fixture
+def azure_monitor(
+    identity: Identity, tls: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AzureMonitor]:
+    """Azure Monitor with every declared rule, to which the settings lead; it keeps raw records."""
+    rules = {rule_id(setting): streams for setting, streams in declared_rules().items()}
+    with AzureMonitor(identity, rules, tls) as running:
+        monkeypatch.setenv("LogsIngestionEndpoint", running.url)
+        for setting in RULE_SETTINGS:
+            monkeypatch.setenv(setting, rule_id(setting))
+        yield running
+
+
+@pytest.fixture
+def sentinelone(monkeypatch: pytest.MonkeyPatch) -> Iterator[SentinelOne]:
+    """An empty SentinelOne tenant, to which the settings lead."""
+    with SentinelOne() as running:
+        monkeypatch.setenv("SentinelOneUrl", running.url)
+        monkeypatch.setenv("SentinelOneAPIToken", running.token)
+        monkeypatch.setenv("SentinelOneRequestsPerSecond", "1000")
+        yield running
+
+
+@pytest.fixture
+def jira(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jira]:
+    """An empty Jira site, to which the settings lead."""
+    with Jira() as running:
+        monkeypatch.setenv("JiraHomeSiteName", running.url)
+        monkeypatch.setenv("JiraUsername", running.username)
+        monkeypatch.setenv("JiraAccessToken", running.token)
+        yield running
+
+
+@pytest.fixture
+def settings_env(
+    storage: str,
+    azure_monitor: AzureMonitor,
+    sentinelone: SentinelOne,
+    jira: Jira,
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, str]:
+    """Every app setting, leading to the local world; gives those that are set."""
+    monkeypatch.setenv("OneLoginBearerToken", BEARER_TOKEN)
+    names = [setting.name for setting in SETTINGS]
+    return {name: os.environ[name] for name in names if name in os.environ}
