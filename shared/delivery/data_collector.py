@@ -46,6 +46,7 @@ class DataCollector:
         self._key = settings.workspace_key
         # A session of requests belongs to one thread.
         self._sessions = threading.local()
+        self._opened: list[requests.Session] = []
         logger.warning(
             "Delivering through the HTTP Data Collector API, whose support ended on 14 September "
             "2026: set LogsIngestionEndpoint and a rule to use the Logs Ingestion API"
@@ -98,9 +99,15 @@ class DataCollector:
         if vault.reread():
             self._key = read_destination().workspace_key
 
+    def close(self) -> None:
+        """See ``Destination.close``."""
+        for session in self._opened:
+            session.close()
+
     def _session(self) -> requests.Session:
         if not hasattr(self._sessions, "session"):
             self._sessions.session = requests.Session()
+            self._opened.append(self._sessions.session)
         session: requests.Session = self._sessions.session
         return session
 

@@ -31,6 +31,10 @@ class Destination(Protocol):
         """After a 401: the next upload signs in anew, past every cached token."""
         ...
 
+    def close(self) -> None:
+        """Close its connections; it is not used afterwards."""
+        ...
+
 
 _made: dict[tuple[object, ...], Destination] = {}
 _making = threading.Lock()
@@ -51,8 +55,10 @@ def destination(settings: DestinationSettings) -> Destination:
 
 
 def forget_destination() -> None:
-    """Drop the cached way in: its settings have changed."""
+    """Close and drop the cached way in: its settings have changed, and nothing is in flight."""
     with _making:
+        for made in _made.values():
+            made.close()
         _made.clear()
 
 

@@ -127,6 +127,10 @@ class LogsIngestion:
         """See ``Destination.renew_sign_in``; the SDK drops its own token on a 401."""
         shared.identity.forget_credential()
 
+    def close(self) -> None:
+        """See ``Destination.close``."""
+        self._client.close()
+
     def _rule(self, stream: str) -> tuple[str, str]:
         """The setting that names the rule for ``stream``, and the rule's immutable id."""
         setting = rule_setting(stream, self._rule_ids)

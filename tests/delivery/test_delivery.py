@@ -56,6 +56,9 @@ class Judge:
     def renew_sign_in(self) -> None:
         self.sign_ins += 1
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class Kept(DeadLetters):
     """Dead letters in a list; ``broken`` makes the storage fail."""
