@@ -87,7 +87,7 @@ class Engine:
             made = duckdb_kql.to_sql(
                 text, schema=self._schema, query_now=now, functions=functions, allow_write=False
             )
-        except duckdb_kql.KqlError as fault:
+        except (duckdb_kql.KqlError, duckdb.Error) as fault:
             raise self._error(fault, kql) from fault
         return Translated(str(made), dict(made.parameters))
 
