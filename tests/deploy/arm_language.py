@@ -108,6 +108,7 @@ class Evaluator:
     ) -> None:
         self._parameters = {name.lower(): value for name, value in parameters.items()}
         self._variables = {name.lower(): value for name, value in variables.items()}
+        self._computed: dict[str, Any] = {}
         self._runtime = {name.lower(): function for name, function in runtime.items()}
 
     def value(self, data: Any) -> Any:
@@ -121,6 +122,11 @@ class Evaluator:
         if isinstance(data, str) and data.startswith("[["):
             return data[1:]
         return data
+
+    def _variable(self, name: str) -> Any:
+        if name.lower() not in self._computed:
+            self._computed[name.lower()] = self.value(_named(self._variables, name, "variable"))
+        return self._computed[name.lower()]
 
     def _node(self, node: Node, local: Mapping[str, Any]) -> Any:
         if node[0] in ("text", "number"):
@@ -149,7 +155,7 @@ class Evaluator:
         if name == "parameters":
             return _named(self._parameters, values[0], "parameter")
         if name == "variables":
-            return self.value(_named(self._variables, values[0], "variable"))
+            return self._variable(values[0])
         function = self._runtime.get(name) or _FUNCTIONS.get(name)
         if function is None:
             raise TemplateError(f"there is no function {name}")

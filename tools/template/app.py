@@ -269,7 +269,7 @@ def _site() -> Json:
                 },
             },
             # No appSettings here: this would replace those that a person made. See settings.py.
-            "siteConfig": {"minTlsVersion": "1.2", "ftpsState": "Disabled", "http20Enabled": True},
+            "siteConfig": {"minTlsVersion": "1.2", "http20Enabled": True},
         },
     }
 

@@ -18,6 +18,7 @@ import yaml
 from tools import project
 from tools.content import Parser, load_parsers
 from tools.template.arm import (
+    OWN_GROUP,
     TABLES_API,
     Group,
     Json,
@@ -31,6 +32,7 @@ from tools.template.arm import (
 )
 from tools.template.ingestion import TABLES_DEPLOYMENT
 from tools.template.sections import SECTIONS, Section
+from tools.template.settings import SETTINGS_DEPLOYMENT
 
 SENTINEL = project.ROOT / "sentinel"
 _RULE_API = "2025-09-01"
@@ -105,8 +107,12 @@ def _content_of(section: Section, group: Group) -> Json:
         _deployment(section),
         condition=variable(f"content{section.key}"),
         group=group,
-        # A rule is refused while the table or function that it queries does not exist.
-        depends_on=[group.nested_id(TABLES_DEPLOYMENT)],
+        # A rule is refused while Sentinel does not see the table that it queries, which may take
+        # minutes after the table was made: so content comes after the app, not beside it.
+        depends_on=[
+            group.nested_id(TABLES_DEPLOYMENT),
+            OWN_GROUP.nested_id(SETTINGS_DEPLOYMENT),
+        ],
         parameters={name: expression for name, (_, _, expression) in named.items()},
         template={
             "parameters": {

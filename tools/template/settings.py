@@ -28,7 +28,7 @@ from tools.template.arm import (
 from tools.template.ingestion import ENDPOINT, rule_id
 from tools.template.sections import HEALTH, SECTIONS
 
-_DEPLOYMENT = "settings"
+SETTINGS_DEPLOYMENT = "settings"
 _PLAIN = {
     "SentinelOne": ("SentinelOneUrl",),
     "Jira": ("JiraHomeSiteName",),
@@ -53,7 +53,7 @@ def _settings() -> Json:
     groups = [_common(), *(_of_connectors()), *_optional()]
     rules = [rule_id(section) for section in SECTIONS if section.rule_setting]
     return nested(
-        _DEPLOYMENT,
+        SETTINGS_DEPLOYMENT,
         depends_on=[
             app.APP,
             app.STORAGE,
@@ -167,7 +167,8 @@ def _code() -> Json:
         "apiVersion": "2022-09-01",
         "name": value(f"concat({variable('app')}, '/onedeploy')"),
         "dependsOn": [
-            value(item) for item in (app.APP, OWN_GROUP.nested_id(_DEPLOYMENT), *app.ROLE_IDS)
+            value(item)
+            for item in (app.APP, OWN_GROUP.nested_id(SETTINGS_DEPLOYMENT), *app.ROLE_IDS)
         ],
         # The package holds its dependencies: nothing is built in Azure.
         "properties": {"packageUri": value(variable("package")), "remoteBuild": False},
