@@ -47,6 +47,7 @@ class Connection:
     """A connector with its settings applied: where it reads, as whom, and which streams.
 
     ``token_expires`` asks the vendor when its token ends, where the vendor tells: None for unknown.
+    ``left_out`` are the names of streams that the settings chose not to poll.
     """
 
     address: str
@@ -55,6 +56,7 @@ class Connection:
     polling: PollingSettings
     inventory_minutes: float = 60.0
     token_expires: Callable[[], datetime | None] | None = None
+    left_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

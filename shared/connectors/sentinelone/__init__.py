@@ -71,6 +71,22 @@ LISTS: Mapping[str, tuple[Stream, Endpoint]] = {
     )
 }
 
+STREAMS: Mapping[str, Stream] = {
+    stream.setting_name: stream
+    for stream in (
+        ALERTS,
+        UNIFIED_ALERTS,
+        THREATS,
+        ACTIVITIES,
+        DEVICE_CONTROL,
+        AGENTS,
+        GROUPS,
+        APPLICATIONS,
+        POLICIES,
+        SITES,
+    )
+}
+
 
 def _explain(status: int) -> str:
     if status == 401:
@@ -112,6 +128,7 @@ def connection(settings: SentinelOneSettings) -> Connection:
         settings.polling,
         settings.inventory_minutes,
         token_expires=lambda: token_expires(session, settings),
+        left_out=[stream.name for name, stream in STREAMS.items() if name not in settings.streams],
     )
 
 

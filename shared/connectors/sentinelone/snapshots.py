@@ -96,6 +96,15 @@ class Policies:
             raise refusal
         yield Page(waiting, size)
 
+    def probe(self) -> None:
+        """One request, for the tenant's policy; a token of one site sees only its own scopes'."""
+        try:
+            self._session.get(self._url + API + "/tenant/policy")
+        except VendorRefused as error:
+            if error.status not in (403, 404):
+                raise
+            self._session.get(self._url + API + "/sites", {"limit": 1})
+
     def _scopes(self) -> Iterator[tuple[str, str, str, str]]:
         """(level, id, name, path of the policy) of every scope."""
         yield "tenant", "", "", "/tenant/policy"

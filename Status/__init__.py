@@ -1,0 +1,19 @@
+"""The status page, the connection test and sending again; all of it stands in shared/status."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from shared.status.answers import answer
+
+
+def main(req: func.HttpRequest) -> func.HttpResponse:
+    """Answer GET or POST /api/Status."""
+    given = answer(req.method, req.params, req.headers.get("accept") or "", req.get_body())
+    return func.HttpResponse(
+        given.body,
+        status_code=given.status,
+        headers=dict(given.headers),
+        mimetype=given.mimetype,
+        charset="utf-8",
+    )

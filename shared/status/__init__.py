@@ -1,0 +1,1 @@
+"""What a person asks of the app: how it does, whether its connections work, to send again."""

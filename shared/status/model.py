@@ -1,0 +1,128 @@
+"""What the status page shows, as data: the page draws it, a program gets it as JSON.
+
+Times are aware UTC, None where there is none; durations are seconds. No secret, no record's
+content and no person's name is in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.runs import CATCHING_UP, FAILING, LATE, OFF, OK
+
+# The worst first.
+SEVERITY = (FAILING, LATE, CATCHING_UP, OK, OFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """One hour of a stream: records accepted, bytes sent, repeats not sent again."""
+
+    start: datetime
+    records: int = 0
+    bytes: int = 0
+    repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """The last error on record; ``error`` is its class."""
+
+    at: datetime | None
+    error: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How something is, why, and what to do about it ('' where there is nothing to do)."""
+
+    state: str
+    reason: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """One stream: ``delivered_to`` is the event time up to which all is delivered."""
+
+    name: str
+    verdict: Verdict
+    delivered_to: datetime | None = None
+    seconds_behind: float | None = None
+    last_run: datetime | None = None
+    last_success: datetime | None = None
+    last_error: LastError | None = None
+    hours: Sequence[Hour] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorStatus:
+    """One connector: ``address`` is the vendor's, '' for a webhook or a connector that is off."""
+
+    name: str
+    on: bool
+    verdict: Verdict
+    address: str = ""
+    token_expires: datetime | None = None
+    token_note: str = ""
+    streams: Sequence[StreamStatus] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The spool or the poison queue: None where storage did not say.
+
+    ``oldest_seconds`` is how long the oldest message in view has waited, in all its tries; messages
+    that wait for their next try are not in view.
+    """
+
+    messages: int | None
+    oldest_seconds: float | None = None
+    causes: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterCount:
+    """Records of one stream that were refused for one cause."""
+
+    stream: str
+    cause: str
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterStatus:
+    """The container dead-letters; ``blobs`` None: unknown. ``more``: there are uncounted blobs."""
+
+    blobs: int | None
+    counts: Sequence[DeadLetterCount] = ()
+    more: bool = False
+
+    @property
+    def records(self) -> int:
+        """All records counted."""
+        return sum(count.records for count in self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class AppStatus:
+    """Everything, as of ``at``; ``problems`` are those of the app itself, the worst first."""
+
+    state: str
+    at: datetime
+    version: str
+    destination: str
+    destination_address: str
+    problems: Sequence[Verdict]
+    connectors: Sequence[ConnectorStatus]
+    spool: Queue
+    poison: Queue
+    dead_letters: DeadLetterStatus
+
+
+def worst(states: Iterable[str]) -> str:
+    """The worst of ``states``; ok where there is none, off where all are."""
+    return min(states, key=SEVERITY.index, default=OK)
