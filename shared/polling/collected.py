@@ -40,7 +40,8 @@ def ascending(window: Window, fetch: FetchPages, time_path: str, page_size: int)
             continue
         records = sorted((r for page in reversed(pages) for r in reversed(page.records)), key=when)
         size = sum(page.size for page in pages)
-        yield Page(records, size, vendor_time=pages[0].vendor_time if pages else None)
+        vendor_time = pages[0].vendor_time if pages else None
+        yield Page(records, size, vendor_time=vendor_time, last=not waiting)
 
 
 def _collect(pages: Iterator[Page], most: int | None, page_size: int) -> list[Page] | None:

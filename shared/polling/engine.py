@@ -113,7 +113,7 @@ class StreamPoll:
                     for page in pages:
                         self._know_vendor_time(page.vendor_time)
                         self._take(page, pool, deliver_until)
-                        if time.monotonic() >= fetch_until:
+                        if time.monotonic() >= fetch_until and not page.last:
                             finished = False
                             break
                 except VendorError as error:

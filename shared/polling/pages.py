@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ class PreparedPage:
     size: int
     last_time: datetime | None
     vendor_time: datetime | None
+    last: bool
 
 
 class Preparer:
@@ -37,7 +39,7 @@ class Preparer:
         self._declared = declared
         self._watermark = getter(stream.watermark)
         self._event_time = getter(stream.event_time)
-        self._keys = [[getter(path) for path in paths] for paths in stream.keys]
+        self._names = [_name_at(paths) for paths in stream.keys]
 
     def __call__(self, page: Page) -> PreparedPage:
         bodies: list[bytes] = []
@@ -64,16 +66,15 @@ class Preparer:
             times.append(moment)
             last = moment or last
         size = sum(map(len, bodies))
-        return PreparedPage(bodies, fingerprints, times, size, last, page.vendor_time)
+        return PreparedPage(bodies, fingerprints, times, size, last, page.vendor_time, page.last)
 
     def _fingerprint(self, record: Record, moment: datetime | None) -> Fingerprint:
         if self._stream.snapshot:
             return TIMELESS, fingerprint(_content(record))
         second = int(moment.timestamp()) if moment else TIMELESS
-        for paths in self._keys:
-            values = [find(record) for find in paths]
-            if all(value is not None and value != "" for value in values):
-                return second, fingerprint("\n".join(map(str, values)).encode("utf-8", "replace"))
+        for name_of in self._names:
+            if name := name_of(record):
+                return second, fingerprint(name.encode("utf-8", "replace"))
         self._say_once("no id", f"no {' or '.join('+'.join(k) for k in self._stream.keys)}")
         return second, fingerprint(_content(record))
 
@@ -87,6 +88,22 @@ class Preparer:
             self._stream.name,
             what,
         )
+
+
+def _name_at(paths: Sequence[str]) -> Callable[[Record], str | None]:
+    """A function that joins a record's values at ``paths``; None or '' where one is missing."""
+    finders = [getter(path) for path in paths]
+    if len(finders) == 1:
+        find = finders[0]
+        return lambda record: None if (value := find(record)) is None else str(value)
+
+    def joined(record: Record) -> str | None:
+        values = [find(record) for find in finders]
+        if any(value is None or value == "" for value in values):
+            return None
+        return "\n".join(map(str, values))
+
+    return joined
 
 
 def _content(record: Any) -> bytes:

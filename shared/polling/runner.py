@@ -30,7 +30,7 @@ from shared.settings import PollingSettings, read_destination
 from shared.vendor_http import VendorSession
 
 BUDGET_SHARE = 0.8
-# What was fetched last may be delivered for an eighth of the budget longer: 90 % of functionTimeout.
+# What was fetched last may be delivered for an eighth of the budget longer, 90 % in all.
 DELIVERY_SHARE = 0.125
 # How an app setting overrides host.json.
 _TIMEOUT_SETTING = "AzureFunctionsJobHost__functionTimeout"

@@ -7,6 +7,7 @@ holds already is known by its fingerprint and not sent again.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import struct
 from collections.abc import Iterable, Iterator
 
@@ -29,6 +30,8 @@ class Seen:
 
     def __init__(self, fingerprints: Iterable[Fingerprint] = ()) -> None:
         self._by_second: dict[int, set[bytes]] = {}
+        # The seconds as a heap, so that pruning looks at none that stays.
+        self._seconds: list[int] = []
         self._count = 0
         for known in fingerprints:
             self.add(known)
@@ -51,6 +54,7 @@ class Seen:
         group = self._by_second.get(second)
         if group is None:
             self._by_second[second] = {digest}
+            heapq.heappush(self._seconds, second)
         elif digest in group:
             return False
         else:
@@ -61,8 +65,8 @@ class Seen:
     def prune(self, before: float) -> None:
         """Forget what is older than the second in which ``before`` (epoch seconds) lies."""
         floor = int(before)
-        for second in [second for second in self._by_second if second < floor]:
-            self._count -= len(self._by_second.pop(second))
+        while self._seconds and self._seconds[0] < floor:
+            self._count -= len(self._by_second.pop(heapq.heappop(self._seconds), ()))
 
     def older_than(self, before: float) -> int:
         """How many ``prune`` would forget."""

@@ -23,13 +23,15 @@ class Page:
     """One page of raw records.
 
     ``size`` is the answer's bytes; ``total`` how many records the vendor says the whole window has,
-    None where it did not say; ``vendor_time`` the ``Date`` of the answer.
+    None where it did not say; ``vendor_time`` the ``Date`` of the answer; ``last`` whether the
+    window is known to end with it.
     """
 
     records: Sequence[Record]
     size: int
     total: int | None = None
     vendor_time: datetime | None = None
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def walk(
         prepared = prepare(page)
         handed += len(page.records)
         left = (page.total or 0) - handed
-        backlog = source.side_by_side > 1 and left > RECORDS_EACH
+        backlog = source.side_by_side > 1 and left > RECORDS_EACH and not page.last
         yield prepared
         if backlog and window is not None and prepared.last_time is not None:
             rest = Window(max(prepared.last_time, window.start), window.end)
@@ -116,7 +116,9 @@ def _side_by_side(
                     ahead.append(part)
                     start = end
                 part = ahead[0]
-                yield from part
+                for page in part:
+                    page.last = page.last and len(ahead) == 1 and start >= rest.end
+                    yield page
                 ahead.popleft()
                 width = _next_width(part.window, part.total or 0, width)
         finally:

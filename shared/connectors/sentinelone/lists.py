@@ -89,8 +89,10 @@ class ListSource:
                 raise
             records = list_of(answer, endpoint.path, "data")
             pagination = answer.json.get("pagination") or {}
-            yield Page(records, answer.size, total(pagination), answer.vendor_time)
             following = next_cursor(pagination, endpoint.path)
+            yield Page(
+                records, answer.size, total(pagination), answer.vendor_time, following is None
+            )
             if following is None:
                 return
             if following == cursor:

@@ -30,8 +30,8 @@ def _all(session: VendorSession, url: str, path: str, *names: str) -> Iterator[P
         answer = session.get(url + API + path, asked)
         records = list_of(answer, path, *names)
         pagination = answer.json.get("pagination") or {}
-        yield Page(records, answer.size, total(pagination), answer.vendor_time)
         following = next_cursor(pagination, path)
+        yield Page(records, answer.size, total(pagination), answer.vendor_time, following is None)
         if following is None:
             return
         if following == cursor:
@@ -94,7 +94,7 @@ class Policies:
                 waiting, size = [], 0
         if not readable and refusal:
             raise refusal
-        yield Page(waiting, size)
+        yield Page(waiting, size, last=True)
 
     def probe(self) -> None:
         """One request, for the tenant's policy; a token of one site sees only its own scopes'."""
