@@ -26,8 +26,8 @@ _SHORT_RETRIES: dict[str, Any] = {
     "retry_total": 2,
     "retry_backoff_factor": 0.3,  # tables wait by these two,
     "retry_backoff_max": 2,
-    "initial_backoff": 0.5,  # queues and blobs by these three (theirs begins at 15 s otherwise)
-    "increment_base": 2,
+    "initial_backoff": 0,  # queues and blobs a second each time (15 s and more otherwise)
+    "increment_base": 1,
     "random_jitter_range": 0.3,
     "connection_timeout": 3,
     "read_timeout": 10,

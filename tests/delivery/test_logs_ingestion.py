@@ -1,4 +1,4 @@
-"""The Logs Ingestion API over TLS, with Microsoft's client and sign-in, on good days and bad ones."""
+"""The Logs Ingestion API over TLS, with Microsoft's client and sign-in, on bad days too."""
 
 from __future__ import annotations
 

@@ -1,0 +1,259 @@
+"""The spool and DeliveryRetry on the storage emulator: what waits, and how it ends."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+import pytest
+from azure.storage.queue import QueueClient
+
+from local.azure_monitor import AzureMonitor
+from local.faults import FOREVER, answer, delay
+from shared import storage as clients
+from shared.delivery.batches import compress
+from shared.delivery.dead_letters import DeadLetters
+from shared.delivery.destination import Destination, destination
+from shared.delivery.retry import deliver_message
+from shared.delivery.spool import CONTAINER, QUEUE, Message, Spool
+from shared.errors import SettingsError, StorageUnavailable
+from shared.settings import read_destination
+
+STREAM = "Custom-OneLogin"
+BUSY = answer(503, headers={"Retry-After": "60"})
+
+
+def connect() -> Destination:
+    return destination(read_destination())
+
+
+def records(count: int, **fields: Any) -> list[bytes]:
+    return [orjson.dumps({"uuid": str(number), **fields}) for number in range(count)]
+
+
+def noise(size: int) -> str:
+    """Text that hardly compresses."""
+    return base64.b64encode(os.urandom(size)).decode()
+
+
+def take_messages() -> list[str]:
+    """The messages that are visible now, taken out of the queue as the host does in the end."""
+    queue = clients.queue(QUEUE)
+    texts = []
+    for message in list(queue.receive_messages(visibility_timeout=60)):
+        texts.append(message.content)
+        queue.delete_message(message)
+    return texts
+
+
+def blobs(container: str) -> list[str]:
+    client = clients.container(container)
+    return list(client.list_blob_names()) if client.exists() else []
+
+
+def dead_letters() -> Iterator[dict[str, Any]]:
+    for name in DeadLetters().names():
+        content = clients.container("dead-letters").download_blob(name).readall()
+        yield from map(json.loads, gzip.decompress(content).splitlines())
+
+
+def uuids(azure_monitor: AzureMonitor) -> list[str]:
+    return [record["uuid"] for record in azure_monitor.records(STREAM)]
+
+
+class Impatient:
+    """The storage account, where a delay is noted and then not waited for."""
+
+    def __init__(self, connection: str) -> None:
+        self.connection = connection
+        self.delays: list[int] = []
+        self.lifetimes: set[str] = set()
+        self.container = clients.container
+
+    def queue(self, name: str, /) -> QueueClient:
+        return QueueClient.from_connection_string(self.connection, name, raw_request_hook=self._see)
+
+    def _see(self, request: Any) -> None:
+        query = parse_qs(urlsplit(request.http_request.url).query)
+        if request.http_request.method == "POST" and "messagettl" in query:
+            (delay,) = query["visibilitytimeout"]
+            self.delays.append(int(delay))
+            self.lifetimes.update(query["messagettl"])
+            request.http_request.url = request.http_request.url.replace(
+                f"visibilitytimeout={delay}", "visibilitytimeout=0"
+            )
+
+
+def test_what_is_spooled_is_read_back(storage: str) -> None:
+    """Records come out of the spool byte for byte and in order."""
+    spool = Spool()
+    spool.put(STREAM, records(500, notes="Zoë 漢字"))
+    (text,) = take_messages()
+    assert spool.records(Message.read(text)) == records(500, notes="Zoë 漢字")
+
+
+def test_a_large_batch_becomes_several_messages(storage: str) -> None:
+    """Each message is within the queue's 64 KB, and together they hold every record once."""
+    given = records(60, notes=noise(6000))
+    spool = Spool()
+    spool.put(STREAM, given)
+    depth = spool.depth()
+    texts = take_messages()
+    assert len(texts) == depth > 5
+    assert all(len(text.encode()) <= 65_536 for text in texts)
+    found = [record for text in texts for record in spool.records(Message.read(text)) or []]
+    assert sorted(found) == sorted(given)
+    assert blobs(CONTAINER) == []
+
+
+def test_a_record_too_large_for_a_message_is_a_blob(
+    azure_monitor: AzureMonitor, storage: str
+) -> None:
+    """Such a record waits as a blob, to which a message points, and which goes once delivered."""
+    spool = Spool()
+    spool.put(STREAM, [*records(2), orjson.dumps({"uuid": "large", "notes": noise(300_000)})])
+    assert len(blobs(CONTAINER)) == 1
+    for text in take_messages():
+        deliver_message(text, connect)
+    assert sorted(uuids(azure_monitor)) == ["0", "1", "large"]
+    assert blobs(CONTAINER) == []
+
+
+def test_an_outage_puts_messages_back_with_a_growing_delay(
+    azure_monitor: AzureMonitor, storage: str
+) -> None:
+    """While Azure Monitor is down the function succeeds and asks ever less often; then delivers."""
+    azure_monitor.faults.add("/streams/", BUSY, times=FOREVER)
+    impatient = Impatient(storage)
+    spool = Spool(impatient)
+    spool.put(STREAM, records(3))
+    for _ in range(7):
+        (text,) = take_messages()
+        deliver_message(text, connect, spool=spool)
+    assert impatient.delays[-7:] == [60, 120, 240, 480, 900, 900, 900]
+    assert impatient.lifetimes == {"-1"}
+
+    azure_monitor.faults.clear()
+    (text,) = take_messages()
+    deliver_message(text, connect, spool=spool)
+    assert uuids(azure_monitor) == ["0", "1", "2"]
+    assert (spool.depth(), spool.poisoned(), list(dead_letters())) == (0, 0, [])
+
+
+@pytest.mark.parametrize("fault", [answer(401), answer(403), answer(404)], ids=lambda f: f.name)
+def test_a_refusal_waits_too(azure_monitor: AzureMonitor, storage: str, fault: Any) -> None:
+    """A role that has not spread yet costs patience, not messages."""
+    azure_monitor.faults.add("/streams/", fault, times=FOREVER)
+    Spool().put(STREAM, records(3))
+    (text,) = take_messages()
+    done = deliver_message(text, connect)
+    assert (done.accepted, done.dead_lettered) == (0, 0)
+    assert Spool().depth() == 1
+    assert list(dead_letters()) == []
+
+
+def test_a_missing_setting_waits_too(storage: str) -> None:
+    """Settings that are wrong for a while send nothing to the poison queue."""
+
+    def unset() -> Destination:
+        raise SettingsError(["LogsIngestionEndpoint is not set"])
+
+    Spool().put(STREAM, records(3))
+    (text,) = take_messages()
+    deliver_message(text, unset)
+    assert Spool().depth() == 1
+
+
+def test_a_refused_record_ends_in_the_dead_letters(
+    azure_monitor: AzureMonitor, storage: str
+) -> None:
+    """A spooled record that Azure Monitor refuses is kept with its reason; the others arrive."""
+    azure_monitor.refuse = lambda _stream, record: "bad" if record["uuid"] == "1" else None
+    Spool().put(STREAM, records(3))
+    (text,) = take_messages()
+    done = deliver_message(text, connect)
+    assert (done.accepted, done.dead_lettered) == (2, 1)
+    assert uuids(azure_monitor) == ["0", "2"]
+    assert [letter["record"] for letter in dead_letters()] == [{"uuid": "1"}]
+
+
+def test_only_what_is_left_is_put_back(azure_monitor: AzureMonitor, storage: str) -> None:
+    """Where a part arrived before the outage, only the rest waits on: nothing arrives twice."""
+    azure_monitor.faults.add("/streams/", answer(413), delay(0), BUSY)
+    spool = Spool(Impatient(storage))
+    spool.put(STREAM, records(4))
+    (text,) = take_messages()
+    deliver_message(text, connect, spool=spool)
+    assert uuids(azure_monitor) == ["0", "1"]
+
+    (text,) = take_messages()
+    deliver_message(text, connect, spool=spool)
+    assert uuids(azure_monitor) == ["0", "1", "2", "3"]
+    assert spool.depth() == 0
+
+
+def test_a_blob_stays_while_its_message_waits(azure_monitor: AzureMonitor, storage: str) -> None:
+    """A large record's blob outlives every failed attempt, and goes with the one that works."""
+    azure_monitor.faults.add("/streams/", BUSY, answer(403))
+    spool = Spool(Impatient(storage))
+    spool.put(STREAM, [orjson.dumps({"uuid": "large", "notes": noise(300_000)})])
+    for waiting in (1, 1, 0):
+        (text,) = take_messages()
+        deliver_message(text, connect, spool=spool)
+        assert len(blobs(CONTAINER)) == waiting
+    assert uuids(azure_monitor) == ["large"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "hello", '{"stream":"Custom-OneLogin"}', '{"stream":"X","tries":0,"gzip":"AAAA"}'],
+)
+def test_an_unreadable_message_ends_in_the_dead_letters(
+    azure_monitor: AzureMonitor, storage: str, text: str
+) -> None:
+    """A message that is none of ours is kept with the reason, and the function succeeds."""
+    done = deliver_message(text, connect)
+    assert done.dead_lettered == 1
+    (letter,) = dead_letters()
+    assert (letter["stream"], letter["status"]) == (QUEUE, 0)
+    assert "cannot be read" in letter["message"]
+
+
+def test_a_message_whose_blob_is_gone_was_delivered(
+    azure_monitor: AzureMonitor, storage: str
+) -> None:
+    """A host that died between the blob's end and the message's finds nothing left to do."""
+    done = deliver_message(Message(STREAM, blob="Custom-OneLogin/gone").text(), connect)
+    assert done.accepted == 0
+    assert list(dead_letters()) == []
+    assert Spool().depth() == 0
+
+
+def test_storage_that_fails_makes_the_host_show_the_message_again(
+    azure_monitor: AzureMonitor, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that can be neither delivered nor put back raises: the host keeps it."""
+    azure_monitor.faults.add("/streams/", BUSY, times=FOREVER)
+    closed = "http://127.0.0.1:1/devstoreaccount1"
+    monkeypatch.setenv(
+        "AzureWebJobsStorage",
+        f"AccountName=devstoreaccount1;AccountKey=a2V5;BlobEndpoint={closed};"
+        f"QueueEndpoint={closed};TableEndpoint={closed}",
+    )
+    clients.forget_clients()
+    text = Message(STREAM, gzip=compress(b"{}")).text()
+    with pytest.raises(StorageUnavailable, match="AzureWebJobsStorage"):
+        deliver_message(text, connect)
+
+
+def test_nothing_spooled_is_no_error(storage: str) -> None:
+    """Before the first outage there is no queue and no container: the depth is nought."""
+    assert Spool().depth() == 0
+    assert Spool().poisoned() == 0
+    assert list(DeadLetters().names()) == []
