@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -27,7 +26,7 @@ class _Stream:
 
 
 class Accepted:
-    """Keeps accepted batches by stream, and hands them to the workspace one after the other.
+    """Keeps accepted batches by stream, and hands what waits to the workspace, stream by stream.
 
     As in Azure, a sender has its 204 before the rows can be queried: settle() waits for them.
     """
@@ -37,7 +36,9 @@ class Accepted:
         self._keep = keep
         self._lock = threading.Lock()
         self._streams: dict[str, _Stream] = {}
-        self._waiting: queue.Queue[tuple[str, list[Record]] | None] = queue.Queue()
+        self._waiting: dict[str, list[Record]] = {}
+        self._changed = threading.Condition(self._lock)
+        self._busy = self._closing = False
         self._failures: list[Exception] = []
         self._thread: threading.Thread | None = None
 
@@ -61,8 +62,9 @@ class Accepted:
                 kept.records += records
             elif self._keep == "ids":
                 kept.ids.update(str(record.get("id") or record.get("uuid")) for record in records)
-        if self._thread is not None:
-            self._waiting.put((stream, records))
+            if self._thread is not None:
+                self._waiting.setdefault(stream, []).extend(records)
+                self._changed.notify_all()
 
     def records(self, stream: str) -> list[Record]:
         """The records accepted for a stream, in order."""
@@ -97,23 +99,36 @@ class Accepted:
 
     def settle(self) -> None:
         """Waits until the workspace has everything; raises what went wrong there."""
-        self._waiting.join()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting and not self._busy)
         if self._failures:
             raise self._failures[0]
 
     def close(self) -> None:
         """Finishes what waits, and stops."""
-        if self._thread is not None:
-            self._waiting.put(None)
-            self._thread.join()
-            self._thread = None
+        if self._thread is None:
+            return
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._thread = None
 
     def _fill(self, ingest: Ingest) -> None:
-        while (batch := self._waiting.get()) is not None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                if not self._waiting:
+                    return
+                # All that a stream has waiting goes in at once: small batches cost as large ones.
+                stream = next(iter(self._waiting))
+                records = self._waiting.pop(stream)
+                self._busy = True
             try:
-                ingest(*batch)
+                ingest(stream, records)
             except Exception as failure:  # noqa: BLE001 - settle() raises it where a person sees it
                 self._failures.append(failure)
             finally:
-                self._waiting.task_done()
-        self._waiting.task_done()
+                with self._changed:
+                    self._busy = False
+                    self._changed.notify_all()

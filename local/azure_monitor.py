@@ -8,6 +8,7 @@ The Data Collector API is in local/data_collector.py.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import time
 from collections.abc import Collection, Mapping
@@ -294,6 +295,7 @@ def rule_id(setting: str) -> str:
     return "dcr-" + hashlib.sha256(setting.encode()).hexdigest()[:32]
 
 
+@functools.cache
 def declared_rules() -> dict[str, tuple[str, ...]]:
     """The streams of each rule that sentinel/tables declares, by its setting (or `TrapEye`)."""
     from tools.content import load_tables

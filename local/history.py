@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 
 from local.makers import (
     ACCOUNT,
-    GROUPS,
     SITES,
     Record,
     activity,
@@ -113,7 +112,7 @@ class History:
         sentinelone.add("accounts", [account])
         scopes = [("tenant", ""), ("accounts", str(ACCOUNT["accountId"]))]
         scopes += [("sites", site_id) for site_id, _ in SITES]
-        scopes += [("groups", group_id) for group_id, _ in GROUPS]
+        scopes += [("groups", group_id) for group_id in sentinelone.ids("groups")]
         sentinelone.policies |= {scope: policy(n) for n, scope in enumerate(scopes)}
 
     def _moments(

@@ -172,7 +172,14 @@ def _install_with_uv(interpreter: Path, lock: Path) -> bool:
 
 def _uv_settings() -> dict[str, str]:
     """pip's own index and authorities in uv's terms, and no cache hard links across disks."""
-    environment = {"UV_NATIVE_TLS": "1", "UV_LINK_MODE": "copy", "UV_NO_CONFIG": "1"}
+    # Where no Python may write bytecode on import, every process would compile anew.
+    compiled = "1" if os.environ.get("PYTHONDONTWRITEBYTECODE") else "0"
+    environment = {
+        "UV_COMPILE_BYTECODE": compiled,
+        "UV_NATIVE_TLS": "1",
+        "UV_LINK_MODE": "copy",
+        "UV_NO_CONFIG": "1",
+    }
     settings = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     ).stdout
