@@ -1,7 +1,7 @@
 """Writes what shared/settings.SETTINGS says into the README's table and the example settings file.
 
 ``local.settings.json.example`` is what VS Code uploads as app settings once it is copied and filled
-in: so it names every setting, and the optional ones hold their defaults.
+in: so it names every setting.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def _default(setting: Setting) -> str:
 
 
 def example() -> str:
-    """The example file: what must be set is empty, what has a default has it."""
+    """The example file: an empty setting is absent, so each connector is off until filled in."""
     values: dict[str, str] = {"FUNCTIONS_WORKER_RUNTIME": "python"}
-    values |= {s.name: s.default or "" for s in SETTINGS}
+    values |= {s.name: "" for s in SETTINGS}
     values["AzureWebJobsStorage"] = "UseDevelopmentStorage=true"
     return json.dumps({"IsEncrypted": False, "Values": values}, indent=2) + "\n"
 
