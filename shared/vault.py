@@ -11,12 +11,17 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+from shared.deadlines import within
 from shared.errors import SettingsError
 from shared.identity import credential
 
 REREAD_SECONDS = 60.0
+_IN_TIME_SECONDS = 6.0
+Result = TypeVar("Result")
 
 logger = logging.getLogger("connectors.settings")
 _lock = threading.Lock()
@@ -63,6 +68,20 @@ def reread() -> bool:
             return False
         forget()
         return True
+
+
+def in_time(work: Callable[[], Result]) -> Result:
+    """``work()``, which reads settings for a sender that waits: a vault gets only seconds for it.
+
+    Raises SettingsError when it takes longer.
+    """
+    if uri() is None:
+        return work()
+    try:
+        return within(_IN_TIME_SECONDS, work)
+    except TimeoutError as error:
+        problem = f"KeyVaultUri: the vault did not answer within {_IN_TIME_SECONDS:g} s"
+        raise SettingsError([problem]) from error
 
 
 def _is_old(read_at: float) -> bool:

@@ -6,7 +6,6 @@ happens, the answer comes within 20 s, and is one that makes the vendor send aga
 
 from __future__ import annotations
 
-import hmac
 import logging
 import time
 import uuid
@@ -16,6 +15,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from shared import vault
+from shared.bearer import authorized
 from shared.circuit import Circuit
 from shared.deadlines import within
 from shared.delivery.batches import packed
@@ -119,7 +119,7 @@ class Webhook:
         """Take one POST; ``headers`` are asked for by their names in lower case."""
         began = time.monotonic()
         try:
-            if not self._authorized(headers.get("authorization") or ""):
+            if not vault.in_time(lambda: self._authorized(headers)):
                 self._report(self._wrong_token())
                 return self._refused(
                     Answer(401, "The bearer token is missing or wrong", _CHALLENGE)
@@ -135,6 +135,10 @@ class Webhook:
         except SettingsError as error:
             emit(logger, "webhook_not_set_up", Connector=self._source.name, Message=str(error))
             return Answer(503, "The function app is not set up; see its log", _RETRY_AFTER)
+
+    def _authorized(self, headers: Mapping[str, str]) -> bool:
+        header = headers.get("authorization") or ""
+        return authorized(header, self._source.token_setting, self._source.tokens)
 
     def _wrong_token(self) -> StreamRun:
         """Who knows the URL's key and not the token is the vendor with an old one: a failed run."""
@@ -157,21 +161,6 @@ class Webhook:
         )
         return answer
 
-    def _authorized(self, header: str) -> bool:
-        scheme, _, token = header.partition(" ")
-        given = token.strip().encode("utf-8", "surrogatepass")
-        known = _matches(given, self._tokens())
-        if not known and given and vault.reread():
-            # The token may have been changed in the Key Vault since it was read.
-            known = _matches(given, self._tokens())
-        return known and scheme.lower() == "bearer"
-
-    def _tokens(self) -> Sequence[str]:
-        tokens = self._source.tokens()
-        if not tokens:
-            raise SettingsError([f"{self._source.token_setting} is not set"])
-        return tokens
-
     def _read(self, body: bytes) -> _Events:
         events: list[dict[str, Any]] = []
         odd: list[Refused] = []
@@ -183,7 +172,7 @@ class Webhook:
         return _Events(events, [self._source.event_id(event) for event in events], odd)
 
     def _take(self, found: _Events, run: StreamRun, deadline: float) -> Answer:
-        connection = self._connect()
+        connection = vault.in_time(self._connect)
         claim = self._recent.claim(name for name in found.ids if name is not None)
         safe: list[str | None] = []
         try:
@@ -191,7 +180,7 @@ class Webhook:
             delivered = self._deliver(records, connection, run) if records else frozenset()
             safe = [ids[index] for index in delivered]
             left = [record for index, record in enumerate(records) if index not in delivered]
-            run.error = self._store(left, found.odd)
+            run.error = self._store(left, found.odd, deadline)
             if run.error is None:
                 safe = ids
         finally:
@@ -288,29 +277,24 @@ class Webhook:
         run.dead_lettered = delivery.counters.dead_lettered
         return frozenset(tuple(done))
 
-    def _store(self, records: Sequence[bytes], odd: Sequence[Refused]) -> StorageError | None:
+    def _store(
+        self, records: Sequence[bytes], odd: Sequence[Refused], deadline: float
+    ) -> StorageError | None:
         """Bring what is left into the storage account; returns what went wrong."""
         if not records and not odd:
             return None
 
         def work() -> None:
-            if records:
-                self._spool.put(self._source.stream, records)
             if odd:
                 self._dead_letters.put(self._source.stream, odd)
+            if records:
+                self._spool.put(self._source.stream, records)
 
+        seconds = min(_STORAGE_SECONDS, max(1.0, deadline - time.monotonic()))
         try:
-            within(_STORAGE_SECONDS, work)
+            within(seconds, work)
         except StorageError as error:
             return error
         except TimeoutError:
-            return StorageUnavailable(f"Storage did not answer within {_STORAGE_SECONDS:g} s")
+            return StorageUnavailable(f"Storage did not answer within {seconds:.0f} s")
         return None
-
-
-def _matches(given: bytes, tokens: Sequence[str]) -> bool:
-    """Whether ``given`` is one of ``tokens``; takes as long for a wrong one as for a right one."""
-    found = False
-    for token in tokens:
-        found |= hmac.compare_digest(given, token.encode("utf-8"))
-    return found

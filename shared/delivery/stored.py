@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from shared.errors import StorageUnavailable
+from shared.errors import SettingsError, StorageUnavailable
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
@@ -34,6 +34,9 @@ def storage_faults(doing: str) -> Iterator[None]:
 
     try:
         yield
+    except ValueError as error:
+        problem = "AzureWebJobsStorage is no connection string: copy it again from the portal"
+        raise SettingsError([problem]) from error
     except AzureError as error:
         status = error.status_code if isinstance(error, HttpResponseError) else None
         cause = f"HTTP {status}" if status else type(error).__name__
