@@ -6,12 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rules.sentinel import Sentinel
+from tests.rules.sentinel import Clock, Sentinel
+
+
+@pytest.fixture(scope="session")
+def clock() -> Iterator[Clock]:
+    """One workspace for all of a process's tests: making one takes longer than a test."""
+    opened = Clock()
+    yield opened
+    opened.workspace.close()
 
 
 @pytest.fixture
-def sentinel() -> Iterator[Sentinel]:
-    """An empty workspace at noon, on which rules run."""
-    opened = Sentinel()
-    yield opened
-    opened.close()
+def sentinel(clock: Clock) -> Sentinel:
+    """A noon at which rules see nothing of what another test brought."""
+    return clock.sentinel()

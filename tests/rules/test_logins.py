@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.rules import files
-from tests.rules.sentinel import DAY, HOUR, MINUTE, NOON, Sentinel
+from tests.rules.sentinel import DAY, HOUR, MINUTE, Sentinel
 from tests.rules.vendors import ONELOGIN, onelogin
 
 RULE = files.rule("OneLoginFailedLoginsThenSuccess")
@@ -32,8 +32,8 @@ def succeeds(
 
 def test_ten_failures_and_a_success_are_one_alert(sentinel: Sentinel) -> None:
     """The alert says who, how often, from where they failed and from where they succeeded."""
-    fails(sentinel, 10, NOON)
-    succeeds(sentinel, NOON + 10 * MINUTE)
+    fails(sentinel, 10, sentinel.noon)
+    succeeds(sentinel, sentinel.noon + 10 * MINUTE)
     (alert,) = sentinel.alerts(RULE)
     assert alert["User"] == "Ada Example"
     assert alert["Failures"] == 10
@@ -42,79 +42,81 @@ def test_ten_failures_and_a_success_are_one_alert(sentinel: Sentinel) -> None:
 
 def test_nine_failures_are_none(sentinel: Sentinel) -> None:
     """A person who mistypes a few times raises no alert."""
-    fails(sentinel, 9, NOON)
-    succeeds(sentinel, NOON + 10 * MINUTE)
+    fails(sentinel, 9, sentinel.noon)
+    succeeds(sentinel, sentinel.noon + 10 * MINUTE)
     assert sentinel.alerts(RULE) == []
 
 
 def test_failures_without_a_success_are_none(sentinel: Sentinel) -> None:
     """Failures alone raise no alert, nor does a success before them."""
-    succeeds(sentinel, NOON - MINUTE)
-    fails(sentinel, 15, NOON)
+    succeeds(sentinel, sentinel.noon - MINUTE)
+    fails(sentinel, 15, sentinel.noon)
     assert sentinel.alerts(RULE) == []
 
 
 def test_another_users_success_is_none(sentinel: Sentinel) -> None:
     """Failures of one user and a success of another belong to nobody's alert."""
-    fails(sentinel, 12, NOON)
-    succeeds(sentinel, NOON + 12 * MINUTE, user_id=502, user_name="Bob Example")
+    fails(sentinel, 12, sentinel.noon)
+    succeeds(sentinel, sentinel.noon + 12 * MINUTE, user_id=502, user_name="Bob Example")
     assert sentinel.alerts(RULE) == []
 
 
 def test_failures_of_more_than_an_hour_ago_are_none(sentinel: Sentinel) -> None:
     """Ten failures spread over the morning before a success at night are no burst."""
-    fails(sentinel, 12, NOON)
-    succeeds(sentinel, NOON + 3 * HOUR)
+    fails(sentinel, 12, sentinel.noon)
+    succeeds(sentinel, sentinel.noon + 3 * HOUR)
     assert sentinel.alerts(RULE) == []
 
 
 def test_a_success_in_between_begins_the_count_anew(sentinel: Sentinel) -> None:
     """Five failures, a success, five failures and a success are no burst."""
-    fails(sentinel, 5, NOON)
-    succeeds(sentinel, NOON + 5 * MINUTE)
-    fails(sentinel, 5, NOON + 6 * MINUTE)
-    succeeds(sentinel, NOON + 11 * MINUTE)
+    fails(sentinel, 5, sentinel.noon)
+    succeeds(sentinel, sentinel.noon + 5 * MINUTE)
+    fails(sentinel, 5, sentinel.noon + 6 * MINUTE)
+    succeeds(sentinel, sentinel.noon + 11 * MINUTE)
     assert sentinel.alerts(RULE) == []
 
 
 def test_logins_after_the_first_success_are_the_same_alert(sentinel: Sentinel) -> None:
     """A user who goes on logging in within the hour raises no further alert."""
-    fails(sentinel, 10, NOON)
+    fails(sentinel, 10, sentinel.noon)
     for minutes in (10, 20, 40):
-        succeeds(sentinel, NOON + minutes * MINUTE)
+        succeeds(sentinel, sentinel.noon + minutes * MINUTE)
     assert len(sentinel.alerts(RULE)) == 1
 
 
 def test_events_sent_again_are_the_same_alert(sentinel: Sentinel) -> None:
     """OneLogin's repeats neither make up a burst nor raise its alert again."""
     for _ in range(3):
-        fails(sentinel, 4, NOON)
-    succeeds(sentinel, NOON + 5 * MINUTE)
-    fails(sentinel, 10, NOON + HOUR)
+        fails(sentinel, 4, sentinel.noon)
+    succeeds(sentinel, sentinel.noon + 5 * MINUTE)
+    fails(sentinel, 10, sentinel.noon + HOUR)
     for later in (10, 10, 30, 600):
-        succeeds(sentinel, NOON + HOUR + 10 * MINUTE, NOON + HOUR + later * MINUTE)
-    fails(sentinel, 10, NOON + HOUR, late=NOON + 3 * HOUR)
+        succeeds(
+            sentinel, sentinel.noon + HOUR + 10 * MINUTE, sentinel.noon + HOUR + later * MINUTE
+        )
+    fails(sentinel, 10, sentinel.noon + HOUR, late=sentinel.noon + 3 * HOUR)
     assert len(sentinel.alerts(RULE)) == 1
 
 
 def test_a_burst_whose_failures_arrive_last_is_an_alert(sentinel: Sentinel) -> None:
     """Failures that arrive hours after the success raise the alert when the tenth is there."""
-    fails(sentinel, 6, NOON)
-    succeeds(sentinel, NOON + 30 * MINUTE)
-    fails(sentinel, 6, NOON + 10 * MINUTE, late=NOON + 5 * HOUR)
+    fails(sentinel, 6, sentinel.noon)
+    succeeds(sentinel, sentinel.noon + 30 * MINUTE)
+    fails(sentinel, 6, sentinel.noon + 10 * MINUTE, late=sentinel.noon + 5 * HOUR)
     (alert,) = sentinel.alerts(RULE)
     assert alert["Failures"] == 12
 
 
 def test_a_success_that_arrives_late_is_an_alert(sentinel: Sentinel) -> None:
     """A success that arrives a day after its failures raises the alert."""
-    fails(sentinel, 10, NOON)
-    succeeds(sentinel, NOON + 10 * MINUTE, NOON + DAY)
+    fails(sentinel, 10, sentinel.noon)
+    succeeds(sentinel, sentinel.noon + 10 * MINUTE, sentinel.noon + DAY)
     assert len(sentinel.alerts(RULE)) == 1
 
 
 def test_old_bursts_are_none(sentinel: Sentinel) -> None:
     """A burst of three days ago that arrives now raises no alert."""
-    fails(sentinel, 12, NOON - 3 * DAY, late=NOON)
-    succeeds(sentinel, NOON - 3 * DAY + 12 * MINUTE, NOON)
+    fails(sentinel, 12, sentinel.noon - 3 * DAY, late=sentinel.noon)
+    succeeds(sentinel, sentinel.noon - 3 * DAY + 12 * MINUTE, sentinel.noon)
     assert sentinel.alerts(RULE) == []

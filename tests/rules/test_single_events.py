@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.rules import files, vendors
-from tests.rules.sentinel import DAY, HOUR, MINUTE, NOON, Sentinel
+from tests.rules.sentinel import DAY, HOUR, MINUTE, Sentinel
 
 Event = Callable[[datetime], dict[str, Any]]
 
@@ -163,7 +163,7 @@ each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
 @each_case
 def test_an_event_raises_one_alert_that_says_what_happened(case: Case, sentinel: Sentinel) -> None:
     """An event that arrives a minute later raises one alert, with the event's own details."""
-    sentinel.arrives(NOON + MINUTE, case.stream, case.event(NOON))
+    sentinel.arrives(sentinel.noon + MINUTE, case.stream, case.event(sentinel.noon))
     (alert,) = sentinel.alerts(files.rule(case.rule))
     assert {name: alert[name] for name in case.says} == case.says
 
@@ -175,7 +175,7 @@ def test_an_event_raises_one_alert_that_says_what_happened(case: Case, sentinel:
 )
 def test_its_other_forms_raise_an_alert_too(case: Case, what: str, sentinel: Sentinel) -> None:
     """Each other event that the rule's description promises raises one alert."""
-    sentinel.arrives(NOON + MINUTE, case.stream, case.also[what](NOON))
+    sentinel.arrives(sentinel.noon + MINUTE, case.stream, case.also[what](sentinel.noon))
     assert len(sentinel.alerts(files.rule(case.rule))) == 1
 
 
@@ -186,14 +186,14 @@ def test_its_other_forms_raise_an_alert_too(case: Case, what: str, sentinel: Sen
 )
 def test_a_near_miss_raises_none(case: Case, what: str, sentinel: Sentinel) -> None:
     """An event that only resembles the one that the rule looks for raises no alert."""
-    sentinel.arrives(NOON + MINUTE, case.stream, case.near_misses[what](NOON))
+    sentinel.arrives(sentinel.noon + MINUTE, case.stream, case.near_misses[what](sentinel.noon))
     assert sentinel.alerts(files.rule(case.rule)) == []
 
 
 @each_case
 def test_an_event_that_arrives_late_raises_its_alert(case: Case, sentinel: Sentinel) -> None:
     """An event that arrives a day and a half after it happened still raises one alert."""
-    sentinel.arrives(NOON, case.stream, case.event(NOON - 36 * HOUR))
+    sentinel.arrives(sentinel.noon, case.stream, case.event(sentinel.noon - 36 * HOUR))
     assert len(sentinel.alerts(files.rule(case.rule))) == 1
 
 
@@ -201,36 +201,36 @@ def test_an_event_that_arrives_late_raises_its_alert(case: Case, sentinel: Senti
 def test_an_event_sent_again_raises_one_alert(case: Case, sentinel: Sentinel) -> None:
     """The same event twice in a batch, in the next run's window and a day later is one alert."""
     for later in (MINUTE, MINUTE, 20 * MINUTE, DAY):
-        sentinel.arrives(NOON + later, case.stream, case.event(NOON))
+        sentinel.arrives(sentinel.noon + later, case.stream, case.event(sentinel.noon))
     assert len(sentinel.alerts(files.rule(case.rule))) == 1
 
 
 @each_case
 def test_history_raises_none(case: Case, sentinel: Sentinel) -> None:
     """An event of three days ago, whose TimeGenerated Azure replaces, raises no alert."""
-    sentinel.arrives(NOON + MINUTE, case.stream, case.event(NOON - 3 * DAY))
+    sentinel.arrives(sentinel.noon + MINUTE, case.stream, case.event(sentinel.noon - 3 * DAY))
     assert sentinel.alerts(files.rule(case.rule)) == []
 
 
 @each_case
 def test_windows_meet_without_gap_or_overlap(case: Case, sentinel: Sentinel) -> None:
     """An event that arrives at the very instant of a run raises one alert, not none and not two."""
-    sentinel.arrives(NOON, case.stream, case.event(NOON - MINUTE))
+    sentinel.arrives(sentinel.noon, case.stream, case.event(sentinel.noon - MINUTE))
     assert len(sentinel.alerts(files.rule(case.rule))) == 1
 
 
 def test_a_user_who_removes_their_own_device_is_of_low_severity(sentinel: Sentinel) -> None:
     """Changing one's own second factor is common, so its alert says so by its severity."""
-    own = vendors.onelogin(24, NOON, actor_user_id=501, actor_user_name="Ada Example")
-    sentinel.arrives(NOON + MINUTE, vendors.ONELOGIN, own)
+    own = vendors.onelogin(24, sentinel.noon, actor_user_id=501, actor_user_name="Ada Example")
+    sentinel.arrives(sentinel.noon + MINUTE, vendors.ONELOGIN, own)
     (alert,) = sentinel.alerts(files.rule("OneLoginMfaRemoved"))
     assert alert["Severity"] == "Low"
 
 
 def test_an_address_is_told_apart_from_a_name(sentinel: Sentinel) -> None:
     """A user known by an address gives a name and a suffix; one known by a name gives a name."""
-    known = vendors.onelogin(3, NOON, user_attributes={"email": "ada@example.com"})
-    sentinel.arrives(NOON + MINUTE, vendors.ONELOGIN, known)
+    known = vendors.onelogin(3, sentinel.noon, user_attributes={"email": "ada@example.com"})
+    sentinel.arrives(sentinel.noon + MINUTE, vendors.ONELOGIN, known)
     (alert,) = sentinel.alerts(files.rule("OneLoginUserAssumed"))
     assert (alert["AssumedName"], alert["AssumedSuffix"]) == ("ada", "example.com")
     assert (alert["AssumedByName"], alert["AssumedBySuffix"] or "") == ("Root Admin", "")

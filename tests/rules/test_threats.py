@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from tests.rules import files
-from tests.rules.sentinel import DAY, HOUR, MINUTE, NOON, Sentinel
+from tests.rules.sentinel import DAY, HOUR, MINUTE, Sentinel
 from tests.rules.vendors import THREATS, threat
 
 RULE = files.rule("SentinelOneThreatNotMitigated")
@@ -15,7 +15,7 @@ RULE = files.rule("SentinelOneThreatNotMitigated")
 
 def seen(sentinel: Sentinel, at: datetime, **state: str) -> None:
     """A threat of noon, as it stands a minute before it arrives at ``at``."""
-    sentinel.arrives(at, THREATS, threat(NOON, at - MINUTE, **state))
+    sentinel.arrives(at, THREATS, threat(sentinel.noon, at - MINUTE, **state))
 
 
 def looks(sentinel: Sentinel, *times: datetime) -> None:
@@ -27,8 +27,8 @@ def looks(sentinel: Sentinel, *times: datetime) -> None:
 
 def test_a_threat_that_stays_open_raises_one_alert(sentinel: Sentinel) -> None:
     """A quarter of an hour after its arrival an open threat is one alert, and no more later."""
-    seen(sentinel, NOON + 2 * MINUTE)
-    looks(sentinel, NOON + 15 * MINUTE, NOON + 30 * MINUTE, NOON + HOUR)
+    seen(sentinel, sentinel.noon + 2 * MINUTE)
+    looks(sentinel, sentinel.noon + 15 * MINUTE, sentinel.noon + 30 * MINUTE, sentinel.noon + HOUR)
     (alert,) = sentinel.alerts(RULE)
     assert alert["ThreatName"] == "eicar.com"
     assert alert["HostName"] == "LAPTOP-7"
@@ -49,49 +49,64 @@ def test_a_threat_that_is_settled_in_time_raises_none(
     settled: dict[str, str], sentinel: Sentinel
 ) -> None:
     """A threat that was open for ten minutes and then settled raises no alert."""
-    seen(sentinel, NOON + 2 * MINUTE)
-    seen(sentinel, NOON + 12 * MINUTE, **settled)
-    looks(sentinel, NOON + 15 * MINUTE, NOON + 30 * MINUTE)
+    seen(sentinel, sentinel.noon + 2 * MINUTE)
+    seen(sentinel, sentinel.noon + 12 * MINUTE, **settled)
+    looks(sentinel, sentinel.noon + 15 * MINUTE, sentinel.noon + 30 * MINUTE)
     assert sentinel.alerts(RULE) == []
 
 
 def test_the_latest_state_counts_whatever_arrives_last(sentinel: Sentinel) -> None:
     """An open state that arrives after the settled one that followed it raises no alert."""
     sentinel.arrives(
-        NOON + 5 * MINUTE, THREATS, threat(NOON, NOON + 4 * MINUTE, mitigation="mitigated")
+        sentinel.noon + 5 * MINUTE,
+        THREATS,
+        threat(sentinel.noon, sentinel.noon + 4 * MINUTE, mitigation="mitigated"),
     )
-    sentinel.arrives(NOON + 6 * MINUTE, THREATS, threat(NOON, NOON + MINUTE))
-    looks(sentinel, NOON + 20 * MINUTE)
+    sentinel.arrives(
+        sentinel.noon + 6 * MINUTE, THREATS, threat(sentinel.noon, sentinel.noon + MINUTE)
+    )
+    looks(sentinel, sentinel.noon + 20 * MINUTE)
     assert sentinel.alerts(RULE) == []
 
 
 def test_an_open_threat_sent_again_and_changed_is_one_alert(sentinel: Sentinel) -> None:
     """Repeats and further changes of a threat that stays open raise no second alert."""
     for minutes in (2, 2, 8, 40, 300):
-        seen(sentinel, NOON + minutes * MINUTE)
-    looks(sentinel, NOON + 15 * MINUTE, NOON + 55 * MINUTE, NOON + 315 * MINUTE)
+        seen(sentinel, sentinel.noon + minutes * MINUTE)
+    looks(
+        sentinel,
+        sentinel.noon + 15 * MINUTE,
+        sentinel.noon + 55 * MINUTE,
+        sentinel.noon + 315 * MINUTE,
+    )
     assert len(sentinel.alerts(RULE)) == 1
 
 
 def test_a_threat_that_comes_up_again_is_a_second_alert(sentinel: Sentinel) -> None:
     """Open, mitigated and open again hours later is two alerts, one for each spell."""
-    seen(sentinel, NOON + 2 * MINUTE)
-    seen(sentinel, NOON + HOUR, mitigation="mitigated")
-    seen(sentinel, NOON + 3 * HOUR)
-    looks(sentinel, NOON + 15 * MINUTE, NOON + 3 * HOUR + 10 * MINUTE)
+    seen(sentinel, sentinel.noon + 2 * MINUTE)
+    seen(sentinel, sentinel.noon + HOUR, mitigation="mitigated")
+    seen(sentinel, sentinel.noon + 3 * HOUR)
+    looks(sentinel, sentinel.noon + 15 * MINUTE, sentinel.noon + 3 * HOUR + 10 * MINUTE)
     assert len(sentinel.alerts(RULE)) == 2
 
 
 def test_a_threat_that_arrives_late_raises_its_alert(sentinel: Sentinel) -> None:
     """A threat of a day and a half ago that arrives only now is an alert."""
-    sentinel.arrives(NOON, THREATS, threat(NOON - 36 * HOUR, NOON - 36 * HOUR))
-    looks(sentinel, NOON + 15 * MINUTE)
+    sentinel.arrives(
+        sentinel.noon, THREATS, threat(sentinel.noon - 36 * HOUR, sentinel.noon - 36 * HOUR)
+    )
+    looks(sentinel, sentinel.noon + 15 * MINUTE)
     assert len(sentinel.alerts(RULE)) == 1
 
 
 def test_old_threats_raise_none(sentinel: Sentinel) -> None:
     """The history that a first run brings, threats of weeks ago, raises no alert."""
-    sentinel.arrives(NOON, THREATS, threat(NOON - 20 * DAY, NOON - 3 * DAY))
-    sentinel.arrives(NOON, THREATS, threat(NOON - 20 * DAY, NOON - HOUR, key="2002"))
-    looks(sentinel, NOON + 15 * MINUTE)
+    sentinel.arrives(
+        sentinel.noon, THREATS, threat(sentinel.noon - 20 * DAY, sentinel.noon - 3 * DAY)
+    )
+    sentinel.arrives(
+        sentinel.noon, THREATS, threat(sentinel.noon - 20 * DAY, sentinel.noon - HOUR, key="2002")
+    )
+    looks(sentinel, sentinel.noon + 15 * MINUTE)
     assert sentinel.alerts(RULE) == []
