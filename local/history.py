@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from local.makers import (
@@ -30,8 +30,8 @@ from local.vendors.sentinelone import SentinelOne
 WEEK = timedelta(days=7)
 SEED = 20240229
 BULK = 100_000_000
-LATE = 50  # one record in so many shows up minutes after its own time
 MOST_LATE = timedelta(minutes=8)
+RECENT = 12  # events of each kind in those minutes, beyond a week's even pace
 
 
 def activities(count: int, hours: float, until: datetime) -> Iterator[Record]:
@@ -53,6 +53,7 @@ class History:
 
     size: float = 1.0
     made: int = 0
+    late: list[tuple[str, Record]] = field(default_factory=list)
 
     def week(self, sentinelone: SentinelOne, jira: Jira, now: datetime) -> list[Record]:
         """Fills both vendors with the week before `now`; returns OneLogin's events of that time."""
@@ -80,24 +81,45 @@ class History:
             ("applications", application, 800),
         ]
         for stream, make, a_week in kinds:
-            for n, moment in self._moments(source, start, end, a_week * share):
-                record = make(n, moment)
-                late = n % LATE == 0 and moment > end - MOST_LATE
-                shown = end + source.random() * MOST_LATE / 8 if late else None
-                sentinelone.add(stream, [record], visible_at=shown)
-        jira.add(jira_record(n, at) for n, at in self._moments(source, start, end, 2500 * share))
+            numbered = [
+                *self._moments(source, start, end, a_week * share),
+                *self._moments(source, end - MOST_LATE, end, RECENT),
+            ]
+            late, at_once = self._apart(numbered, end)
+            sentinelone.add(stream, (make(n, at) for n, at in at_once))
+            self.late += [(stream, make(n, at)) for n, at in late]
+        numbered = [
+            *self._moments(source, start, end, 2500 * share),
+            *self._moments(source, end - MOST_LATE, end, RECENT),
+        ]
+        late, at_once = self._apart(numbered, end)
+        jira.add(jira_record(n, at) for n, at in at_once)
+        self.late += [("jira", jira_record(n, at)) for n, at in late]
         events = self._moments(source, start, end, 1500 * share)
         return [onelogin_event(n, at) for n, at in events]
 
-    def changes(self, sentinelone: SentinelOne, now: datetime) -> None:
-        """Threats are worked on and agents report: both change in place."""
+    def appear(self, sentinelone: SentinelOne, jira: Jira) -> int:
+        """What was late shows up now, with its own time of minutes ago; returns how many."""
+        for stream, record in self.late:
+            if stream == "jira":
+                jira.add([record])
+            else:
+                sentinelone.add(stream, [record])
+        count, self.late = len(self.late), []
+        return count
+
+    def changes(self, sentinelone: SentinelOne, now: datetime) -> int:
+        """Threats are worked on and agents report: both change in place. Returns how many."""
         stamp = when(now)
-        for record_id in sentinelone.ids("threats")[::9]:
+        changed = sentinelone.ids("threats")[::9]
+        for record_id in changed:
             changes = {"threatInfo.incidentStatus": "resolved", "threatInfo.updatedAt": stamp}
             sentinelone.update("threats", record_id, changes)
-        for record_id in sentinelone.ids("agents")[::11]:
+        reporting = sentinelone.ids("agents")[::11]
+        for record_id in reporting:
             heartbeat = {"lastActiveDate": stamp, "updatedAt": stamp, "isActive": True}
             sentinelone.update("agents", record_id, heartbeat)
+        return len(changed) + len(reporting)
 
     def _tenant(self, sentinelone: SentinelOne, now: datetime) -> None:
         """Agents, groups, sites, accounts and their policies."""
@@ -114,6 +136,14 @@ class History:
         scopes += [("sites", site_id) for site_id, _ in SITES]
         scopes += [("groups", group_id) for group_id in sentinelone.ids("groups")]
         sentinelone.policies |= {scope: policy(n) for n, scope in enumerate(scopes)}
+
+    @staticmethod
+    def _apart(
+        numbered: list[tuple[int, datetime]], end: datetime
+    ) -> tuple[list[tuple[int, datetime]], list[tuple[int, datetime]]]:
+        """Every second event of the last minutes is late; the others are there at once."""
+        late = [(n, at) for n, at in numbered if at > end - MOST_LATE and n % 2]
+        return late, [(n, at) for n, at in numbered if at <= end - MOST_LATE or n % 2 == 0]
 
     def _moments(
         self, source: random.Random, start: datetime, end: datetime, count: float

@@ -76,6 +76,11 @@ class LocalServer:
         """The server's address without a slash at the end."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
+    @property
+    def port(self) -> int:
+        """The port that it serves on."""
+        return self._port
+
     def count(self, path: str = "", method: str = "") -> int:
         """How many requests had a path that contains `path`."""
         return sum(path in r.path and method in ("", r.method) for r in list(self.requests))

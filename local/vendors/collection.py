@@ -150,6 +150,12 @@ class Collection:
             self._appear()
             return [orjson.loads(item.body) for item in self._items.values()]
 
+    def bodies(self) -> list[bytes]:
+        """All that is visible now, as it is served."""
+        with self._lock:
+            self._appear()
+            return [item.body for item in self._items.values()]
+
     def __len__(self) -> int:
         with self._lock:
             self._appear()

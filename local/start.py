@@ -1,0 +1,109 @@
+"""`python3 -m tools start`: the app on this machine, with the settings of local.settings.json.
+
+Timers tick on their real schedules and the webhook listens on loopback. What the settings do not
+say is local: without a storage account the emulator, without a destination the local workspace.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from local.host import ROOT, Host, wait_for_interrupt
+from local.query import WORKSPACE
+from local.world import FOLDER, destination, environment, storage
+
+SETTINGS_FILE = ROOT / "local.settings.json"
+VENDORS = ("SentinelOneUrl", "JiraHomeSiteName", "OneLoginBearerToken")
+PORT = 7071
+EMULATOR = {"", "UseDevelopmentStorage=true"}
+
+
+class SettingsFileInvalid(Exception):
+    """local.settings.json cannot be read; the message says what to do."""
+
+
+def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
+    """The `Values` of local.settings.json, under what the environment says already."""
+    if not path.exists():
+        raise SettingsFileInvalid(
+            f"{path.name} is missing: copy local.settings.json.example to it and fill it in. "
+            "To see the app at work without any vendor: python3 -m tools demo"
+        )
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))["Values"]
+        settings = {name: value for name, value in values.items() if isinstance(value, str)}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingsFileInvalid(
+            f'{path.name} is not JSON with an object "Values": {error}'
+        ) from error
+    filled = {name: value.strip() for name, value in settings.items() if value.strip()}
+    return {**filled, **{name: os.environ[name] for name in filled if name in os.environ}}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs until Ctrl+C."""
+    parser = argparse.ArgumentParser(prog="python3 -m tools start", description=__doc__)
+    parser.add_argument("--port", type=int, default=PORT, help="the webhook's (7071)")
+    parser.add_argument("--now", action="store_true", help="tick every timer once at the start")
+    parser.add_argument("--settings", type=Path, default=SETTINGS_FILE)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("azure").setLevel(logging.WARNING)
+    try:
+        settings = read_settings(options.settings)
+    except SettingsFileInvalid as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not any(settings.get(name) for name in VENDORS):
+        print(
+            "No vendor is set up in local.settings.json: every connector is off. "
+            "To see them at work without any vendor: python3 -m tools demo"
+        )
+    with ExitStack() as world:
+        settings |= _local_parts(settings, world)
+        world.enter_context(environment(settings))
+        host = world.enter_context(Host(port=options.port))
+        _introduce(host)
+        if options.now:
+            for function in host.functions.values():
+                if function.kind == "timerTrigger":
+                    host.tick(function.name)
+        host.run()
+        wait_for_interrupt()
+        print("Stopping, after what runs now …")
+    return 0
+
+
+def _local_parts(settings: Mapping[str, str], world: ExitStack) -> dict[str, str]:
+    """Stands in for what the settings leave out."""
+    parts: dict[str, str] = {}
+    identity_storage = any(name.startswith("AzureWebJobsStorage__") for name in settings)
+    if settings.get("AzureWebJobsStorage", "") in EMULATOR and not identity_storage:
+        parts["AzureWebJobsStorage"] = world.enter_context(storage(FOLDER / "storage"))
+        print("Storage: the emulator, kept in .local/storage")
+    if not settings.get("LogsIngestionEndpoint") and not settings.get("WorkspaceID"):
+        parts |= world.enter_context(destination(WORKSPACE)).settings
+        print("Destination: the local workspace; ask it with python3 -m tools query '…'")
+    else:
+        print(f"Destination: {settings.get('LogsIngestionEndpoint') or settings['WorkspaceID']}")
+    return parts
+
+
+def _introduce(host: Host) -> None:
+    for function in host.functions.values():
+        if function.kind == "timerTrigger":
+            due = function.schedule.next(datetime.now(UTC))
+            print(f"{function.name}: next tick {due:%H:%M:%S} UTC")
+        elif function.kind == "httpTrigger":
+            print(f"{function.name}: {host.url(function.name)}")
+        else:
+            print(f"{function.name}: polls {function.trigger['queueName']}")
+    print("Ctrl+C stops.", flush=True)

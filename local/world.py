@@ -1,0 +1,78 @@
+"""The local world in one place: storage, sign-in, Azure Monitor, workspace; kept in .local/."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.azure_monitor import AzureMonitor, declared_rules, rule_id
+from local.azurite import Azurite
+from local.certificates import certificates
+from local.host import ROOT
+from local.identity import Identity
+from local.workspace import Workspace
+
+FOLDER = ROOT / ".local"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A local Azure Monitor with its workspace, and the app settings that lead there."""
+
+    monitor: AzureMonitor
+    workspace: Workspace
+    settings: Mapping[str, str]
+
+
+@contextmanager
+def storage(folder: Path | None) -> Iterator[str]:
+    """The storage emulator, with what it held before; gives its connection string."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    with Azurite(folder) as azurite:
+        yield azurite.connection_string
+
+
+@contextmanager
+def destination(workspace: Path) -> Iterator[Destination]:
+    """Azure Monitor over TLS with a managed identity; rows are kept in the workspace's file."""
+    tls = certificates(FOLDER / "certificates")
+    rules = {rule_id(setting): streams for setting, streams in declared_rules().items()}
+    workspace.parent.mkdir(parents=True, exist_ok=True)
+    rows = Workspace(workspace)
+    try:
+        with (
+            Identity(tls) as identity,
+            AzureMonitor(identity, rules, tls, workspace=rows) as monitor,
+        ):
+            yield Destination(
+                monitor,
+                rows,
+                {
+                    "LogsIngestionEndpoint": monitor.url,
+                    "IDENTITY_ENDPOINT": identity.endpoint,
+                    "IDENTITY_HEADER": identity.header,
+                    "REQUESTS_CA_BUNDLE": str(tls.bundle),
+                    **{setting: rule_id(setting) for setting in declared_rules()},
+                },
+            )
+    finally:
+        rows.close()
+
+
+@contextmanager
+def environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """App settings for as long as it lasts; the process's own are back afterwards."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
