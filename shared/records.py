@@ -80,6 +80,8 @@ def parse_time(value: object) -> datetime | None:
             moment = datetime.fromisoformat(value)
         except ValueError:
             return _parse_odd_time(value.strip())
+        if moment.tzinfo is UTC:
+            return moment
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _from_epoch(value)
@@ -124,29 +126,33 @@ def encode(
     ``declared`` are the stream's fields; None sends the record nested as it came (Data Collector).
     A field of the record that has the name of an added one moves into ``AdditionalFields`` as well.
     """
-    outgoing: dict[str, Any] = {"TimeGenerated": time_generated}
+    head: dict[str, Any] = {"TimeGenerated": time_generated}
     if added:
-        outgoing.update(added)
-    passing = _passing(declared, tuple(outgoing))
-    if passing.issuperset(record) if declared is not None else passing.isdisjoint(record):
-        outgoing |= record
-    else:
-        moved = record.keys() - passing if declared is not None else record.keys() & passing
-        outgoing |= {name: value for name, value in record.items() if name not in moved}
+        head.update(added)
+    outgoing: dict[str, Any] | None = None
+    if moved := _moved(declared, tuple(head), tuple(record)):
+        outgoing = head | {name: value for name, value in record.items() if name not in moved}
         outgoing[ADDITIONAL] = {name: value for name, value in record.items() if name in moved}
-    body = dump_json(outgoing)
-    if _SECRET_MARKS[0] in body or _SECRET_MARKS[1] in body:
-        outgoing = _without_secrets(outgoing)
         body = dump_json(outgoing)
-    return body if len(body) <= MAX_RECORD_BYTES else _cut(outgoing)
+    elif record:
+        # Two objects joined cost half of what one costs that is built from both.
+        body = b"%b,%b" % (dump_json(head)[:-1], dump_json(record)[1:])
+    else:
+        body = dump_json(head)
+    if _SECRET_MARKS[0] in body or _SECRET_MARKS[1] in body:
+        outgoing = _without_secrets(outgoing or {**head, **record})
+        body = dump_json(outgoing)
+    return body if len(body) <= MAX_RECORD_BYTES else _cut(outgoing or {**head, **record})
 
 
-@functools.lru_cache
-def _passing(declared: frozenset[str] | None, reserved: tuple[str, ...]) -> frozenset[str]:
-    """The fields that stay where they are; where nothing is declared, those that may not."""
+@functools.lru_cache(maxsize=1024)
+def _moved(
+    declared: frozenset[str] | None, reserved: tuple[str, ...], fields: tuple[str, ...]
+) -> frozenset[str]:
+    """Which of a record's ``fields`` may not stay; records of one stream have few shapes."""
     if declared is None:
-        return frozenset(reserved)
-    return declared - {ADDITIONAL, *reserved}
+        return frozenset(reserved).intersection(fields)
+    return frozenset(fields) - (declared - {ADDITIONAL, *reserved})
 
 
 def _without_secrets(value: Any) -> Any:
