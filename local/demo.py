@@ -34,6 +34,7 @@ from local.vendors.sentinelone import SentinelOne
 from local.world import FOLDER, Destination, destination, environment, storage
 
 STATE = FOLDER / "demo"
+STATE_FILE = STATE / "vendors.json.gz"
 TOKEN = "local-onelogin-token"
 AT_LEAST = 0.002  # of a week's records happen between two runs, however soon the second comes
 TIMERS = ("SentinelOneTimer", "JiraAuditTimer")
@@ -157,7 +158,7 @@ class Demo:
         self.state.records["jira"] = self.jira.audit_records.records()
         self.state.policies = [[*scope, body] for scope, body in self.sentinelone.policies.items()]
         self.state.made = self.history.made
-        self.state.save(STATE / "vendors.json.gz")
+        self.state.save(STATE_FILE)
 
 
 class DemoFailed(Exception):
@@ -174,10 +175,10 @@ def main(arguments: list[str]) -> int:
     level = logging.INFO if options.logs else logging.ERROR
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("azure").setLevel(logging.ERROR)
-    if options.fresh or not state_file.exists():
+    if options.fresh or not STATE_FILE.exists():
         _begin_anew()
     try:
-        return _run(State.load(state_file))
+        return _run(State.load(STATE_FILE))
     except OSError as failure:
         if failure.errno != errno.EADDRINUSE:
             raise
