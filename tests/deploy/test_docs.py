@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -25,10 +26,11 @@ def page(name: str) -> str:
 def test_deploy_buttons_open_this_release_of_this_repository() -> None:
     """Both clouds' buttons load the template and its form, of one version."""
     raw = f"https://raw.githubusercontent.com/{project.REPOSITORY}/v{project.version()}/"
-    for portal in ("portal.azure.com", "portal.azure.us"):
+    pages = (page("deploy.md"), (project.ROOT / "README.md").read_text(encoding="utf-8"))
+    for text, portal in itertools.product(pages, ("portal.azure.com", "portal.azure.us")):
         match = re.search(
             rf"https://{portal}/#create/Microsoft.Template/uri/(\S+)/createUIDefinitionUri/(\S+?)\)",
-            page("deploy.md"),
+            text,
         )
         assert match is not None, portal
         assert unquote(match[1]) == f"{raw}azuredeploy.json"

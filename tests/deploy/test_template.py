@@ -201,7 +201,8 @@ def test_storage_takes_identities_only(template: dict[str, Any], azure: Azure) -
 def test_each_role_is_the_least_on_the_least(template: dict[str, Any], azure: Azure) -> None:
     """The app's identity has roles on its own resources only, TrapEye on its rule only."""
     azure.deploy(template, parameters(*GIVEN))
-    app, trapeye = [], []
+    app: list[tuple[str, str]] = []
+    trapeye: list[tuple[str, str]] = []
     for body in azure.of_type("Microsoft.Authorization/roleAssignments").values():
         kind = body["scope"].split("/providers/")[1].split("/")[1]
         scope = body["scope"].rsplit("/", 1)[1]
