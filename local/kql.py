@@ -6,6 +6,7 @@ columns whose names differ by case alone, which DuckDB takes for one.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -131,8 +132,7 @@ class Engine:
         named = self._parsers.keys() & {token.text for token in tokens(kql)}
         for alias in named - self._prepared.keys():
             body = self._rewritten(connection, self._parsers[alias])
-            parsed = parse_functions([f"function {alias}() {{ {body}\n}}"]) or {}
-            self._prepared.update(parsed[None])
+            self._prepared[alias] = _parsed(alias, body)
         return {None: {alias: self._prepared[alias] for alias in named}}
 
     def _error(self, fault: Exception, kql: str) -> QueryError:
@@ -145,6 +145,12 @@ class Translated:
 
     sql: str
     parameters: dict[str, Any]
+
+
+@functools.cache
+def _parsed(alias: str, body: str) -> StoredFunction:
+    parsed = parse_functions([f"function {alias}() {{ {body}\n}}"]) or {}
+    return parsed[None][alias]
 
 
 def _value(value: Any, kind: str) -> Any:

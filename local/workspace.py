@@ -6,6 +6,7 @@ sentinel/tables declares. Queries see tables and parsers as they would in Micros
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -157,10 +158,7 @@ class Workspace:
                 f"NULL::{DUCKDB_TYPES[kind]} AS {quoted(name)}"
                 for name, kind in stream.columns.items()
             )
-            kql = with_names(stream.transform, self._twins)
-            made = str(duckdb_kql.to_sql(kql, schema={"source": list(stream.columns)}))
-            # The same in one step: a value's text without its JSON in between, for each cell.
-            sql = _TWO_STEPS.sub(r"(\1 ->> \2)", made)
+            sql = _compiled(with_names(stream.transform, self._twins), tuple(stream.columns))
             described = connection.execute(
                 f'DESCRIBE WITH "source" AS (SELECT {empty}) SELECT * FROM ({sql})'
             ).fetchall()
@@ -169,6 +167,14 @@ class Workspace:
             into = table.make_room(connection, stream.name, kept)
             self._flows[stream.name] = _Flow(sql, columns, kept, into)
         return self._flows[stream.name]
+
+
+@functools.cache
+def _compiled(transform: str, columns: tuple[str, ...]) -> str:
+    """A transform as SQL over the table ``source``; the longest takes half a second."""
+    made = str(duckdb_kql.to_sql(transform, schema={"source": list(columns)}))
+    # The same in one step: a value's text without its JSON in between, for each cell.
+    return _TWO_STEPS.sub(r"(\1 ->> \2)", made)
 
 
 @contextmanager

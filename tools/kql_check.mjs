@@ -33,7 +33,14 @@ const functionSymbol = (name, body) => new Symbols.FunctionSymbol.$ctor16(name, 
 const lacking = Object.entries(request.lacking).map(([name, [argument, result]]) =>
   new Symbols.FunctionSymbol.$ctor5(name, scalar(result), [new Symbols.Parameter.$ctor2('value', scalar(argument))]))
 
+const workspaces = new Map()
 function workspace(query) {
+  const key = JSON.stringify([query.tables, query.source, query.openTables, query.functions])
+  if (!workspaces.has(key)) workspaces.set(key, makeWorkspace(query))
+  return workspaces.get(key)
+}
+
+function makeWorkspace(query) {
   const members = Object.entries(query.tables).map(([name, columns]) => tableSymbol(name, { ...request.everyTable, ...columns }))
   members.push(...Object.entries(query.source ?? {}).map(([name, columns]) => tableSymbol(name, columns)))
   members.push(...Object.entries(query.openTables ?? {}).map(([name, columns]) => openTable(name, { ...request.everyTable, ...columns })))

@@ -1,0 +1,47 @@
+"""Everything of this folder that Microsoft's parser is asked about, in one run: it starts slowly."""
+
+from __future__ import annotations
+
+from tools.content import MAX_TRANSFORM_CHARACTERS, load_parsers, load_tables
+from tools.kql_check import Query
+from tools.template.ingestion import one_line
+
+STREAMS = {
+    stream.name: (table, stream) for table in load_tables() for stream in table.streams.values()
+}
+# What Azure has no place for in a transform, and what the fault's message must name.
+REFUSED = {
+    "source | summarize count()": "SummarizeOperator",
+    "source | union source": "UnionOperator",
+    "source | extend x = coalesce(id, '')": "coalesce()",
+    "source | extend x = bag_pack('a', 1)": "bag_pack()",
+    "source | extend x = dynamic({})": "dynamic literal",
+    "source | where id in~ ('a')": "in~",
+    "source | where id has_any ('a')": "has_any",
+    "source | where ide == 'a'": "'ide'",
+    "source | parse id with a '-' b '-' c '-' d '-' e '-' f '-' g '-' h '-' i '-' j '-' k": "11",
+    "source | where id == '" + "x" * MAX_TRANSFORM_CHARACTERS + "'": "characters",
+}
+# A workspace with everything, one whose tables have hardly a column, and one without our tables.
+WORKSPACES = {
+    "whole": None,
+    "bare": {table.name: {"TimeGenerated": "datetime"} for table in load_tables()},
+    "empty": {},
+}
+
+
+def queries() -> list[Query]:
+    """By names: a stream's, a refused text itself, `<alias> in <workspace>`, `alias <alias>`."""
+    transforms = [
+        Query(name, one_line(stream.transform), transform=stream.columns)
+        for name, (_, stream) in STREAMS.items()
+    ]
+    columns = {"TimeGenerated": "datetime", "id": "string"}
+    refused = [Query(text, text, transform=columns) for text in REFUSED]
+    parsers = [
+        Query(f"{parser.alias} in {name}", parser.body, tables=tables)
+        for parser in load_parsers()
+        for name, tables in WORKSPACES.items()
+    ]
+    aliases = [Query(f"alias {parser.alias}", parser.alias) for parser in load_parsers()]
+    return [*transforms, *refused, *parsers, *aliases]

@@ -1,0 +1,103 @@
+"""The columns and names that people's queries have: what Microsoft's connectors made stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from tools.content import load_parsers, load_tables
+from tools.kql_check import Analysis
+
+SENTINELONE = """
+createdAt_t id_s primaryDescription_s secondaryDescription_s description_s event_name_s userId_s
+data_username_s data_userName_s domain_s modelName_s osName_s data_policy_id_s data_newValue_b
+data_uuid_g uuid_g activityType_d DataFields_s data_accountName_s data_fullScopeDetails_s
+data_scopeLevel_s data_scopeName_s data_siteId_d data_siteName_s data_byUser_s data_role_s
+data_userScope_s data_source_s data_expiryDateStr_s data_expiryTime_d data_networkquarantine_b
+data_ruleCreationTime_d data_ruleDescription_s data_ruleExpirationMode_s data_ruleId_d
+data_ruleName_s data_ruleQueryDetails_s data_ruleQueryType_s data_ruleSeverity_s data_scopeId_d
+data_status_s data_systemUser_d data_treatasthreat_s data_userId_s data_computerName_s
+data_externalIp_s data_groupName_s data_system_b data_group_s data_optionalGroups_s
+data_createdAt_t data_downloadUrl_s data_filePath_s data_filename_s data_uploadedFilename_s
+data_newValue_s data_policyName_s data_shouldReboot_b data_roleName_s data_scopeLevelName_s
+activeDirectory_computerDistinguishedName_s activeDirectory_computerMemberOf_s
+activeDirectory_lastUserDistinguishedName_s activeDirectory_lastUserMemberOf_s activeThreats_d
+agentVersion_s allowRemoteShell_b appsVulnerabilityStatus_s computerName_s consoleMigrationStatus_s
+coreCount_d cpuCount_d cpuId_s encryptedApplications_b externalId_s externalIp_s firewallEnabled_b
+groupIp_s inRemoteShellSession_b infected_b installerType_s isActive_b isDecommissioned_b
+isPendingUninstall_b isUninstalled_b isUpToDate_b lastActiveDate_t lastIpToMgmt_s
+lastLoggedInUserName_s licenseKey_s locationEnabled_b locationType_s locations_s machineType_s
+mitigationMode_s mitigationModeSuspicious_s networkInterfaces_s networkQuarantineEnabled_b
+networkStatus_s operationalState_s osArch_s osRevision_s osStartTime_t osType_s rangerStatus_s
+rangerVersion_s registeredAt_t remoteProfilingState_s scanFinishedAt_t scanStartedAt_t scanStatus_s
+threatRebootRequired_b totalMemory_d userActionsNeeded_s creator_s creatorId_s inherits_b
+isDefault_b name_s registrationToken_s totalAgents_d type_s accountId_s accountName_s siteId_s
+siteName_s groupId_s groupName_s agentId_s comments_s updatedAt_t activityUuid_g
+alertInfo_alertId_s alertInfo_createdAt_t alertInfo_eventType_s alertInfo_dvEventId_s
+alertInfo_srcMachineIp_s alertInfo_loginsUserName_s alertInfo_analystVerdict_s
+agentDetectionInfo_name_s agentDetectionInfo_osFamily_s agentDetectionInfo_uuid_g ruleInfo_name_s
+ruleInfo_id_s ruleInfo_description_s ruleInfo_severity_s sourceProcessInfo_name_s
+"""
+ONELOGIN = """
+app_name_s app_id_d role_name_s role_id_d policy_name_s policy_type_s policy_id_d user_agent_s
+user_id_d user_attributes_username_s user_attributes_department_s user_attributes_firstname_s
+user_attributes_email_s user_attributes_openid_name_s user_attributes_title_s
+user_attributes_lastname_s user_attributes_account_id_d user_name_s create__id_g uuid_g
+actor_system_s custom_message_s account_id_d ipaddr_s actor_user_name_s actor_user_id_d notes_s
+event_type_id_d event_timestamp_s
+"""
+JIRA = """
+id_d summary_s remoteAddress_s authorKey_s authorAccountId_s created_t eventSource_s objectItem_id_s
+objectItem_name_s objectItem_typeName_s objectItem_parentId_s objectItem_parentName_s
+changedValues_s associatedItems_s Category category_s description_s
+"""
+TYPES = {"s": "string", "g": "string", "d": "real", "b": "boolean", "t": "datetime"}
+
+ALIASES = {
+    "SentinelOne": """
+        EventCreationTime EventId EventOriginalMessage EventSubStatus EventTypeDetailed EventType
+        UserIdentity SrcUserName DataUserName SrcDvcDomain SrcDvcModelName SrcDvcOs DataPolicyId
+        DataNewValue DataNewValueb DataUuid Uuid ActivityType EventVendor EventProduct AccountId
+        AccountName DataAccountName DataFullScopeDetails DataSiteId DataRuleName DataOptionalGroups
+        SiteId SiteName GroupId GroupName AgentId Comments UpdatedAt ComputerName IsActive Infected
+        ThreatRebootRequired UserActionsNeeded TotalMemory Creator Inherits IsDefault Name
+        RegistrationToken LicenseKey TotalAgents Type NetworkInterfaces ScanFinishedAt
+        """,
+    "OneLogin": """
+        TargetAppName TargetAppId RoleName RoleId PolicyName PolicyType PolicyId HttpUserAgent
+        UserId UserName UserAttributesUsername UserAttributesEmail UserAttributesAccountId
+        EventOriginalUid UUID ActorSystem CustomMessage AccountId SrcIpAddr ActorUserName
+        ActorUserId Message EventTypeId EventStartTime EventVendor EventProduct EventType
+        """,
+    "JiraAudit": """
+        EventId EventMessage SrcIpAddr UserName UserSid EventCreationTime EventSource ObjectItemId
+        ObjectItemName ObjectItemTypeName ObjectItemParentId ObjectItemParentName ChangedValues
+        AssociatedItems EventCategoryType EventVendor EventProduct
+        """,
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [("SentinelOne_CL", SENTINELONE), ("OneLogin_CL", ONELOGIN), ("Jira_Audit_CL", JIRA)],
+)
+def test_tables_keep_the_columns_of_the_data_collector(table: str, columns: str) -> None:
+    """Each column that existing content reads is there, of the type that its suffix tells."""
+    declared = {found.name: found.columns for found in load_tables()}[table]
+    for name in columns.split():
+        suffix = name.rpartition("_")[2]
+        assert declared[name] == TYPES.get(suffix, "string"), name
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_parsers_keep_their_names(analyses: Mapping[str, Analysis], alias: str) -> None:
+    """Each alias gives the columns that queries on it have been reading."""
+    columns = analyses[f"alias {alias}"].columns
+    assert columns is not None
+    assert set(ALIASES[alias].split()) <= columns.keys()
+
+
+def test_there_is_a_parser_for_each_alias() -> None:
+    """No parser is without a list of the names that it must keep."""
+    assert {parser.alias for parser in load_parsers()} == set(ALIASES)
