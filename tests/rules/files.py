@@ -72,7 +72,8 @@ def connector_pages() -> dict[str, dict[str, Any]]:
 def page_queries() -> dict[str, str]:
     """Every query of the Data connectors pages, by where it stands."""
     found: dict[str, str] = {}
-    for name, page in connector_pages().items():
+    codeless = {"codeless": _read(SENTINEL / "codeless" / "page.yaml")}
+    for name, page in (connector_pages() | codeless).items():
         for part, key in (
             ("graphQueries", "baseQuery"),
             ("dataTypes", "lastDataReceivedQuery"),
@@ -81,7 +82,7 @@ def page_queries() -> dict[str, str]:
             for number, item in enumerate(page[part]):
                 found[f"{name} {part}[{number}]"] = item[key]
         for criterion in page["connectivityCriteria"]:
-            for number, text in enumerate(criterion["value"]):
+            for number, text in enumerate(criterion.get("value", [])):
                 found[f"{name} connectivityCriteria[{number}]"] = text
     return found
 
