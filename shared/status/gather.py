@@ -31,7 +31,7 @@ from shared.status.model import (
     worst,
 )
 from shared.status.verdicts import ADVICE, polled_stream, webhook_stream
-from shared.status.words import span
+from shared.status.words import many, span
 from shared.webhook import EventSource
 
 SECONDS = 15.0
@@ -117,8 +117,8 @@ class _App:
             found.append(
                 Verdict(
                     LATE,
-                    f"{self.dead.records:,}{'+' if self.dead.more else ''} records could not be "
-                    "delivered and are kept as dead letters.",
+                    f"{'At least ' if self.dead.more else ''}{many(self.dead.records, 'record')} "
+                    "could not be delivered, set aside as dead letters.",
                     "Look at their causes below, mend what they name, and send them again.",
                 )
             )
@@ -126,8 +126,8 @@ class _App:
             found.append(
                 Verdict(
                     LATE,
-                    f"{self.poison.messages:,} messages of the spool were given up after five "
-                    "tries and are kept in the poison queue.",
+                    f"{many(self.poison.messages, 'message')} of the spool, given up after five "
+                    "tries, set aside in the poison queue.",
                     "Once the storage account and the app are well, send them again below.",
                 )
             )

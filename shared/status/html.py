@@ -39,9 +39,9 @@ def mark(state: str) -> str:
     )
 
 
-def badge(state: str) -> str:
+def badge(state: str, words: str = "") -> str:
     """A state in colour and in words."""
-    return f'<span class="state {colour(state)}">{mark(state)}{text(state)}</span>'
+    return f'<span class="state {colour(state)}">{mark(state)}{text(words or state)}</span>'
 
 
 def when(moment: datetime | None, now: datetime, never: str = "never") -> str:

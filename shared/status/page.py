@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from shared.runs import CATCHING_UP, FAILING, LATE, OFF, OK
 from shared.status.html import badge, colour, mark, text, told
-from shared.status.model import AppStatus, Queue, Verdict
-from shared.status.page_streams import connector_section
+from shared.status.model import SEVERITY, AppStatus, Queue, Verdict
+from shared.status.page_streams import connector_section, short
 from shared.status.steps import FAILED, SKIPPED, RedriveReport, Step, TestReport
 from shared.status.words import clock, span
 
@@ -93,36 +94,53 @@ def _headline(status: AppStatus) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    place: str
+    stream: str
+    words: str
+    verdict: Verdict
+
+
 def _problems(status: AppStatus) -> str:
-    found: list[tuple[str, Verdict]] = [("The app", problem) for problem in status.problems]
+    found = [_Problem("The app", "", "look", problem) for problem in status.problems]
     for connector in status.connectors:
-        if connector.on and connector.verdict.state in (FAILING, LATE) and not connector.streams:
-            found.append((connector.name, connector.verdict))
+        if connector.on and not connector.streams:
+            found.append(_Problem(connector.name, "", "", connector.verdict))
         found.extend(
-            (stream.name.removeprefix("Custom-"), stream.verdict)
+            _Problem(connector.name, short(connector.name, stream.name), "", stream.verdict)
             for stream in connector.streams
-            if stream.verdict.state in (FAILING, LATE)
         )
-    if not found:
+    trouble = [problem for problem in found if problem.verdict.state in (FAILING, LATE)]
+    if not trouble:
         return ""
-    items = "".join(
-        f'<li><span class="where">{text(where)}</span>{badge(verdict.state)}{told(verdict)}</li>'
-        for where, verdict in _grouped(found)
-    )
+    trouble.sort(key=lambda problem: SEVERITY.index(problem.verdict.state))
+    items = "".join(_item(same) for same in _grouped(trouble))
     return (
         '<section class="card" aria-labelledby="look"><h2 id="look">What needs a look</h2>'
         f'<ul class="problems">{items}</ul></section>'
     )
 
 
-def _grouped(found: Sequence[tuple[str, Verdict]]) -> list[tuple[str, Verdict]]:
+def _grouped(found: Sequence[_Problem]) -> Iterable[list[_Problem]]:
     """Streams with one cause are one problem: ten refused streams are one wrong token."""
-    places: dict[tuple[str, str], list[tuple[str, Verdict]]] = {}
-    for where, verdict in found:
+    places: dict[tuple[str, str, str], list[_Problem]] = {}
+    for problem in found:
         # Messages about one cause differ by the path that was asked for.
-        cause = verdict.reason.rpartition(": ")[2]
-        places.setdefault((verdict.state, cause), []).append((where, verdict))
-    return [(", ".join(w for w, _ in same), same[0][1]) for same in places.values()]
+        cause = problem.verdict.reason.rpartition(": ")[2]
+        places.setdefault((problem.place, problem.verdict.state, cause), []).append(problem)
+    return places.values()
+
+
+def _item(same: Sequence[_Problem]) -> str:
+    first = same[0]
+    streams = ", ".join(problem.stream for problem in same if problem.stream)
+    where = f"{first.place}: {streams}" if streams not in ("", first.place) else first.place
+    words = first.words if first.verdict.state == LATE else ""
+    return (
+        f'<li><span class="where">{text(where)}</span>{badge(first.verdict.state, words)}'
+        f"{told(first.verdict)}</li>"
+    )
 
 
 def _delivery(status: AppStatus) -> str:
@@ -130,9 +148,9 @@ def _delivery(status: AppStatus) -> str:
     letters = "unknown" if dead.blobs is None else f"{dead.records:,}{'+' if dead.more else ''}"
     numbers = (
         _number("Destination", status.destination, status.destination_address, "text")
-        + _number("Spool", *_queue(status.spool, "messages wait for Azure Monitor"))
-        + _number("Poison messages", *_queue(status.poison, "messages were given up"))
-        + _number("Dead letters", letters, "records that Azure Monitor refused, or no events")
+        + _number("Spool", *_queue(status.spool, "waiting for Azure Monitor"))
+        + _number("Poison messages", *_queue(status.poison, "given up after five tries"))
+        + _number("Dead letters", letters, "records set aside" if dead.records else "none")
     )
     causes = "".join(
         f'<tr><th scope="row">{text(c.stream)}</th><td>{text(c.cause)}</td>'
@@ -156,7 +174,7 @@ def _queue(queue: Queue, meaning: str) -> tuple[str, str]:
         return "unknown", "storage does not answer"
     notes = [meaning] if queue.messages else []
     if queue.oldest_seconds is not None:
-        notes.append(f"the oldest in view for {span(queue.oldest_seconds)}")
+        notes.append(f"the oldest for {span(queue.oldest_seconds)}")
     elif queue.messages:
         notes.append("all of them until their next try")
     notes += [f"{count:,} {cause}" for cause, count in queue.causes if cause == "unreadable"]

@@ -13,12 +13,12 @@ from shared.status.words import clock, size, span
 _WIDTH, _STEP, _BAR = 240, 10, 7
 _RECORDS_HEIGHT, _BYTES_HEIGHT, _MIDDLE = 26, 12, 28
 _HEADINGS = (
-    ("Stream", ""),
-    ("State", ""),
-    ("Delivered to", ""),
-    ("Last good run", ""),
-    ("Repeats kept back", "number"),
-    ("Last 24 hours", ""),
+    "Stream",
+    "State",
+    "Delivered to",
+    "Last good run",
+    "Repeats held back",
+    "Last 24 hours: records above, bytes below",
 )
 
 
@@ -48,29 +48,32 @@ def _facts(connector: ConnectorStatus, now: datetime) -> str:
 
 
 def _table(connector: ConnectorStatus, now: datetime) -> str:
-    heads = "".join(
-        f'<th scope="col" role="columnheader"{f" class={kind}" if kind else ""}>{text(name)}</th>'
-        for name, kind in _HEADINGS
-    )
-    rows = "".join(_row(stream, now) for stream in connector.streams)
+    heads = "".join(f'<th scope="col" role="columnheader">{text(name)}</th>' for name in _HEADINGS)
+    rows = "".join(_row(connector.name, stream, now) for stream in connector.streams)
     return (
-        '<table class="streams" role="table">'
+        '<table class="streams fixed" role="table">'
         f'<caption class="unseen">Streams of {text(connector.name)}</caption>'
         f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>'
         f'<tbody role="rowgroup">{rows}</tbody></table>'
     )
 
 
-def _row(stream: StreamStatus, now: datetime) -> str:
+def short(connector: str, stream: str) -> str:
+    """``Activities`` for Custom-SentinelOneActivities, under its connector's heading."""
+    name = stream.removeprefix("Custom-")
+    return name.removeprefix(connector) or name
+
+
+def _row(connector: str, stream: StreamStatus, now: datetime) -> str:
     explained = stream.verdict.state != OK
-    name = text(stream.name.removeprefix("Custom-"))
+    name = text(short(connector, stream.name))
     cells = [
         f'<th scope="row" role="rowheader">{name}</th>',
         f'<td role="cell">{badge(stream.verdict.state)}</td>',
         _cell("Delivered to", _delivered(stream, now)),
         _cell("Last good run", when(stream.last_success, now)),
-        _cell("Repeats kept back", f"{sum(h.repeats for h in stream.hours):,}", "number"),
-        f'<td role="cell" class="plot">{plot(stream.hours)}</td>',
+        _cell("Repeats held back", f"{sum(h.repeats for h in stream.hours):,}"),
+        f'<td role="cell" class="plot"><div>{plot(stream.hours)}</div></td>',
     ]
     row = f'<tr role="row"{" class=told" if explained else ""}>{"".join(cells)}</tr>'
     if not explained:
@@ -88,11 +91,8 @@ def _why(stream: StreamStatus) -> str:
     return told(stream.verdict)
 
 
-def _cell(label: str, content: str, kind: str = "") -> str:
-    return (
-        f'<td role="cell" data-label="{text(label)}"{f" class={kind}" if kind else ""}>'
-        f"{content}</td>"
-    )
+def _cell(label: str, content: str) -> str:
+    return f'<td role="cell" data-label="{text(label)}">{content}</td>'
 
 
 def _delivered(stream: StreamStatus, now: datetime) -> str:
@@ -121,6 +121,7 @@ def plot(hours: Sequence[Hour]) -> str:
     bars = "".join(_bars(number, hour, most, largest) for number, hour in enumerate(hours))
     busiest = max(hours, key=lambda hour: hour.records)
     words = f"{records:,} records, {size(sent)} sent"
+    beside = f"{records:,}<br>{size(sent)}"
     label = (
         f"The last 24 hours: {words}; the most in an hour {busiest.records:,}, "
         f"from {busiest.start:%H:%M} UTC"
@@ -129,7 +130,7 @@ def plot(hours: Sequence[Hour]) -> str:
         f'<svg viewBox="0 0 {_WIDTH} {_MIDDLE + _BYTES_HEIGHT + 2}" role="img" '
         f'aria-label="{text(label)}" preserveAspectRatio="none">{bars}'
         f'<path class="axis" d="M0 {_MIDDLE}.5H{_WIDTH}"/></svg>'
-        f'<p class="small">{text(words)}</p>'
+        f'<p class="small" aria-hidden="true">{beside}</p>'
     )
 
 

@@ -13,7 +13,7 @@ from shared.polling.streams import Stream
 from shared.records import isoformat, parse_time
 from shared.runs import CATCHING_UP, FAILING, LATE, LATE_AFTER, OFF, OK, read_history
 from shared.status.model import Hour, LastError, StreamStatus, Verdict
-from shared.status.words import span
+from shared.status.words import many, span
 
 _TICK = timedelta(minutes=5)
 # A timer's next run has been missed, not merely delayed, after this much more than its interval.
@@ -223,7 +223,8 @@ def _webhook_verdict(known: Recorded, spooled: int | None, now: datetime) -> Ver
     if spooled:
         return Verdict(
             LATE,
-            f"Azure Monitor did not take all: {spooled:,} messages with events wait in the spool.",
+            "Azure Monitor did not take all: in the spool, "
+            f"{many(spooled, 'message')} of events to be sent.",
             "Nothing is lost; DeliveryRetry tries again. If the number does not shrink, test the "
             "destination below.",
         )

@@ -20,6 +20,11 @@ def span(seconds: float) -> str:
     return " ".join(parts) or "0 seconds"
 
 
+def many(count: int, one: str, several: str = "") -> str:
+    """``1 record``, ``2,000 records``."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
 def ago(passed: timedelta) -> str:
     """``3 hours ago``; ``just now`` within a minute."""
     seconds = passed.total_seconds()
