@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import threading
+import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+# More than a worker of the Functions host serves at once; what is late keeps its thread until its
+# own time-outs end it.
+_THREADS = 64
+
 Result = TypeVar("Result")
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="within")
 
 
 def within(seconds: float, work: Callable[[], Result]) -> Result:
     """The result of ``work()``, or its error; ``TimeoutError`` when it is not done in ``seconds``.
 
-    Work that is late goes on in its thread until its own time-outs end it; nobody waits for it.
+    Work that is late goes on in its thread, and nobody waits for it; work that has not even begun
+    by then is never begun.
     """
-    results: list[Result] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
-            errors.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise TimeoutError(f"not done within {seconds:g} s")
-    return results[0]
+    future = _threads().submit(work)
+    try:
+        return future.result(seconds)
+    finally:
+        future.cancel()
