@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
+import random
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -26,6 +26,7 @@ from shared.errors import SettingsError, StorageUnavailable
 from shared.settings import read_destination
 
 STREAM = "Custom-OneLogin"
+_random = random.Random(20260301)
 BUSY = answer(503, headers={"Retry-After": "60"})
 
 
@@ -39,7 +40,7 @@ def records(count: int, **fields: Any) -> list[bytes]:
 
 def noise(size: int) -> str:
     """Text that hardly compresses."""
-    return base64.b64encode(os.urandom(size)).decode()
+    return base64.b64encode(_random.randbytes(size)).decode()
 
 
 def take_messages() -> list[str]:
@@ -100,7 +101,7 @@ def test_what_is_spooled_is_read_back(storage: str) -> None:
 
 def test_a_large_batch_becomes_several_messages(storage: str) -> None:
     """Each message is within the queue's 64 KB, and together they hold every record once."""
-    given = records(60, notes=noise(6000))
+    given = [orjson.dumps({"uuid": str(number), "notes": noise(6000)}) for number in range(60)]
     spool = Spool()
     spool.put(STREAM, given)
     depth = spool.depth()
