@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import duckdb_kql
 from duckdb_kql.stored_functions import ResolvedFunctions, StoredFunction, parse_functions
+from duckdb_kql.translate import CLOCK_SLOT
 from duckdb_kql.types import kusto_type
 
 from local.kql_errors import QueryError, query_error
@@ -28,6 +29,9 @@ from local.kql_text import (
 )
 
 Schema = dict[str, list[str]]
+
+# A query that is asked again, as a rule's is, takes its translation (a tenth of a second) once.
+_TRANSLATIONS_KEPT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Engine:
         self._twins = twins
         self._names = {other: name for name, other in twins.items()}
         self._prepared: dict[str, StoredFunction] = {}
+        self._translated: dict[str, Translated] = {}
 
     @property
     def sources(self) -> list[str]:
@@ -82,6 +87,18 @@ class Engine:
 
     def sql(self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime) -> Translated:
         """The query as SQL for DuckDB, with what to bind. Raises ``QueryError``."""
+        if kql not in self._translated:
+            if len(self._translated) == _TRANSLATIONS_KEPT:
+                self._translated.clear()
+            self._translated[kql] = self._translation(connection, kql, now)
+        made = self._translated[kql]
+        moment = now.astimezone(UTC).replace(tzinfo=None)
+        bound = {CLOCK_SLOT: moment} if CLOCK_SLOT in made.parameters else {}
+        return Translated(made.sql, made.parameters | bound)
+
+    def _translation(
+        self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime
+    ) -> Translated:
         try:
             functions = self._parsers_in(connection, kql)
             text = self._rewritten(connection, kql, functions)

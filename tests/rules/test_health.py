@@ -80,7 +80,11 @@ def test_a_webhook_that_is_busy_around_the_clock_is_missed(sentinel: Sentinel) -
 def test_a_stream_that_goes_on_failing_is_one_alert(sentinel: Sentinel) -> None:
     """A quarter of an hour of failing runs is one alert that names streams and causes."""
     runs(sentinel, 0)
-    cause = {"Status": "failing", "ErrorClass": "VendorUnavailable", "Message": "503 for long"}
+    cause: dict[str, Any] = {
+        "Status": "failing",
+        "ErrorClass": "VendorUnavailable",
+        "Message": "503 for long",
+    }
     runs(sentinel, 5, 10, 15, 20, 25, 30, 60, 120, **cause)
     runs(sentinel, 6, 11, 16, 21, Stream="Custom-SentinelOneAgents", RunId="b", **cause)
     (alert,) = sentinel.alerts(FAILING)

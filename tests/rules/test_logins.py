@@ -15,11 +15,11 @@ RULE = files.rule("OneLoginFailedLoginsThenSuccess")
 def fails(
     sentinel: Sentinel, count: int, start: datetime, late: datetime | None = None, **more: Any
 ) -> None:
-    """``count`` failed logins, one a minute from ``start``, arriving at once or at ``late``."""
+    """``count`` failed logins, one a minute from ``start``, arriving with the last or at ``late``."""
     for number in range(count):
         at = start + number * MINUTE
         event = onelogin(6, at, uuid=f"f-{start:%d%H%M}-{number}", **more)
-        sentinel.arrives(late or at, ONELOGIN, event)
+        sentinel.arrives(late or start + (count - 1) * MINUTE, ONELOGIN, event)
 
 
 def succeeds(
