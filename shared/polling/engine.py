@@ -207,8 +207,12 @@ class StreamPoll:
     def _commit(self, arrived: list[Fingerprint]) -> None:
         progress = self._progress
         if progress.position and progress.watermark_next:
-            floor = min(progress.position, progress.watermark_next - self._lookback.overlap)
-            self._seen.prune(floor.timestamp())
+            earliest = min(progress.position, progress.watermark_next - self._lookback.overlap)
+            floor = int(earliest.timestamp())
+            self._seen.prune(floor)
+            # Nobody reads again what is older, so it need not be known: a backlog's commits are
+            # small.
+            arrived = [known for known in arrived if known[0] >= floor]
         if not self._checkpoint.advance(progress, arrived):
             self._rewrite(progress)
 

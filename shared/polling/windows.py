@@ -60,7 +60,10 @@ class _SubWindow:
             for page in source.pages(self.window):
                 if self.total is None:
                     self.total = page.total or len(page.records)
-                if not self._put(prepare(page)):
+                prepared = prepare(page)
+                # Its records, five times their bytes, are not to live on while the next is fetched.
+                del page
+                if not self._put(prepared):
                     return
         except Exception as error:  # noqa: BLE001  (raised to the reader, at its place in order)
             self._error = error

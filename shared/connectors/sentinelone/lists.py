@@ -61,6 +61,7 @@ class ListSource:
                 for page in self._walk(Window(start, window.end)):
                     reached = self._last_time(page) or reached
                     yield page
+                    del page
                 return
             except _CursorRefused as refused:
                 restarts = 0 if reached > start else restarts + 1
@@ -93,6 +94,7 @@ class ListSource:
             yield Page(
                 records, answer.size, total(pagination), answer.vendor_time, following is None
             )
+            del answer, records  # a page's memory goes before the next one's comes
             if following is None:
                 return
             if following == cursor:

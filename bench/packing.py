@@ -1,0 +1,127 @@
+"""Packing and compression alone: azure-monitor-ingestion's own, ours, and ours stage by stage."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from azure.monitor.ingestion._helpers import _create_gzip_requests  # what upload(list) calls
+from isal import igzip
+
+from bench.vendor import PAGE, activity_bodies
+from shared.connectors.sentinelone import ACTIVITIES
+from shared.delivery.batches import Packer, compress, decompress
+from shared.polling.pages import Preparer
+from shared.polling.seen import Seen
+from shared.polling.streams import Page
+from shared.records import declared_fields, parse_json
+
+Result = dict[str, Any]
+_ROUNDS = 5
+
+
+def page_body(records: int = PAGE) -> bytes:
+    """An answer of SentinelOne with so many activities."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    encoded = []
+    for number, body in enumerate(activity_bodies(records)):
+        time_of = (start + timedelta(seconds=number)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        head = f'{{"id":"{number:018d}","createdAt":"{time_of}","updatedAt":"{time_of}",'
+        encoded.append(head.encode() + body)
+    return b'{"data":[%s],"pagination":{"totalItems":%d}}' % (b",".join(encoded), records)
+
+
+def cpu_seconds(work: Callable[[], object], rounds: int = _ROUNDS) -> float:
+    """The least processor time of several rounds: what else runs here only ever adds."""
+    times = []
+    for _ in range(rounds):
+        began = time.process_time()
+        work()
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+def packing(records: int) -> Result:
+    """Both ways from encoded-by-nobody records (dicts) to bodies as sent; each id once in both."""
+    rows = parse_json(page_body(records))["data"]
+    added = {"TimeGenerated": datetime(2026, 1, 1, tzinfo=UTC), "event_name": "Activities."}
+    theirs_in = [{**row, **added, "TimeGenerated": row["createdAt"]} for row in rows]
+    prepare = Preparer(ACTIVITIES, declared_fields(ACTIVITIES.name))
+    ours: list[bytes] = []
+    theirs: list[bytes] = []
+
+    def our_way() -> None:
+        ours[:] = [compress(batch.body()) for batch in _packed(prepare(Page(rows, 0)).bodies)]
+
+    def their_way() -> None:
+        theirs[:] = [body for body, _ in _create_gzip_requests(theirs_in)]
+
+    def alone() -> None:
+        # Without times and fingerprints, which the SDK does not make either.
+        ours[:] = [compress(batch.body()) for batch in _packed(map(orjson.dumps, theirs_in))]
+
+    their_seconds, our_seconds = cpu_seconds(their_way), cpu_seconds(our_way)
+    sent = [orjson.loads(decompress(body)) for body in ours]
+    ids = sorted(record["id"] for batch in sent for record in batch)
+    assert ids == sorted(row["id"] for row in rows), "ours lost or repeated a record"
+    unpacked = [orjson.loads(zlib.decompress(body, 31)) for body in theirs]
+    assert sum(map(len, unpacked)) == records, "theirs lost or repeated a record"
+    our_bytes = sum(map(len, ours))
+    return {
+        "theirs": their_seconds,
+        "ours": our_seconds,
+        "alone": cpu_seconds(alone),
+        "their_bytes": sum(map(len, theirs)),
+        "our_bytes": our_bytes,
+    }
+
+
+def stages() -> Result:
+    """Milliseconds of processor per 1,000 records of 1 KB, and MB/s of each stage on one core."""
+    body = page_body()
+    page = parse_json(body)["data"]
+    prepare = Preparer(ACTIVITIES, declared_fields(ACTIVITIES.name))
+    prepared = prepare(Page(page, 0))
+    batch = b"[" + b",".join(prepared.bodies) + b"]"
+
+    def take() -> None:
+        seen, packer = Seen(), Packer(ACTIVITIES.name)
+        for known, record in zip(prepared.fingerprints, prepared.bodies, strict=True):
+            seen.add(known)
+            packer.add(record)
+
+    work: dict[str, Callable[[], object]] = {
+        "decode": lambda: parse_json(body),
+        "encode": lambda: [orjson.dumps(record) for record in page],
+        "prepare": lambda: prepare(Page(page, 0)),
+        "take": take,
+        "compress": lambda: compress(batch),
+    }
+    return {name: cpu_seconds(one, 20) for name, one in work.items()} | {"page": len(body)}
+
+
+def levels(records: int) -> Result:
+    """Size and processor time of each level that could have been chosen, by its name."""
+    rows = parse_json(page_body(records))["data"]
+    bodies = [batch.body() for batch in _packed(map(orjson.dumps, rows))]
+    found: Result = {}
+    ways: dict[str, Callable[[bytes], bytes]] = {
+        "zlib 6, the SDK's": lambda body: zlib.compress(body, 6, 31),
+        **{f"ISA-L {n}": lambda body, n=n: igzip.compress(body, n) for n in range(4)},
+    }
+    for name, way in ways.items():
+        size = sum(len(way(body)) for body in bodies)
+        found[name] = [size, cpu_seconds(lambda way=way: [way(body) for body in bodies], 3)]
+    return found
+
+
+def _packed(records: Any) -> list[Any]:
+    packer = Packer(ACTIVITIES.name)
+    batches = [full for record in records if (full := packer.add(record))]
+    if last := packer.flush():
+        batches.append(last)
+    return batches

@@ -1,0 +1,173 @@
+"""A lean SentinelOne (and an empty Jira) over HTTPS: pages are joined from prepared bytes.
+
+A tenant's address says what it holds: ``https://127.0.0.1:…/20000-3`` has 20,000 activities; what
+stands behind the hyphen makes it another tenant, with a checkpoint of its own. Each answer takes
+``--latency`` seconds, without using the processor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import orjson
+from aiohttp import web
+
+from local.certificates import certificates
+from local.server import (
+    LocalServer,
+    folder_for_certificates,
+    json_answer,
+    serve_until_told,
+    utc_now,
+)
+
+SPREAD = timedelta(hours=20)
+PAGE = 1000
+# Bodies repeat after so many records: far beyond what a compressor looks back.
+_BODIES = 4096
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_WORDS = (
+    "policy agent threat console scope user device network update firewall rule file "
+    "process group account status report session token alert engine volume"
+).split()
+
+
+def activity(rng: random.Random) -> dict[str, object]:
+    """One activity of about 1 KB, less its id and its times."""
+    host = f"{rng.choice(_WORDS)}-{rng.randrange(99_999):05d}"
+    name = f"{rng.choice(_WORDS)}.{rng.choice(_WORDS)}@example.com"
+    site = str(rng.randrange(10**17, 10**18))
+    text = " ".join(rng.choices(_WORDS, k=2))
+    return {
+        "accountId": str(rng.randrange(10**17, 10**18)),
+        "accountName": "Example",
+        "activityType": rng.randrange(1, 6000),
+        "activityUuid": str(uuid.UUID(int=rng.getrandbits(128))),
+        "agentId": str(rng.randrange(10**17, 10**18)),
+        "agentUpdatedVersion": None,
+        "comments": None,
+        "data": {
+            "accountName": "Example",
+            "computerName": host,
+            "externalIp": f"203.0.113.{rng.randrange(256)}",
+            "fileContentHash": f"{rng.getrandbits(160):040x}",
+            "fullScopeDetails": f"Group {rng.choice(_WORDS)} in Site {site}",
+            "groupName": rng.choice(_WORDS),
+            "role": "Admin",
+            "scopeLevel": "Group",
+            "siteName": f"Site {rng.choice(_WORDS)}",
+            "userScope": "site",
+            "username": name,
+        },
+        "description": None,
+        "groupId": str(rng.randrange(10**17, 10**18)),
+        "groupName": rng.choice(_WORDS),
+        "hash": None,
+        "osFamily": rng.choice(("windows", "linux", "macos")),
+        "primaryDescription": f"The user {name} changed {host}: {text}.",
+        "secondaryDescription": f"IP address: 203.0.113.{rng.randrange(256)}",
+        "siteId": site,
+        "siteName": f"Site {rng.choice(_WORDS)}",
+        "threatId": None,
+        "userId": str(rng.randrange(10**17, 10**18)),
+    }
+
+
+def activity_bodies(count: int, seed: int = 6) -> list[bytes]:
+    """``count`` activities encoded, without the opening brace: an id and times go before them."""
+    rng = random.Random(seed)
+    return [orjson.dumps(activity(rng))[1:] for _ in range(count)]
+
+
+class Vendor:
+    """Answers as SentinelOne and Jira do where nothing goes wrong."""
+
+    def __init__(self, now: datetime) -> None:
+        self._start = (now - SPREAD - _EPOCH) // _MICROSECOND
+        self._bodies = activity_bodies(_BODIES)
+
+    def routes(self) -> list[web.RouteDef]:
+        """SentinelOne's lists and Jira's audit log, each behind a tenant's name."""
+        api = "/{tenant}/web/api/v2.1"
+        return [
+            web.get(api + "/activities", self._activities),
+            web.post(api + "/unifiedalerts/graphql", self._graphql),
+            web.post(api + "/users/api-token-details", self._token),
+            web.get(api + "/sites", self._sites),
+            web.get(api + "/tenant/policy", self._policy),
+            web.get(api + "/{list:.*}", self._nothing),
+            web.get("/{tenant}/rest/api/3/auditing/record", self._jira),
+        ]
+
+    async def _activities(self, request: web.Request) -> web.Response:
+        count = int(request.match_info["tenant"].split("-")[0])
+        step = SPREAD // _MICROSECOND // max(count, 1)
+        low = self._first(request.query["createdAt__gte"], step, count)
+        high = self._first(request.query["createdAt__lt"], step, count)
+        at = int(request.query.get("cursor", low))
+        until = min(at + PAGE, high)
+        following = b'"%d"' % until if until < high else b"null"
+        body = b'{"data":[%s],"pagination":{"totalItems":%d,"nextCursor":%s}}' % (
+            b",".join([self._record(number, step) for number in range(at, until)]),
+            high - low,
+            following,
+        )
+        return web.Response(body=body, content_type="application/json")
+
+    def _first(self, text: str, step: int, count: int) -> int:
+        """The number of the first record at or after the time ``text``."""
+        at = (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+        return min(max(-((self._start - at) // step), 0), count)
+
+    def _record(self, number: int, step: int) -> bytes:
+        moment = datetime.fromtimestamp(0, UTC) + timedelta(
+            microseconds=self._start + number * step
+        )
+        time = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        head = f'{{"id":"{number:018d}","createdAt":"{time}","updatedAt":"{time}",'
+        return head.encode() + self._bodies[number % _BODIES]
+
+    async def _graphql(self, _request: web.Request) -> web.Response:
+        ends = {"hasNextPage": False, "endCursor": None}
+        return json_answer({"data": {"alerts": {"totalCount": 0, "pageInfo": ends, "edges": []}}})
+
+    async def _token(self, _request: web.Request) -> web.Response:
+        return json_answer({"data": {"expiresAt": (utc_now() + timedelta(days=90)).isoformat()}})
+
+    async def _sites(self, _request: web.Request) -> web.Response:
+        return json_answer({"data": {"sites": []}, "pagination": {"totalItems": 0}})
+
+    async def _policy(self, _request: web.Request) -> web.Response:
+        return json_answer({"data": {"mitigationMode": "detect"}})
+
+    async def _nothing(self, _request: web.Request) -> web.Response:
+        return json_answer({"data": [], "pagination": {"totalItems": 0, "nextCursor": None}})
+
+    async def _jira(self, _request: web.Request) -> web.Response:
+        return json_answer({"offset": 0, "limit": PAGE, "total": 0, "records": []})
+
+
+def main() -> None:
+    """Serves until standard input closes; prints its address as one line of JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench.vendor")
+    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--plain", action="store_true", help="http instead of https")
+    options = parser.parse_args()
+    tls = certificates(folder_for_certificates())
+    context = None if options.plain else tls.server_context()
+
+    async def requests(_request: web.Request) -> web.Response:
+        return json_answer([request.path for request in server.requests])
+
+    routes = [web.get("/local/requests", requests), *Vendor(utc_now()).routes()]
+    with LocalServer(routes, tls=context) as server:
+        server.latency = options.latency
+        serve_until_told({"url": server.url})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Vendors, Azure Monitor and storage as processes of their own, and the worker that is measured."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import ssl
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from local.azurite import Azurite
+from tools.environment import ROOT
+
+LATENCY = 0.05
+# Settings of this machine must not reach the worker: only these do.
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
+
+
+class WorkerFailed(Exception):
+    """A worker ended otherwise than well; what it said is in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server process: its addresses, and its id, by which its processor time is read."""
+
+    addresses: Mapping[str, str]
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Processor time so far, in seconds; 0 where the system does not tell (not Linux)."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
+        except OSError:
+            return 0.0
+        fields = stat.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class World:
+    """Everything a worker needs around it; ``settings`` are the app's."""
+
+    def __init__(self, vendor: Server, monitor: Server, azurite: Azurite) -> None:
+        self.vendor = vendor
+        self.monitor = monitor
+        self._azurite = azurite
+        self._received = monitor.addresses["LogsIngestionEndpoint"] + "/local/received"
+        self._tenants = count(1)
+        self.settings = {
+            **monitor.addresses,
+            "AzureWebJobsStorage": azurite.connection_string,
+            "SentinelOneAPIToken": "made-up",
+            "SentinelOneRequestsPerSecond": "10000",
+        }
+
+    def tenant(self, records: int) -> str:
+        """The address of a tenant nobody has polled yet, with so many activities."""
+        return f"{self.vendor.addresses['url']}/{records}-{next(self._tenants)}"
+
+    def received(self, stream: str) -> dict[str, int]:
+        """What Azure Monitor accepted since ``forget``: requests, records, distinct, bytes."""
+        totals = json.loads(self._ask(self._received)).get(stream, {})
+        return {str(name): int(value) for name, value in totals.items()}
+
+    def forget(self) -> None:
+        """Azure Monitor counts from zero again."""
+        self._ask(self._received, "DELETE")
+
+    def vendor_requests(self, tenant: str) -> list[str]:
+        """The paths that a tenant was asked for so far."""
+        prefix = tenant.removeprefix(self.vendor.addresses["url"])
+        asked: list[str] = json.loads(self._ask(self.vendor.addresses["url"] + "/local/requests"))
+        return [path.removeprefix(prefix) for path in asked if path.startswith(prefix + "/")]
+
+    def _ask(self, url: str, method: str = "GET") -> bytes:
+        trusted = ssl.create_default_context(cafile=self.monitor.addresses["REQUESTS_CA_BUNDLE"])
+        request = urllib.request.Request(url, method=method)  # noqa: S310  (loopback)
+        with urllib.request.urlopen(request, context=trusted) as answer:  # noqa: S310
+            content: bytes = answer.read()
+        return content
+
+    def work(self, task: str, settings: Mapping[str, str], **options: Any) -> dict[str, Any]:
+        """Run ``bench.worker``'s ``task`` in a process of its own; its result."""
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.worker", task, json.dumps(options)],
+            cwd=ROOT,
+            env={**kept, **self.settings, **settings},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise WorkerFailed(f"{task}: exit {done.returncode}\n{done.stderr[-3000:]}")
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+
+@contextlib.contextmanager
+def world(latency: float = LATENCY) -> Iterator[World]:
+    """The servers, from start to stop; they end with this process, however it ends."""
+    delay = ["--latency", str(latency)]
+    # azure-monitor-ingestion forgets the separators when it fills a call: up to 2 KB too much.
+    lenient = ["--body-bytes", "1100000"]
+    with contextlib.ExitStack() as stack:
+        azurite = stack.enter_context(Azurite())
+        monitor = stack.enter_context(
+            _server("local.azure_monitor", "--keep", "ids", "--no-rate-limit", *lenient, *delay)
+        )
+        vendor = stack.enter_context(_server("bench.vendor", *delay))
+        yield World(vendor, monitor, azurite)
+
+
+@contextlib.contextmanager
+def _server(module: str, *arguments: str) -> Iterator[Server]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield Server(json.loads(process.stdout.readline()), process.pid)
+        finally:
+            process.stdin.close()
