@@ -6,13 +6,11 @@ and the template's parameters come from it.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from shared import settings_checks as checks
 from shared import vault
 from shared.errors import SettingsError
 
@@ -267,86 +265,6 @@ class _Reader:
             raise SettingsError(self.problems)
 
 
-def _https(value: str, example: str) -> str:
-    """An https address (http only on loopback) without a trailing slash, query or credentials."""
-    try:
-        url = urlsplit(value)
-        host = url.hostname or ""
-        url.port  # noqa: B018  (a malformed port raises here)
-    except ValueError:
-        raise ValueError(f"is no address: write it like {example}") from None
-    loopback = host in ("localhost", "127.0.0.1", "::1")
-    if url.scheme != "https" and not (url.scheme == "http" and loopback):
-        raise ValueError(f"must begin with https://, like {example}")
-    if not host or re.search(r"[\s<>{}]", value):
-        raise ValueError(f"is no address: write it like {example}")
-    if url.query or url.fragment or url.username or url.password:
-        raise ValueError(f"must be the address alone, like {example}")
-    return value.rstrip("/")
-
-
-def _sentinelone_url(value: str) -> str:
-    url = _https(value, "https://acme.sentinelone.net")
-    return re.sub(r"/web(/api(/v2\.\d)?)?$", "", url)
-
-
-def _jira_url(value: str) -> str:
-    example = "acme, acme.atlassian.net or https://acme.atlassian.net"
-    if "://" in value:
-        return re.sub(r"/rest(/api(/\d)?)?$", "", _https(value, "https://acme.atlassian.net"))
-    name = value.rstrip("/")
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name):
-        raise ValueError(f"must be {example}")
-    return f"https://{name}" if "." in name else f"https://{name}.atlassian.net"
-
-
-def _streams(value: str) -> str:
-    names = [name.strip().lower() for name in value.split(",") if name.strip()]
-    unknown = [name for name in names if name not in ALL_STREAMS]
-    if unknown or not names:
-        what = f"has unknown streams {', '.join(unknown)}" if unknown else "names no stream"
-        raise ValueError(f"{what}: choose from {', '.join(ALL_STREAMS)}")
-    return ",".join(name for name in ALL_STREAMS if name in names)
-
-
-def _rule_id(value: str) -> str:
-    if not re.fullmatch(r"dcr-[0-9A-Za-z-]{1,64}", value):
-        raise ValueError(
-            "must be a rule's immutable id (dcr-…), as the rule's JSON view shows it, "
-            "not its name or resource id"
-        )
-    return value
-
-
-def _username(value: str) -> str:
-    if ":" in value or not value.isprintable():
-        raise ValueError("must be the account's e-mail address")
-    return value
-
-
-def _workspace_id(value: str) -> str:
-    if not re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", value):
-        raise ValueError("must be the workspace's id, a GUID, not its name")
-    return value
-
-
-def _workspace_key(value: str) -> str:
-    try:
-        base64.b64decode(value, validate=True)
-    except binascii.Error:
-        raise ValueError("is not base64: copy the workspace's primary key again") from None
-    return value
-
-
-def _data_collector_uri(value: str) -> str:
-    url = _https(value, "https://<WorkspaceID>.ods.opinsights.azure.us")
-    host = urlsplit(url).hostname or ""
-    loopback = host in ("localhost", "127.0.0.1", "::1")
-    if not loopback and not re.fullmatch(r"[0-9a-f-]{36}\.ods\.opinsights\.azure\.\w+", host):
-        raise ValueError("must be like https://<WorkspaceID>.ods.opinsights.azure.us")
-    return url
-
-
 def read_polling(reader: _Reader | None = None) -> PollingSettings:
     """How far back to look; raises SettingsError."""
     own = reader or _Reader()
@@ -378,9 +296,13 @@ def read_sentinelone() -> SentinelOneSettings | None:
         return None
     reader = _Reader()
     settings = SentinelOneSettings(
-        url=reader.text("SentinelOneUrl", _sentinelone_url),
+        url=reader.text("SentinelOneUrl", checks.sentinelone_url),
         api_token=reader.text("SentinelOneAPIToken"),
-        streams=tuple(reader.text("SentinelOneStreams", _streams).split(",")),
+        streams=tuple(
+            reader.text(
+                "SentinelOneStreams", lambda value: checks.streams(value, ALL_STREAMS)
+            ).split(",")
+        ),
         requests_per_second=reader.number("SentinelOneRequestsPerSecond", 0.1, 10_000),
         inventory_minutes=reader.number("SentinelOneInventoryMinutes", 0, 7 * 24 * 60),
         polling=read_polling(reader),
@@ -395,8 +317,8 @@ def read_jira() -> JiraSettings | None:
         return None
     reader = _Reader()
     settings = JiraSettings(
-        url=reader.text("JiraHomeSiteName", _jira_url),
-        username=reader.text("JiraUsername", _username),
+        url=reader.text("JiraHomeSiteName", checks.jira_url),
+        username=reader.text("JiraUsername", checks.username),
         access_token=reader.text("JiraAccessToken"),
         polling=read_polling(reader),
     )
@@ -423,11 +345,11 @@ def read_destination() -> DestinationSettings:
     reader = _Reader()
     endpoint = reader.text(
         "LogsIngestionEndpoint",
-        lambda value: _https(value, _BY_NAME["LogsIngestionEndpoint"].example),
+        lambda value: checks.https(value, _BY_NAME["LogsIngestionEndpoint"].example),
     )
     if endpoint or reader.problems:
-        fallback = reader.text("LogsIngestionRuleId", _rule_id)
-        rules = {name: reader.text(name, _rule_id) or fallback for name in RULE_SETTINGS}
+        fallback = reader.text("LogsIngestionRuleId", checks.rule_id)
+        rules = {name: reader.text(name, checks.rule_id) or fallback for name in RULE_SETTINGS}
         if not any(rules.values()) and not reader.problems:
             reader.problems.append(
                 "LogsIngestionRuleId is not set: give the immutable id (dcr-…) of a data "
@@ -435,9 +357,9 @@ def read_destination() -> DestinationSettings:
             )
         reader.done()
         return DestinationSettings(endpoint, {name: rule for name, rule in rules.items() if rule})
-    workspace = reader.text("WorkspaceID", _workspace_id)
-    key = reader.text("WorkspaceKey", _workspace_key)
-    uri = reader.text("logAnalyticsUri", _data_collector_uri)
+    workspace = reader.text("WorkspaceID", checks.workspace_id)
+    key = reader.text("WorkspaceKey", checks.workspace_key)
+    uri = reader.text("logAnalyticsUri", checks.data_collector_uri)
     if not reader.problems:
         if not workspace and not key:
             reader.problems.append(

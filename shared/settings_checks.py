@@ -1,0 +1,100 @@
+"""Whether a setting's text can be what it should be: each gives it back tidied, or says why not.
+
+A check raises ``ValueError`` with the rest of a sentence that begins with the setting's name.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+
+def https(value: str, example: str) -> str:
+    """An https address (http only on loopback) without a trailing slash, query or credentials."""
+    try:
+        url = urlsplit(value)
+        host = url.hostname or ""
+        url.port  # noqa: B018  (a malformed port raises here)
+    except ValueError:
+        raise ValueError(f"is no address: write it like {example}") from None
+    loopback = host in ("localhost", "127.0.0.1", "::1")
+    if url.scheme != "https" and not (url.scheme == "http" and loopback):
+        raise ValueError(f"must begin with https://, like {example}")
+    if not host or re.search(r"[\s<>{}]", value):
+        raise ValueError(f"is no address: write it like {example}")
+    if url.query or url.fragment or url.username or url.password:
+        raise ValueError(f"must be the address alone, like {example}")
+    return value.rstrip("/")
+
+
+def sentinelone_url(value: str) -> str:
+    """The console's address, without the API's path that people paste with it."""
+    url = https(value, "https://acme.sentinelone.net")
+    return re.sub(r"/web(/api(/v2\.\d)?)?$", "", url)
+
+
+def jira_url(value: str) -> str:
+    """The site's address, from its short name, its host or an address with the API's path."""
+    example = "acme, acme.atlassian.net or https://acme.atlassian.net"
+    if "://" in value:
+        return re.sub(r"/rest(/api(/\d)?)?$", "", https(value, "https://acme.atlassian.net"))
+    name = value.rstrip("/")
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name):
+        raise ValueError(f"must be {example}")
+    return f"https://{name}" if "." in name else f"https://{name}.atlassian.net"
+
+
+def streams(value: str, known: Sequence[str]) -> str:
+    """Stream names, lower case and in the order of ``known``."""
+    names = [name.strip().lower() for name in value.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        what = f"has unknown streams {', '.join(unknown)}" if unknown else "names no stream"
+        raise ValueError(f"{what}: choose from {', '.join(known)}")
+    return ",".join(name for name in known if name in names)
+
+
+def rule_id(value: str) -> str:
+    """A rule's immutable id; a name or a resource id is what people paste by mistake."""
+    if not re.fullmatch(r"dcr-[0-9A-Za-z-]{1,64}", value):
+        raise ValueError(
+            "must be a rule's immutable id (dcr-…), as the rule's JSON view shows it, "
+            "not its name or resource id"
+        )
+    return value
+
+
+def username(value: str) -> str:
+    """An account's name for Basic auth, which a colon would split."""
+    if ":" in value or not value.isprintable():
+        raise ValueError("must be the account's e-mail address")
+    return value
+
+
+def workspace_id(value: str) -> str:
+    """A workspace's id, a GUID."""
+    if not re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", value):
+        raise ValueError("must be the workspace's id, a GUID, not its name")
+    return value
+
+
+def workspace_key(value: str) -> str:
+    """A workspace's key, base64."""
+    try:
+        base64.b64decode(value, validate=True)
+    except binascii.Error:
+        raise ValueError("is not base64: copy the workspace's primary key again") from None
+    return value
+
+
+def data_collector_uri(value: str) -> str:
+    """The Data Collector's address in any cloud: the workspace's id before a known host."""
+    url = https(value, "https://<WorkspaceID>.ods.opinsights.azure.us")
+    host = urlsplit(url).hostname or ""
+    loopback = host in ("localhost", "127.0.0.1", "::1")
+    if not loopback and not re.fullmatch(r"[0-9a-f-]{36}\.ods\.opinsights\.azure\.\w+", host):
+        raise ValueError("must be like https://<WorkspaceID>.ods.opinsights.azure.us")
+    return url
