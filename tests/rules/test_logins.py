@@ -15,7 +15,7 @@ RULE = files.rule("OneLoginFailedLoginsThenSuccess")
 def fails(
     sentinel: Sentinel, count: int, start: datetime, late: datetime | None = None, **more: Any
 ) -> None:
-    """``count`` failed logins, one a minute from ``start``, arriving with the last or at ``late``."""
+    """``count`` failed logins, one a minute from ``start``, arriving with the last or ``late``."""
     for number in range(count):
         at = start + number * MINUTE
         event = onelogin(6, at, uuid=f"f-{start:%d%H%M}-{number}", **more)

@@ -108,6 +108,10 @@ CASES = [
             "a name that only contains it": jira(
                 "User added to group", **vendors.group("badminton-club")
             ),
+            "a name that only ends so": jira("User added to group", **vendors.group("taskadmins")),
+            "a name that only begins so": jira(
+                "User added to group", **vendors.group("administration-staff")
+            ),
             "another change of such a group": jira("Group created", **vendors.group("site-admins")),
         },
         {
