@@ -20,6 +20,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 from azure.core.pipeline.policies import RetryPolicy
+from azure.core.pipeline.transport import RequestsTransport
 from azure.monitor.ingestion import LogsIngestionClient
 
 import shared.identity
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 
 _CONNECT_SECONDS = 10.0
+# As many as a worker has threads, if PYTHON_THREADPOOL_THREAD_COUNT is set to its highest.
+_CONNECTIONS = 32
 # https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview#authentication
 _AUDIENCES = {
     ".cn": "https://monitor.azure.cn",
@@ -96,6 +99,7 @@ class LogsIngestion:
             # Delivery retries by itself: the SDK's own retries miss 408, 429 and resets on a POST.
             retry_policy=RetryPolicy.no_retries(),
             permit_redirects=False,
+            transport=_transport(),
         )
 
     def declared(self, stream: str) -> frozenset[str] | None:
@@ -158,6 +162,19 @@ class LogsIngestion:
                 f"a rule behind LogsIngestionEndpoint, and that the rule has the stream {stream}.",
             },
         )
+
+
+def _transport() -> RequestsTransport:
+    """The SDK's own transport, with a connection kept for each thread that may upload.
+
+    It keeps ten; with more webhook posts at a time, each further one would pay for a new TLS
+    connection: ten times the processor time of the upload itself.
+    """
+    transport = RequestsTransport()
+    transport.open()
+    for adapter in transport.session.adapters.values():
+        adapter.init_poolmanager(1, _CONNECTIONS)
+    return transport
 
 
 def rule_setting(stream: str, rule_ids: Mapping[str, str]) -> str | None:
