@@ -21,6 +21,7 @@ from shared.settings import DestinationSettings, read_destination
 from shared.status import stores
 from shared.status.connectors import polled, received
 from shared.status.model import (
+    LEFT_OUT,
     SEVERITY,
     AppStatus,
     ConnectorStatus,
@@ -53,9 +54,10 @@ class _Look:
         except (ConnectorError, TimeoutError) as error:
             kind = "StorageUnavailable" if isinstance(error, TimeoutError) else type(error).__name__
             text = f"Storage is {error}" if isinstance(error, TimeoutError) else str(error)
+            # One cause is told once, however many things it hides; of settings, each by its name.
+            cause = text.split(maxsplit=1)[0] if isinstance(error, SettingsError) else kind
             with self._lock:
-                # One cause is told once, however many things it hides.
-                self.problems.setdefault(kind, Verdict(FAILING, text, ADVICE.get(kind, "")))
+                self.problems.setdefault(cause, Verdict(FAILING, text, ADVICE.get(kind, "")))
             return otherwise
 
 
@@ -196,8 +198,7 @@ def _streams(
         )
         for source in connection.sources
     ]
-    left_out = Verdict(OFF, "Left out by the setting that chooses the streams.")
-    return streams + [StreamStatus(name, left_out) for name in connection.left_out]
+    return streams + [StreamStatus(name, LEFT_OUT) for name in connection.left_out]
 
 
 def _received(source: EventSource, spool: Queue, now: datetime) -> ConnectorStatus:

@@ -44,6 +44,9 @@ class Verdict:
     advice: str = ""
 
 
+LEFT_OUT = Verdict(OFF, "Left out by the setting that chooses the streams.")
+
+
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
     """One stream: ``delivered_to`` is the event time up to which all is delivered."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from shared.runs import FAILING, LATE, OFF, OK
 from shared.status.html import badge, text, told, when
-from shared.status.model import ConnectorStatus, Hour, StreamStatus
+from shared.status.model import LEFT_OUT, ConnectorStatus, Hour, StreamStatus
 from shared.status.words import clock, size, span
 
 _WIDTH, _STEP, _BAR = 240, 10, 7
@@ -49,12 +49,19 @@ def _facts(connector: ConnectorStatus, now: datetime) -> str:
 
 def _table(connector: ConnectorStatus, now: datetime) -> str:
     heads = "".join(f'<th scope="col" role="columnheader">{text(name)}</th>' for name in _HEADINGS)
-    rows = "".join(_row(connector.name, stream, now) for stream in connector.streams)
+    shown = [stream for stream in connector.streams if stream.verdict is not LEFT_OUT]
+    rows = "".join(_row(connector.name, stream, now) for stream in shown)
+    left_out = ", ".join(
+        short(connector.name, stream.name)
+        for stream in connector.streams
+        if stream.verdict is LEFT_OUT
+    )
+    after = f'<p class="small">Left out by the settings: {text(left_out)}.</p>' if left_out else ""
     return (
         '<table class="streams fixed" role="table">'
         f'<caption class="unseen">Streams of {text(connector.name)}</caption>'
         f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>'
-        f'<tbody role="rowgroup">{rows}</tbody></table>'
+        f'<tbody role="rowgroup">{rows}</tbody></table>{after}'
     )
 
 

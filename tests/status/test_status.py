@@ -1,0 +1,325 @@
+"""The status: what each situation looks like to a program and to a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import datetime, timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import orjson
+import pytest
+
+import shared.storage
+from local.faults import FOREVER, answer
+from local.makers_saas import onelogin_event
+from shared.checkpoints import TABLE
+from shared.delivery.dead_letters import DeadLetters, Refused
+from shared.errors import RunFailed
+from shared.records import isoformat, parse_time, utc_now
+from shared.runs import StreamRun, history_after
+from shared.settings import SETTINGS
+from tests.status.conftest import App, ask
+
+
+def row_of(stream: str) -> dict[str, Any]:
+    rows = shared.storage.table(TABLE).list_entities()
+    return next(dict(row) for row in rows if row["RowKey"] == f"Custom-{stream}")
+
+
+def change(stream: str, **changes: Any) -> None:
+    shared.storage.table(TABLE).upsert_entity({**row_of(stream), **changes})
+
+
+def page() -> str:
+    answered = ask("GET", accept="text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
+    assert answered.mimetype == "text/html"
+    return answered.get_body().decode()
+
+
+def test_all_is_well(app: App) -> None:
+    """After a good run of each connector the whole is ok, and each stream tells its numbers."""
+    app.fill(60)
+    app.poll_sentinelone()
+    app.poll_jira()
+    app.post_events([onelogin_event(n, utc_now()) for n in range(5)])
+    status = app.status()
+    assert (status["state"], status["problems"]) == ("ok", [])
+    assert status["destination"] == "Logs Ingestion API"
+    assert (status["spool"]["messages"], status["poison"]["messages"]) == (0, 0)
+    activities = app.stream("SentinelOneActivities")
+    assert activities["verdict"]["state"] == "ok"
+    assert 0 <= activities["seconds_behind"] < 60
+    assert activities["last_error"] is None
+    hours = activities["hours"]
+    assert len(hours) == 24
+    assert sum(hour["records"] for hour in hours) == 60
+    assert sum(hour["bytes"] for hour in hours) > 0
+    assert sum(h["records"] for h in app.stream("OneLogin")["hours"]) == 5
+
+
+def test_repeats_are_counted(app: App) -> None:
+    """What a second run reads again in the overlap, and a post that comes twice, is told of."""
+    event = onelogin_event(1, utc_now())
+    app.post_events([event])
+    app.post_events([event])
+    assert sum(hour["repeats"] for hour in app.stream("OneLogin")["hours"]) == 1
+
+
+def test_before_the_first_run(app: App) -> None:
+    """A fresh app is late, not failing: its timers have yet to tick."""
+    status = app.status()
+    assert status["state"] == "late"
+    stream = app.stream("SentinelOneThreats")
+    assert stream["verdict"]["reason"] == "No run is on record yet."
+    assert "Wait" in stream["verdict"]["advice"]
+
+
+def test_connectors_without_settings_are_off(app: App) -> None:
+    """A connector none of whose settings are set is off, and makes nothing worse."""
+    for setting in SETTINGS:
+        if setting.section in ("SentinelOne", "OneLogin"):
+            app.settings.delenv(setting.name, raising=False)
+    app.poll_jira()
+    status = app.status()
+    states = {c["name"]: (c["on"], c["verdict"]["state"]) for c in status["connectors"]}
+    assert states == {
+        "Jira": (True, "ok"),
+        "OneLogin": (False, "off"),
+        "SentinelOne": (False, "off"),
+    }
+    assert status["state"] == "ok"
+
+
+def test_a_wrong_setting_is_told_in_its_connector(app: App) -> None:
+    """A connector with a malformed setting fails with that setting's name and the cure."""
+    app.settings.setenv("JiraUsername", "no:user")
+    jira = next(c for c in app.status()["connectors"] if c["name"] == "Jira")
+    assert jira["verdict"]["state"] == "failing"
+    assert "JiraUsername" in jira["verdict"]["reason"]
+    assert "JiraUsername" in page()
+
+
+def test_a_failing_stream_says_why_and_what_to_do(app: App) -> None:
+    """The vendor's refusal is on the page in words, with its time and its class."""
+    app.poll_jira()
+    app.jira.denied = 403
+    with pytest.raises(RunFailed):
+        app.poll_jira()
+    stream = app.stream("JiraAudit")
+    assert stream["verdict"]["state"] == "failing"
+    assert "Administer Jira" in stream["verdict"]["reason"]
+    assert stream["verdict"]["advice"]
+    assert stream["last_error"]["error"] == "VendorRefused"
+    assert stream["last_success"] < stream["last_error"]["at"]
+    app.jira.denied = 0
+    app.poll_jira()
+    healed = app.stream("JiraAudit")
+    assert healed["verdict"]["state"] == "ok"
+    assert healed["last_error"]["error"] == "VendorRefused"
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(18, "ok"), (25, "failing")])
+def test_a_timer_that_does_not_tick_is_noticed(app: App, minutes: int, state: str) -> None:
+    """A stream whose last run is older than 20 minutes fails, whatever that run's outcome was."""
+    app.poll_jira()
+    then = isoformat(utc_now() - timedelta(minutes=minutes))
+    history = orjson.loads(row_of("JiraAudit")["history"]) | {"lastRun": then}
+    change("JiraAudit", history=orjson.dumps(history).decode(), watermark=then)
+    verdict = app.stream("JiraAudit")["verdict"]
+    assert verdict["state"] == state
+    if state == "failing":
+        assert verdict["reason"].startswith("It has not run for 25 minutes")
+
+
+def test_an_inventory_stream_is_due_hourly(app: App) -> None:
+    """Agents that were looked at 50 minutes ago are in order; two hours ago, they are not."""
+    app.poll_sentinelone()
+    for minutes, state in ((50, "ok"), (120, "failing")):
+        then = isoformat(utc_now() - timedelta(minutes=minutes))
+        history = orjson.loads(row_of("SentinelOneAgents")["history"]) | {"lastRun": then}
+        change("SentinelOneAgents", history=orjson.dumps(history).decode(), watermark=then)
+        assert app.stream("SentinelOneAgents")["verdict"]["state"] == state
+
+
+def test_an_unlicensed_stream_is_off_and_says_what_it_lacks(app: App) -> None:
+    """An optional stream that was refused is off with the reason; the connector stays ok."""
+    app.sentinelone.denied["devicecontrol"] = 403
+    app.poll_sentinelone()
+    verdict = app.stream("SentinelOneDeviceControl")["verdict"]
+    assert verdict["state"] == "off"
+    assert "licence" in verdict["reason"]
+    sentinelone = next(c for c in app.status()["connectors"] if c["name"] == "SentinelOne")
+    assert sentinelone["verdict"]["state"] == "ok"
+
+
+def test_streams_left_out_are_named(app: App) -> None:
+    """Streams that the settings leave out are off, and one line on the page."""
+    app.settings.setenv("SentinelOneStreams", "threats")
+    assert app.stream("SentinelOneActivities")["verdict"]["state"] == "off"
+    assert "Left out by the settings: Alerts, UnifiedAlerts, Activities" in page()
+
+
+def test_a_full_first_read_is_not_behind_by_decades(app: App) -> None:
+    """An inventory's first window begins at the epoch, which nobody wants to read of."""
+    app.poll_sentinelone()
+    change("SentinelOneAgents", watermark="", position="1970-01-01T00:00:00Z")
+    assert app.stream("SentinelOneAgents")["seconds_behind"] is None
+
+
+def test_another_versions_checkpoint_is_told(app: App) -> None:
+    """A row that this version cannot read fails its stream, and the page still comes."""
+    app.poll_jira()
+    change("JiraAudit", format=99, history="not json", watermark="yesterday")
+    verdict = app.stream("JiraAudit")["verdict"]
+    assert verdict["state"] == "failing"
+    assert "another version" in verdict["reason"]
+
+
+def test_events_in_the_spool_are_counted_with_their_age(app: App) -> None:
+    """While Azure Monitor is down OneLogin is late, and the spool tells how much waits."""
+    app.monitor.faults.add("Custom-OneLogin", answer(503), times=FOREVER)
+    app.post_events([onelogin_event(1, utc_now())])
+    status = app.status()
+    assert status["spool"]["messages"] == 1
+    assert status["spool"]["oldest_seconds"] >= 0
+    assert app.stream("OneLogin")["verdict"]["state"] == "late"
+
+
+def test_a_wrong_token_of_the_sender_is_told(app: App) -> None:
+    """OneLogin with an old token fails its stream, by the setting's name; a good post heals it."""
+    event = onelogin_event(1, utc_now())
+    app.post_events([event], token="an old one")
+    verdict = app.stream("OneLogin")["verdict"]
+    assert verdict["state"] == "failing"
+    assert "OneLoginBearerToken" in verdict["reason"]
+    app.post_events([event])
+    assert app.stream("OneLogin")["verdict"]["state"] == "ok"
+
+
+def test_a_webhook_that_hears_nothing_for_a_day_is_late(app: App) -> None:
+    """Silence of a day is worth a look; that of an hour is a quiet hour."""
+    for hours, state in ((1, "ok"), (30, "late")):
+        run = StreamRun("OneLogin", "Custom-OneLogin", "r", utc_now() - timedelta(hours=hours))
+        shared.storage.table(TABLE).upsert_entity(
+            {
+                "PartitionKey": "OneLogin:webhook",
+                "RowKey": "Custom-OneLogin",
+                "history": history_after("", run),
+            }
+        ) if hours > 1 else app.post_events([onelogin_event(1, utc_now())])
+        assert app.stream("OneLogin")["verdict"]["state"] == state
+
+
+def test_dead_letters_are_counted_by_stream_and_cause(app: App) -> None:
+    """The page tells how many and why, and opens none of them."""
+    secret = Refused(b'{"user":"Ada Lovelace"}', 400, "InvalidRecord: 'Ada Lovelace' is no number")
+    DeadLetters().put("Custom-OneLogin", [secret, secret])
+    DeadLetters().put("Custom-OneLogin", [Refused(b"7", 0, "An element is no object")])
+    status = app.status()
+    counts = {c["cause"]: c["records"] for c in status["dead_letters"]["counts"]}
+    assert counts == {"HTTP 400 InvalidRecord": 2, "An element is no object": 1}
+    assert "3 records" in status["problems"][0]["reason"]
+    assert "Lovelace" not in json.dumps(status)
+    assert "Lovelace" not in page()
+
+
+def test_a_token_about_to_end_is_a_problem(app: App) -> None:
+    """Within two weeks of its end the token is in the list of what needs a look."""
+    app.sentinelone.token_expires_at = utc_now() + timedelta(days=5)
+    status = app.status()
+    sentinelone = next(c for c in status["connectors"] if c["name"] == "SentinelOne")
+    told = parse_time(sentinelone["token_expires"])
+    assert isinstance(told, datetime)
+    assert abs(told - app.sentinelone.token_expires_at) < timedelta(seconds=1)
+    assert "The token of SentinelOne expires in 4 days" in status["problems"][0]["reason"]
+
+
+def test_the_page_comes_while_storage_is_down(app: App, storage: str) -> None:
+    """With no storage account the page says so, once; nothing is raised."""
+    app.settings.setenv("AzureWebJobsStorage", re.sub(r":\d+/", ":9/", storage))
+    shared.storage.forget_clients()
+    status = app.status()
+    assert status["state"] == "failing"
+    assert [p["reason"] for p in status["problems"] if "torage" in p["reason"]]
+    assert status["spool"]["messages"] is None
+    assert status["dead_letters"]["blobs"] is None
+
+
+def test_the_page_comes_without_a_single_setting(app: App) -> None:
+    """A function app just made: everything is off or to be set, and the page says what."""
+    for name in [s.name for s in SETTINGS if s.name in os.environ]:
+        app.settings.delenv(name)
+    shared.storage.forget_clients()
+    status = app.status()
+    assert status["state"] == "failing"
+    assert any("LogsIngestionEndpoint" in problem["reason"] for problem in status["problems"])
+
+
+def test_no_secret_is_shown(app: App) -> None:
+    """Neither as a page nor as JSON, whatever state things are in."""
+    app.sentinelone.token = "another"
+    with pytest.raises(RunFailed):
+        app.poll_sentinelone()
+    secrets = [os.environ[s.name] for s in SETTINGS if s.secret and s.name in os.environ]
+    shown = page() + json.dumps(app.status())
+    assert len(secrets) >= 4
+    assert [secret for secret in secrets if secret in shown] == []
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.tags |= {f"{tag}.{name}" for name, _ in attrs if name.startswith("on")}
+
+
+def test_whatever_a_vendor_says_is_text(app: App) -> None:
+    """Markup in an error, a name or a cause is shown, never obeyed."""
+    evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+    app.poll_jira()
+    run = StreamRun("Jira", "Custom-JiraAudit", "r", utc_now(), status="failing")
+    run.error = ValueError(evil)
+    change("JiraAudit", history=history_after("", run))
+    DeadLetters().put("Custom-<b>", [Refused(b"1", 0, f"<i>{evil}")])
+    parser = _Tags()
+    parser.feed(page())
+    assert parser.tags.isdisjoint({"script", "img", "i", "b.onerror", "img.onerror"})
+    assert "&lt;script&gt;" in page()
+
+
+@pytest.mark.parametrize(
+    ("accept", "params", "mimetype"),
+    [
+        ("text/html", {}, "text/html"),
+        ("*/*", {}, "application/json"),
+        ("", {}, "application/json"),
+        ("application/json", {}, "application/json"),
+        ("text/html", {"format": "json"}, "application/json"),
+        ("*/*", {"format": "html"}, "text/html"),
+    ],
+)
+def test_who_asks_gets_what_they_read(
+    app: App, accept: str, params: dict[str, str], mimetype: str
+) -> None:
+    """A browser gets the page, a program JSON; ``format`` decides against both."""
+    answered = ask("GET", accept=accept, **params)
+    assert (answered.status_code, answered.mimetype) == (200, mimetype)
+    assert answered.headers["Cache-Control"] == "no-store"
+    assert answered.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_a_button_posts_to_the_pages_own_address(app: App) -> None:
+    """A form names no address, so the key stays where it is; its result stands on the page."""
+    shown = page()
+    assert shown.count('<form method="post">') == 2
+    assert "action=" not in shown
+    answered = ask("POST", accept="text/html", body=b"test=jira")
+    text = answered.get_body().decode()
+    assert "Connection test: jira" in text
+    assert "May be read" in text
