@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import datetime
+from typing import Any
 
 from shared.delivery.batches import Batch
 from shared.delivery.destination import Destination, destination
@@ -108,9 +110,13 @@ def _asking(target: Destination, stream: str) -> Callable[[], str]:
 def _sample(target: Destination) -> str:
     if target.declared(STREAM) is None:
         raise Skip("The Data Collector API has no table for it")
-    run = StreamRun("Test", "connection test", uuid.uuid4().hex, utc_now(), status=OFF, note=SAMPLE)
-    record = encode(
-        row(run, Extras()), time_generated=run.started, declared=declared_fields(STREAM)
-    )
+    now = utc_now()
+    record = encode(sample(now), time_generated=now, declared=declared_fields(STREAM))
     target.upload(Batch(STREAM, [record]), _UPLOAD_SECONDS)
     return "Accepted: ConnectorHealth_CL shows it with the connector Test within minutes"
+
+
+def sample(now: datetime) -> dict[str, Any]:
+    """The marked row that a test sends."""
+    run = StreamRun("Test", "connection test", uuid.uuid4().hex, now, status=OFF, note=SAMPLE)
+    return row(run, Extras())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -110,14 +110,20 @@ def app(
     return App(azure_monitor, sentinelone, jira, monkeypatch)
 
 
-def ask(method: str, accept: str = "*/*", body: bytes = b"", **params: str) -> func.HttpResponse:
+def ask(
+    method: str,
+    params: Mapping[str, str] | None = None,
+    *,
+    accept: str = "*/*",
+    body: bytes = b"",
+) -> func.HttpResponse:
     """One request to the function ``Status``."""
     return Status.main(
         func.HttpRequest(
             method,
             "http://127.0.0.1/api/Status",
             headers={"accept": accept},
-            params=params,
+            params=params or {},
             body=body,
         )
     )
@@ -139,7 +145,8 @@ async def _serve(request: web.Request) -> web.Response:
     }
     params.pop("code", None)
     given = await asyncio.get_running_loop().run_in_executor(
-        None, lambda: ask(request.method, request.headers.get("Accept", ""), body, **params)
+        None,
+        lambda: ask(request.method, params, accept=request.headers.get("Accept", ""), body=body),
     )
     return web.Response(
         status=given.status_code,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 
 import orjson
@@ -13,10 +14,14 @@ from local.faults import FOREVER, answer, reset
 from local.makers_saas import onelogin_event
 from shared import VERSION
 from shared.checkpoints import TABLE
+from shared.delivery.destination import destination
+from shared.delivery.retry import deliver_message
+from shared.delivery.spool import QUEUE
 from shared.errors import RunFailed
 from shared.health import STREAM, WebhookHealth, keep_history, post
 from shared.records import declared_fields, utc_now
 from shared.runs import StreamRun
+from shared.settings import read_destination
 from tests.status.conftest import App
 
 EVENT = onelogin_event(1, utc_now())
@@ -141,6 +146,20 @@ def test_the_spool_is_counted_while_azure_monitor_is_down(app: App) -> None:
     assert (row["Status"], row["SpoolDepth"]) == ("late", 1)
 
 
+def test_delivery_retry_tells_of_the_spool(app: App) -> None:
+    """What it delivers later adds no records, which were counted when they came, but its bytes."""
+    app.monitor.faults.add("Custom-OneLogin", answer(503), times=FOREVER)
+    app.post_events([EVENT])
+    (message,) = shared.storage.queue(QUEUE).receive_messages()
+    app.monitor.faults.clear()
+    done = deliver_message(message.content, lambda: destination(read_destination()))
+    app.health.retried(done)
+    app.health.rows.flush()
+    (row,) = app.monitor.records(STREAM)
+    assert (row["Records"], row["Status"]) == (1, "ok")
+    assert row["Bytes"] == done.bytes_sent > 0
+
+
 def test_instances_share_the_webhooks_history(app: App) -> None:
     """Two instances that count at once lose none of each other's counts."""
     for name in ("one", "two"):
@@ -174,8 +193,6 @@ def test_history_survives_an_outage_of_storage(
 
 def _nowhere(connection: str) -> str:
     """The same account where nobody listens."""
-    import re
-
     return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:9", connection)
 
 

@@ -30,7 +30,7 @@ def ids(monitor: AzureMonitor) -> list[int]:
 
 
 def sent_again(what: str = "dead-letters") -> dict[str, Any]:
-    answered = ask("POST", redrive=what)
+    answered = ask("POST", {"redrive": what})
     assert answered.status_code == 200
     value: dict[str, Any] = orjson.loads(answered.get_body())
     return value

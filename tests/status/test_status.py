@@ -308,7 +308,7 @@ def test_who_asks_gets_what_they_read(
     app: App, accept: str, params: dict[str, str], mimetype: str
 ) -> None:
     """A browser gets the page, a program JSON; ``format`` decides against both."""
-    answered = ask("GET", accept=accept, **params)
+    answered = ask("GET", params, accept=accept)
     assert (answered.status_code, answered.mimetype) == (200, mimetype)
     assert answered.headers["Cache-Control"] == "no-store"
     assert answered.headers["Referrer-Policy"] == "no-referrer"
