@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 from azure.monitor.ingestion._helpers import _create_gzip_requests  # what upload(list) calls
-from isal import igzip
 
 from bench.vendor import PAGE, activity_bodies
 from shared.connectors.sentinelone import ACTIVITIES
@@ -46,10 +45,12 @@ def cpu_seconds(work: Callable[[], object], rounds: int = _ROUNDS) -> float:
 
 
 def packing(records: int) -> Result:
-    """Both ways from encoded-by-nobody records (dicts) to bodies as sent; each id once in both."""
+    """Both ways from decoded records to bodies as sent; each id once in both."""
     rows = parse_json(page_body(records))["data"]
     added = {"TimeGenerated": datetime(2026, 1, 1, tzinfo=UTC), "event_name": "Activities."}
-    theirs_in = [{**row, **added, "TimeGenerated": row["createdAt"]} for row in rows]
+    theirs_in: list[MutableMapping[str, Any]] = [
+        {**row, **added, "TimeGenerated": row["createdAt"]} for row in rows
+    ]
     prepare = Preparer(ACTIVITIES, declared_fields(ACTIVITIES.name))
     ours: list[bytes] = []
     theirs: list[bytes] = []
@@ -71,12 +72,15 @@ def packing(records: int) -> Result:
     unpacked = [orjson.loads(zlib.decompress(body, 31)) for body in theirs]
     assert sum(map(len, unpacked)) == records, "theirs lost or repeated a record"
     our_bytes = sum(map(len, ours))
+    alone_seconds = cpu_seconds(alone)
     return {
         "theirs": their_seconds,
         "ours": our_seconds,
-        "alone": cpu_seconds(alone),
+        "alone": alone_seconds,
         "their_bytes": sum(map(len, theirs)),
         "our_bytes": our_bytes,
+        "their_raw": sum(len(zlib.decompress(body, 31)) for body in theirs),
+        "our_raw": sum(len(decompress(body)) for body in ours),
     }
 
 
@@ -102,21 +106,6 @@ def stages() -> Result:
         "compress": lambda: compress(batch),
     }
     return {name: cpu_seconds(one, 20) for name, one in work.items()} | {"page": len(body)}
-
-
-def levels(records: int) -> Result:
-    """Size and processor time of each level that could have been chosen, by its name."""
-    rows = parse_json(page_body(records))["data"]
-    bodies = [batch.body() for batch in _packed(map(orjson.dumps, rows))]
-    found: Result = {}
-    ways: dict[str, Callable[[bytes], bytes]] = {
-        "zlib 6, the SDK's": lambda body: zlib.compress(body, 6, 31),
-        **{f"ISA-L {n}": lambda body, n=n: igzip.compress(body, n) for n in range(4)},
-    }
-    for name, way in ways.items():
-        size = sum(len(way(body)) for body in bodies)
-        found[name] = [size, cpu_seconds(lambda way=way: [way(body) for body in bodies], 3)]
-    return found
 
 
 def _packed(records: Any) -> list[Any]:

@@ -6,18 +6,19 @@ and in that it neither remembers where it was nor what it sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import requests
 from azure.identity import DefaultAzureCredential
 from azure.monitor.ingestion import LogsIngestionClient
 
 
-def copy_activities(
-    url: str, token: str, endpoint: str, rule_id: str, start: str, end: str
-) -> None:
+def copy_activities(settings: Mapping[str, str], start: str, end: str) -> None:
     """Every activity from ``start`` to before ``end`` (ISO 8601) into Azure Monitor."""
-    client = LogsIngestionClient(endpoint, DefaultAzureCredential())
+    url, rule_id = settings["SentinelOneUrl"], settings["SentinelOneRuleId"]
+    client = LogsIngestionClient(settings["LogsIngestionEndpoint"], DefaultAzureCredential())
     session = requests.Session()
-    session.headers["Authorization"] = f"ApiToken {token}"
+    session.headers["Authorization"] = f"ApiToken {settings['SentinelOneAPIToken']}"
     asked = {
         "limit": "1000",
         "sortBy": "createdAt",

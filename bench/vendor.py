@@ -36,51 +36,74 @@ _WORDS = (
 ).split()
 
 
-def activity(rng: random.Random) -> dict[str, object]:
-    """One activity of about 1 KB, less its id and its times."""
-    host = f"{rng.choice(_WORDS)}-{rng.randrange(99_999):05d}"
-    name = f"{rng.choice(_WORDS)}.{rng.choice(_WORDS)}@example.com"
-    site = str(rng.randrange(10**17, 10**18))
-    text = " ".join(rng.choices(_WORDS, k=2))
-    return {
-        "accountId": str(rng.randrange(10**17, 10**18)),
-        "accountName": "Example",
-        "activityType": rng.randrange(1, 6000),
-        "activityUuid": str(uuid.UUID(int=rng.getrandbits(128))),
-        "agentId": str(rng.randrange(10**17, 10**18)),
-        "agentUpdatedVersion": None,
-        "comments": None,
-        "data": {
+class Tenant:
+    """A made-up company: one account, some sites and groups, many machines and people."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._account = _long_id(rng)
+        self._sites = [(_long_id(rng), f"Site {word}") for word in _WORDS]
+        self._groups = [(_long_id(rng), f"Group {n}") for n in range(60)]
+        self._agents = [
+            (_long_id(rng), f"{rng.choice(_WORDS)}-{n:05d}", f"203.0.113.{rng.randrange(256)}")
+            for n in range(2000)
+        ]
+        self._people = [
+            (_long_id(rng), f"{rng.choice(_WORDS)}.{rng.choice(_WORDS)}{n}@example.com")
+            for n in range(300)
+        ]
+
+    def activity(self) -> dict[str, object]:
+        """One activity of about 1 KB, less its id and its times."""
+        rng = self._rng
+        site_id, site = rng.choice(self._sites)
+        group_id, group = rng.choice(self._groups)
+        agent_id, host, address = rng.choice(self._agents)
+        person_id, person = rng.choice(self._people)
+        what = " ".join(rng.choices(_WORDS, k=3))
+        return {
+            "accountId": self._account,
             "accountName": "Example",
-            "computerName": host,
-            "externalIp": f"203.0.113.{rng.randrange(256)}",
-            "fileContentHash": f"{rng.getrandbits(160):040x}",
-            "fullScopeDetails": f"Group {rng.choice(_WORDS)} in Site {site}",
-            "groupName": rng.choice(_WORDS),
-            "role": "Admin",
-            "scopeLevel": "Group",
-            "siteName": f"Site {rng.choice(_WORDS)}",
-            "userScope": "site",
-            "username": name,
-        },
-        "description": None,
-        "groupId": str(rng.randrange(10**17, 10**18)),
-        "groupName": rng.choice(_WORDS),
-        "hash": None,
-        "osFamily": rng.choice(("windows", "linux", "macos")),
-        "primaryDescription": f"The user {name} changed {host}: {text}.",
-        "secondaryDescription": f"IP address: 203.0.113.{rng.randrange(256)}",
-        "siteId": site,
-        "siteName": f"Site {rng.choice(_WORDS)}",
-        "threatId": None,
-        "userId": str(rng.randrange(10**17, 10**18)),
-    }
+            "activityType": rng.randrange(1, 6000),
+            "activityUuid": str(uuid.UUID(int=rng.getrandbits(128))),
+            "agentId": agent_id,
+            "agentUpdatedVersion": None,
+            "comments": None,
+            "data": {
+                "accountName": "Example",
+                "computerName": host,
+                "externalIp": address,
+                "fileContentHash": f"{rng.getrandbits(160):040x}",
+                "fullScopeDetails": f"{group} in {site} of Account Example",
+                "groupName": group,
+                "role": "Admin",
+                "scopeLevel": "Group",
+                "scopeName": group,
+                "siteName": site,
+                "username": person,
+            },
+            "description": None,
+            "groupId": group_id,
+            "groupName": group,
+            "hash": None,
+            "osFamily": rng.choice(("windows", "linux", "macos")),
+            "primaryDescription": f"The user {person} changed the {what} of {host}.",
+            "secondaryDescription": f"IP address: {address}",
+            "siteId": site_id,
+            "siteName": site,
+            "threatId": None,
+            "userId": person_id,
+        }
+
+
+def _long_id(rng: random.Random) -> str:
+    return str(rng.randrange(10**17, 10**18))
 
 
 def activity_bodies(count: int, seed: int = 6) -> list[bytes]:
     """``count`` activities encoded, without the opening brace: an id and times go before them."""
-    rng = random.Random(seed)
-    return [orjson.dumps(activity(rng))[1:] for _ in range(count)]
+    tenant = Tenant(random.Random(seed))
+    return [orjson.dumps(tenant.activity())[1:] for _ in range(count)]
 
 
 class Vendor:

@@ -45,8 +45,7 @@ def _measured(work: Callable[[], object]) -> Result:
 
 def poll() -> Result:
     """One poll of SentinelOne as the timer does it, its imports done."""
-    import azure.data.tables
-    import azure.identity
+
     import shared.delivery.logs_ingestion  # noqa: F401
     from shared.connectors.sentinelone import CONNECTOR
     from shared.polling.runner import poll as poll_once
@@ -66,19 +65,98 @@ def straightforward() -> Result:
     start, end = (
         moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for moment in (now - timedelta(hours=24), now)
     )
-    return _measured(
-        lambda: copy_activities(
-            os.environ["SentinelOneUrl"],  # noqa: SIM112  (the setting's name)
-            os.environ["SentinelOneAPIToken"],  # noqa: SIM112
-            os.environ["LogsIngestionEndpoint"],  # noqa: SIM112
-            os.environ["SentinelOneRuleId"],  # noqa: SIM112
-            start,
-            end,
-        )
+    return _measured(lambda: copy_activities(os.environ, start, end))
+
+
+def idle() -> Result:
+    """Two polls of both vendors with nothing new; the second is measured."""
+    from shared.checkpoints import StreamCheckpoint
+    from shared.connectors import jira, sentinelone
+    from shared.polling.runner import poll as poll_once
+
+    writes: list[str] = []
+    write = StreamCheckpoint._put
+
+    def counted(self: StreamCheckpoint, *arguments: Any, **options: Any) -> str:
+        writes.append(self.stream)
+        return write(self, *arguments, **options)
+
+    StreamCheckpoint._put = counted  # type: ignore[method-assign]
+    connectors = (sentinelone.CONNECTOR, jira.CONNECTOR)
+    for connector in connectors:
+        poll_once(connector)
+    first = len(writes)
+    runs: list[Any] = []
+    result = _measured(lambda: runs.extend(run for one in connectors for run in poll_once(one)))
+    result["requests"] = {run.stream: run.requests for run in runs}
+    result["writes"] = {run.stream: writes[first:].count(run.stream) for run in runs}
+    result["statuses"] = [run.status for run in runs]
+    return result
+
+
+def cold_start() -> Result:
+    """From the first import to the moment the first request leaves for the vendor."""
+    vendor_port = int(os.environ["SentinelOneUrl"].split(":")[2].split("/")[0])  # noqa: SIM112
+    reached: list[float] = []
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "socket.connect" and arguments[1][1:2] == (vendor_port,):
+            reached.append(time.perf_counter())
+
+    sys.addaudithook(hook)
+    began, cpu = time.perf_counter(), time.process_time()
+    import SentinelOneTimer
+
+    imported = time.process_time() - cpu
+    SentinelOneTimer.main(None)  # type: ignore[arg-type]
+    return {"seconds": reached[0] - began, "import_cpu": imported}
+
+
+def import_sdks() -> Result:
+    """The three Azure SDK clients alone: what any function that does this has to import."""
+
+    def work() -> None:
+        from azure.data.tables import TableClient  # noqa: F401
+        from azure.identity import DefaultAzureCredential  # noqa: F401
+        from azure.monitor.ingestion import LogsIngestionClient  # noqa: F401
+
+    return _measured(work)
+
+
+def webhook_latency(posts: int) -> Result:
+    """See ``bench.webhook.latency``."""
+    from bench import webhook
+
+    return webhook.latency(posts)
+
+
+def webhook_sustained(posts: int) -> Result:
+    """See ``bench.webhook.sustained``."""
+    from bench import webhook
+
+    return webhook.sustained(posts)
+
+
+def packing(records: int) -> Result:
+    """See ``bench.packing``."""
+    from bench import packing as bench_packing
+
+    return bench_packing.packing(records) | {"stages": bench_packing.stages()}
+
+
+TASKS: dict[str, Callable[..., Result]] = {
+    task.__name__: task
+    for task in (
+        poll,
+        straightforward,
+        idle,
+        cold_start,
+        import_sdks,
+        webhook_latency,
+        webhook_sustained,
+        packing,
     )
-
-
-TASKS: dict[str, Callable[..., Result]] = {"poll": poll, "straightforward": straightforward}
+}
 
 
 def main() -> None:

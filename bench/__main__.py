@@ -1,0 +1,121 @@
+"""`python -m tools bench [--quick] [--only 4,5]`: one table, printed and in docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import measures
+from bench.measures import QUICK, Row, Sizes
+from bench.world import LATENCY, World, world
+from tools.environment import ROOT
+
+PAGE = ROOT / "docs" / "performance.md"
+_BEGIN, _END = "<!-- make bench writes from here -->", "<!-- to here -->"
+_BUSY = 0.5
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """1 where a requirement was missed in a full run; raises where a record was lost."""
+    parser = argparse.ArgumentParser(prog="python -m tools bench")
+    parser.add_argument("--quick", action="store_true", help="small sizes: right, not telling")
+    parser.add_argument("--only", default="1,2,3,4,5", help="points, like 1,4 (6 and 7 with 3, 1)")
+    parser.add_argument("--write", type=Path, default=PAGE, metavar="FILE")
+    options = parser.parse_args(arguments)
+    sizes = QUICK if options.quick else Sizes()
+    machine = shape()
+    with world() as servers:
+        rows, bounds = run(servers, sizes, set(options.only.split(",")))
+    lines = [machine, "", *table(rows), *bounds]
+    print("\n".join(lines))
+    if not options.quick and options.only == parser.get_default("only"):
+        write(options.write, lines)
+    missed = any(row.holds is False for row in rows)
+    return 1 if missed and not options.quick else 0
+
+
+def run(servers: World, sizes: Sizes, points: set[str]) -> tuple[list[Row], list[str]]:
+    """The rows of the points asked for, and what bounds a backlog's speed."""
+    rows: list[Row] = []
+    bounds: list[str] = []
+    polled: dict[str, Any] = {}
+    if "1" in points:
+        found, polled = measures.backlog(servers, sizes)
+        rows += found
+    if "2" in points:
+        found, packed = measures.packing(servers, sizes)
+        rows += found
+        if polled:
+            bounds = what_bounds(packed, polled, sizes)
+    simple: dict[str, Callable[[World, Sizes], list[Row]]] = {
+        "3": measures.growth,
+        "4": measures.webhook,
+        "5": measures.idle,
+    }
+    for point, measure in simple.items():
+        if point in points:
+            rows += measure(servers, sizes)
+    return sorted(rows, key=lambda row: row.point), bounds
+
+
+def what_bounds(packed: dict[str, Any], polled: dict[str, Any], sizes: Sizes) -> list[str]:
+    """Each stage's speed alone, and where a backlog's time goes."""
+    ours, plain = polled["ours"], polled["straightforward"]
+    used = ours["cpu"] / ours["seconds"]
+    servers = (ours["vendor_cpu"] + ours["monitor_cpu"]) / ours["seconds"]
+    return [
+        "",
+        "| stage of a backlog, alone on one core | MB/s | share of the run's processor time |",
+        "|---|---:|---:|",
+        *measures.bounds(packed, polled, sizes.backlog),
+        "",
+        f"A run used {used:.2f} cores, the servers beside it {servers:.2f}. It read "
+        f"{ours['asked'] / ours['seconds']:.0f} pages/s from the vendor and sent "
+        f"{ours['received']['requests'] / ours['seconds']:.0f} batches/s, "
+        f"{polled['speed']:.1f} MB/s, {polled['speed'] / 33:.0%} of one rule's 33 MB/s; "
+        f"the straightforward way used {plain['cpu'] / plain['seconds']:.2f} cores.",
+    ]
+
+
+def shape() -> str:
+    """The machine, without its name; how busy it was before the measuring began."""
+    cores = os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    busy = os.getloadavg()[0]
+    state = "otherwise idle" if busy < _BUSY else f"busy with other work (load {busy:.1f})"
+    return (
+        f"{cores} cores, {memory:.0f} GB, {platform.system()} {platform.machine()}, Python "
+        f"{platform.python_version()}; {state} when the run began; "
+        f"{LATENCY * 1000:.0f} ms on each request."
+    )
+
+
+def table(rows: list[Row]) -> list[str]:
+    """The rows as Markdown, which reads well enough on a terminal."""
+    verdict = {True: "yes", False: "**no**", None: ""}
+    return [
+        "| | what | must be | is | holds |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {row.point} | {row.what} | {row.required} | {row.measured} | {verdict[row.holds]} |"
+            for row in rows
+        ),
+    ]
+
+
+def write(page: Path, lines: list[str]) -> None:
+    """Put ``lines`` between the page's two marks."""
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    body = "\n".join(lines)
+    page.write_text(f"{before}{_BEGIN}\n{body}\n{_END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
