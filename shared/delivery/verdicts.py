@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-
 from shared.errors import (
     BatchRefused,
     BatchTooLarge,
@@ -12,6 +9,7 @@ from shared.errors import (
     DestinationRefused,
     DestinationUnavailable,
 )
+from shared.http_headers import retry_after_seconds
 
 _WAIT = "It may take up to 30 minutes until a new role assignment is known everywhere."
 # Azure's own words are worth a line in a message, not a page.
@@ -34,29 +32,10 @@ def verdict(
         return DestinationUnavailable(
             f"Azure Monitor answered HTTP {status}",
             status=status,
-            retry_after=seconds_until(retry_after),
+            retry_after=retry_after_seconds(retry_after),
         )
     text = " ".join(detail.split())[:_DETAIL_CHARACTERS]
     message = f"Azure Monitor refused the upload with HTTP {status}. {advice.get(status, '')}"
     if status == 403:
         message += f" {_WAIT}"
     return DestinationRefused(f"{message} Its answer: {text or 'empty'}", status=status)
-
-
-def seconds_until(retry_after: str | None, now: datetime | None = None) -> float | None:
-    """A ``Retry-After`` header in seconds, never negative; None where it is absent or unreadable.
-
-    Both forms of RFC 9110, section 10.2.3: a number of seconds, or an HTTP date.
-    """
-    if not retry_after:
-        return None
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0)

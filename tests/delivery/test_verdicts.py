@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.delivery.verdicts import seconds_until, verdict
+from shared.delivery.verdicts import verdict
 from shared.errors import (
     BatchRefused,
     BatchTooLarge,
@@ -14,6 +14,7 @@ from shared.errors import (
     DestinationRefused,
     DestinationUnavailable,
 )
+from shared.http_headers import retry_after_seconds
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -63,12 +64,12 @@ def test_a_missing_role_is_explained() -> None:
 )
 def test_retry_after_is_read_in_both_forms(header: str | None, seconds: float | None) -> None:
     """Seconds and HTTP dates are read, past dates mean now, and nonsense means unknown."""
-    assert seconds_until(header, NOW) == seconds
+    assert retry_after_seconds(header, NOW) == seconds
 
 
 def test_retry_after_date_is_measured_from_now() -> None:
     """Without a given time the host's own clock is the measure."""
     ahead = datetime.now(UTC) + timedelta(seconds=100)
-    seconds = seconds_until(ahead.strftime("%a, %d %b %Y %H:%M:%S GMT"))
+    seconds = retry_after_seconds(ahead.strftime("%a, %d %b %Y %H:%M:%S GMT"))
     assert seconds is not None
     assert 90 < seconds <= 100

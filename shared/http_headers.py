@@ -1,0 +1,29 @@
+"""HTTP headers that vendors and Azure answer with, read once for all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+
+def http_date(value: str | None) -> datetime | None:
+    """The time in a ``Date`` header, in UTC; None where it is absent or unreadable."""
+    try:
+        moment = parsedate_to_datetime(value or "")
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def retry_after_seconds(value: str | None, now: datetime | None = None) -> float | None:
+    """A ``Retry-After`` header in seconds, never negative; None where it is absent or unreadable.
+
+    Both forms of RFC 9110, section 10.2.3: a number of seconds, or an HTTP date.
+    """
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    moment = http_date(text)
+    if moment is None:
+        return None
+    return max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0)
