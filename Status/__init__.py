@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from shared.status.answers import answer
-
 
 def main(req: func.HttpRequest) -> func.HttpResponse:
     """Answer GET or POST /api/Status."""
+    # HTTP functions share a process: a webhook's cold start must not wait for this page's modules.
+    from shared.status.answers import answer
+
     given = answer(req.method, req.params, req.headers.get("accept") or "", req.get_body())
     return func.HttpResponse(
         given.body,

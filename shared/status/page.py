@@ -220,7 +220,7 @@ def _tested(report: TestReport) -> str:
     return (
         '<section class="card" aria-labelledby="tested" role="status">'
         f'<div class="title"><h2 id="tested">Connection test: {text(report.tested)}</h2>'
-        f"{badge(OK if report.passed else FAILING)}</div>"
+        f"{badge(OK, 'passed') if report.passed else badge(FAILING, 'failed')}</div>"
         f'<p class="facts">{len(report.steps)} steps, {outcome}, in {report.seconds:.1f} s</p>'
         '<table class="streams" role="table"><caption class="unseen">Steps</caption>'
         '<thead role="rowgroup"><tr role="row"><th scope="col">Step</th>'
