@@ -143,6 +143,9 @@ def test_no_record_loses_a_value_whatever_its_shape(record: dict[str, Any]) -> N
         ("2016-12-31 23:59:60.5 UTC", datetime(2017, 1, 1, 0, 0, 0, 500000, tzinfo=UTC)),
         (1519706966257, datetime(2018, 2, 27, 4, 49, 26, 257000, tzinfo=UTC)),
         ("1519706966257", datetime(2018, 2, 27, 4, 49, 26, 257000, tzinfo=UTC)),
+        # Its first eight digits could be a day in 1712.
+        ("1712101530123", datetime(2024, 4, 2, 23, 45, 30, 123000, tzinfo=UTC)),
+        ("1712101530", datetime(2024, 4, 2, 23, 45, 30, tzinfo=UTC)),
         (1519706966, datetime(2018, 2, 27, 4, 49, 26, tzinfo=UTC)),
     ],
 )
@@ -151,7 +154,14 @@ def test_every_form_of_time_that_the_vendors_write_is_read(text: object, moment:
     assert parse_time(text) == moment
 
 
-@pytest.mark.parametrize("value", [None, "", "soon", True, [], {}, 1e300, "2018-13-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, "", "soon", True, [], {}, 1e300, 10**400, "9" * 5000, "2018-13-01T00:00:00Z"),
+        # Their moment in UTC is before the year 1, or after 9999.
+        *("0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-01:00", "9999-12-31T23:59:60Z"),
+    ],
+)
 def test_what_is_no_time_is_none(value: object) -> None:
     """The caller decides what to do without a time; nothing is invented here."""
     assert parse_time(value) is None
