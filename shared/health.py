@@ -88,7 +88,7 @@ def post(connector: str, runs: Sequence[StreamRun], extras: Extras | None = None
             "health_not_sent",
             Connector=connector,
             ErrorClass=type(error).__name__,
-            Message=str(error),
+            Message=str(error) or f"Azure Monitor did not answer within {_SECONDS:.0f} s",
         )
         return False
     return True

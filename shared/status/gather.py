@@ -53,7 +53,7 @@ class _Look:
             return within(SECONDS, what)
         except (ConnectorError, TimeoutError) as error:
             kind = "StorageUnavailable" if isinstance(error, TimeoutError) else type(error).__name__
-            text = f"Storage is {error}" if isinstance(error, TimeoutError) else str(error)
+            text = str(error) or f"Storage or the Key Vault did not answer within {SECONDS:.0f} s"
             # One cause is told once, however many things it hides; of settings, each by its name.
             cause = text.split(maxsplit=1)[0] if isinstance(error, SettingsError) else kind
             with self._lock:

@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 import shared.storage
-from local.faults import FOREVER, answer, reset
+from local.faults import FOREVER, answer, reset, silence
 from local.makers_saas import onelogin_event
-from shared import VERSION
+from shared import VERSION, health
 from shared.checkpoints import TABLE
 from shared.delivery.destination import destination
 from shared.delivery.retry import deliver_message
@@ -62,6 +62,18 @@ def test_a_row_that_is_not_taken_fails_no_run(app: App, caplog: pytest.LogCaptur
         said = [record for record in caplog.records if "health_not_sent" in record.message]
         assert [record.levelno for record in said] == [logging.WARNING]
     assert app.monitor.records(STREAM) == []
+
+
+def test_azure_monitor_that_never_answers_holds_a_run_up_for_seconds(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The rows have a short time of their own; then the run ends well, and the log says why."""
+    app.settings.setattr(health, "_SECONDS", 0.5)
+    app.monitor.faults.add(STREAM, silence())
+    app.poll_jira()
+    assert "health_not_sent" in caplog.text
+    app.poll_jira()
+    assert len(app.monitor.records(STREAM)) == 1
 
 
 def test_a_run_costs_one_small_upload_at_most(app: App) -> None:
