@@ -169,10 +169,9 @@ def _answer(result: Any) -> web.Response:
     if isinstance(result, str):
         return web.Response(text=result)
     answer = web.Response(status=result.status_code, body=result.get_body())
+    answer.headers["Content-Type"] = f"{result.mimetype}; charset={result.charset}"
     for name, value in result.headers.items():
         answer.headers[name] = value
-    if "content-type" not in {name.lower() for name in result.headers}:
-        answer.headers["Content-Type"] = f"{result.mimetype}; charset={result.charset}"
     return answer
 
 

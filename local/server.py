@@ -66,7 +66,7 @@ class LocalServer:
         self._routes = routes
         self._tls = tls
         self._port = port
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._transports: WeakSet[asyncio.Transport] = WeakSet()
         self._runner: web.AppRunner | None = None
         self._thread: threading.Thread | None = None
@@ -86,30 +86,33 @@ class LocalServer:
         return sum(path in r.path and method in ("", r.method) for r in list(self.requests))
 
     def start(self) -> Self:
-        """Begins to serve; returns once the port is open."""
+        """Begins to serve, after close() again on the same port; returns once that is open."""
         opened: threading.Event = threading.Event()
         failure: list[OSError] = []
+        loop = self._loop = asyncio.new_event_loop()
 
         def serve() -> None:
-            asyncio.set_event_loop(self._loop)
+            asyncio.set_event_loop(loop)
             try:
-                self._loop.run_until_complete(self._open())
+                loop.run_until_complete(self._open())
             except OSError as error:
                 failure.append(error)
             opened.set()
             if not failure:
-                self._loop.run_forever()
+                loop.run_forever()
 
         self._thread = threading.Thread(target=serve, name="local server", daemon=True)
         self._thread.start()
         opened.wait()
         if failure:
+            loop.close()
+            self._thread = None
             raise failure[0]
         return self
 
     def close(self) -> None:
         """Stops serving and closes every connection."""
-        if self._thread is None:
+        if self._thread is None or self._loop is None:
             return
         asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(timeout=10)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -143,11 +146,11 @@ class LocalServer:
 
     async def _shut(self) -> None:
         # TLS would wait for the other side's goodbye; a client that keeps its connection says none.
-        for transport in self._transports:
+        for transport in list(self._transports):
             transport.abort()
         if self._runner is not None:
             await self._runner.cleanup()
-        await self._loop.shutdown_default_executor()
+        await asyncio.get_running_loop().shutdown_default_executor()
         # A transport closes in the loop's next rounds: they must still happen.
         await asyncio.sleep(0.005)
 
