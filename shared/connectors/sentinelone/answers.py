@@ -22,24 +22,32 @@ def epoch_milliseconds(window: Window) -> tuple[int, int]:
 def list_of(answer: Answer, path: str, *names: str) -> list[dict[str, Any]]:
     """The records at ``names``; an error in a 200 is an error all the same."""
     body = answer.json
-    if isinstance(body, dict) and any(body.get("errors") or ()):
-        said = _said(body["errors"])
-        if not isinstance(body.get("data"), dict | list):
-            raise VendorAnswerInvalid(f"SentinelOne answered {path} with an error in a 200: {said}")
-        logger.warning("SentinelOne answered %s with data and an error: %s", path, said)
+    errors = body.get("errors") if isinstance(body, dict) else None
+    said = _said(errors) if errors and errors != [None] else ""
+    if said and not isinstance(body.get("data"), dict | list):
+        raise _error_in_a_200(path, said)
     records = expect(answer, "SentinelOne", path, *names)
     if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
         raise VendorAnswerInvalid(
             f"SentinelOne answered {path} with a {'.'.join(names)!r} that is no list of objects"
         )
+    if said and not records:
+        # An empty list beside an error does not say that there is nothing.
+        raise _error_in_a_200(path, said)
+    if said:
+        logger.warning("SentinelOne answered %s with data and an error: %s", path, said)
     return records
+
+
+def _error_in_a_200(path: str, said: str) -> VendorAnswerInvalid:
+    return VendorAnswerInvalid(f"SentinelOne answered {path} with an error in a 200: {said}")
 
 
 def _said(errors: Any) -> str:
     """The codes and titles of an answer's errors; details could hold what is nobody's business."""
     found = errors if isinstance(errors, list) else [errors]
     texts = [f"{e.get('code', '')} {e.get('title', '')}" for e in found if isinstance(e, dict)]
-    return "; ".join(text.strip() for text in texts)[:200]
+    return "; ".join(text.strip() for text in texts)[:200] or "it does not say which"
 
 
 def total(pagination: Any) -> int | None:
