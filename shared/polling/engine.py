@@ -164,6 +164,7 @@ class StreamPoll:
         self._progress = replace(past, watermark_next=max(end, past.watermark or end))
 
     def _take(self, page: PreparedPage, pool: ThreadPoolExecutor, deliver_until: float) -> None:
+        newest = self._progress.watermark_next or _EPOCH
         for body, known, moment in zip(page.bodies, page.fingerprints, page.times, strict=True):
             if moment is None:
                 self._encountered.add(known[1])
@@ -176,7 +177,9 @@ class StreamPoll:
             if moment is None:
                 continue
             if moment > self._position:
-                self._position = moment
+                # One that was changed since it was found says nothing of how far the walk is.
+                if moment < newest:
+                    self._position = moment
             elif moment < self._position:
                 # The vendor's order is broken: what is still to come may be older than this.
                 self._ordered = False

@@ -34,8 +34,10 @@ def walk(
         left = (page.total or 0) - handed
         backlog = source.side_by_side > 1 and left > RECORDS_EACH and not page.last
         yield prepared
-        if backlog and window is not None and prepared.last_time is not None:
-            rest = Window(max(prepared.last_time, window.start), window.end)
+        last = prepared.last_time
+        # An object that was changed since it was found may be newer than all of the window.
+        if backlog and window is not None and last is not None and last < window.end:
+            rest = Window(max(last, window.start), window.end)
             yield from _side_by_side(source, rest, left, prepare)
             return
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from local.faults import answer, first
+from local.faults import answer, changed, first
 from local.vendors.sentinelone import SentinelOne
 from shared.connectors.sentinelone import LISTS
 from shared.errors import VendorAnswerInvalid, VendorRefused
@@ -98,6 +99,38 @@ def test_an_object_updated_while_walking_is_read_in_its_new_place(console: Senti
     assert found[-1] == "1500"
 
 
+def newer_than_the_window(field: str) -> Callable[[bytes], bytes]:
+    """A console whose index is behind: the last object found was changed since."""
+
+    def change(body: bytes) -> bytes:
+        found = json.loads(body)
+        found["data"][-1][field] = at(90_000)
+        return json.dumps(found).encode()
+
+    return change
+
+
+def test_a_record_newer_than_its_window_hides_no_backlog(console: SentinelOne) -> None:
+    """The walk goes on from where the others are, not from where that one is."""
+    console.add("agents", (record_of("agents", n, n) for n in range(9_000)))
+    console.faults.add("/agents", changed(newer_than_the_window("updatedAt")))
+    reader = source(console, "agents")
+    pages = walk(reader, DAY, Preparer(reader.stream, None))
+    found = {json.loads(body)["id"] for page in pages for body in page.bodies}
+    assert found == {str(n) for n in range(9_000)}
+
+
+def test_a_record_newer_than_its_window_hides_nothing_behind_a_refused_cursor(
+    console: SentinelOne,
+) -> None:
+    """The walk begins anew before the window's end, whatever the last record says."""
+    console.add("agents", (record_of("agents", n, n) for n in range(2_500)))
+    console.faults.add("/agents", changed(newer_than_the_window("updatedAt")))
+    refused = answer(400).only(lambda request: "cursor" in request.query)
+    console.faults.add("/agents", refused)
+    assert set(ids(source(console, "agents").pages(DAY))) == {str(n) for n in range(2_500)}
+
+
 def test_a_backlog_is_cut_side_by_side_and_comes_in_order(console: SentinelOne) -> None:
     """Sub-windows share their edges; each record is there, ascending."""
     console.add("activities", (record_of("activities", n, n * 3) for n in range(20_000)))
@@ -162,6 +195,22 @@ def test_no_policy_at_all_is_an_error(console: SentinelOne) -> None:
     console.faults.add("policy", answer(403), times=99)
     with pytest.raises(VendorRefused):
         list(source(console, "policies").pages(None))
+
+
+@pytest.mark.parametrize("data", ["[]", "null"])
+def test_an_error_beside_no_data_is_an_error(console: SentinelOne, data: str) -> None:
+    """An empty list that comes with an error does not say that there is nothing."""
+    body = '{"errors": [{"code": 5000010, "title": "Server could not process"}], "data": %s}'
+    console.faults.add("activities", answer(200, body % data))
+    with pytest.raises(VendorAnswerInvalid, match="5000010 Server could not process"):
+        list(source(console, "activities").pages(DAY))
+
+
+def test_an_error_of_no_known_shape_is_an_error(console: SentinelOne) -> None:
+    """Whatever stands there, it is not nothing."""
+    console.faults.add("activities", answer(200, '{"errors": true, "data": []}'))
+    with pytest.raises(VendorAnswerInvalid, match="error in a 200"):
+        list(source(console, "activities").pages(DAY))
 
 
 def test_an_error_of_graphql_is_an_error(console: SentinelOne) -> None:

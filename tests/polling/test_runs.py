@@ -15,7 +15,7 @@ from azure.data.tables import TableClient
 import shared.storage
 from local.azure_monitor import AzureMonitor
 from local.azurite import Azurite
-from local.faults import answer, html
+from local.faults import answer, changed, html
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
 from shared.checkpoints import TABLE, StreamCheckpoint, partition_key
@@ -377,6 +377,25 @@ def test_a_run_out_of_time_keeps_its_progress_and_the_next_goes_on(
         statuses.append(poll_without_time_left(f"run-{len(statuses)}"))
     assert len(statuses) > 3
     assert arrived(azure_monitor) == Counter(str(n) for n in range(8_000))
+
+
+def test_a_record_newer_than_its_window_is_no_place_to_go_on_from(
+    sentinelone: SentinelOne, azure_monitor: AzureMonitor
+) -> None:
+    """An object changed since it was found says nothing of how far the walk has come."""
+    last = ago(seconds=2_001)
+    sentinelone.add(
+        "activities",
+        (
+            {"id": str(n), "createdAt": ago(seconds=3_000 - n) if n != 999 else last}
+            for n in range(2_000)
+        ),
+    )
+    newer = changed(lambda body: body.replace(last.encode(), ago(hours=-1).encode()))
+    sentinelone.faults.add("activities", newer)
+    while poll_without_time_left("run") == CATCHING_UP:
+        pass
+    assert arrived(azure_monitor).keys() == {str(n) for n in range(2_000)}
 
 
 def poll_without_time_left(run_id: str) -> str:

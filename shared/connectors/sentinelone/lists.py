@@ -59,7 +59,7 @@ class ListSource:
             reached = start
             try:
                 for page in self._walk(Window(start, window.end)):
-                    reached = self._last_time(page) or reached
+                    reached = self._last_time(page, window.end) or reached
                     yield page
                     del page
                 return
@@ -110,9 +110,10 @@ class ListSource:
             return {f"{name}__between": f"{low}-{high}"}
         return {f"{name}__gte": isoformat(window.start), f"{name}__lt": isoformat(window.end)}
 
-    def _last_time(self, page: Page) -> datetime | None:
+    def _last_time(self, page: Page, end: datetime) -> datetime | None:
+        """The last record's; one that was changed since it was found may lie behind the window."""
         times = (parse_time(self._watermark(record)) for record in reversed(page.records))
-        return next((moment for moment in times if moment), None)
+        return next((moment for moment in times if moment and moment < end), None)
 
 
 class _CursorRefused(Exception):
