@@ -29,6 +29,7 @@ PAGE = 1000
 # Bodies repeat after so many records: far beyond what a compressor looks back.
 _BODIES = 4096
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
 _MICROSECOND = timedelta(microseconds=1)
 _WORDS = (
     "policy agent threat console scope user device network update firewall rule file "
@@ -147,10 +148,8 @@ class Vendor:
         return min(max(-((self._start - at) // step), 0), count)
 
     def _record(self, number: int, step: int) -> bytes:
-        moment = datetime.fromtimestamp(0, UTC) + timedelta(
-            microseconds=self._start + number * step
-        )
-        time = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        moment = _NAIVE_EPOCH + timedelta(microseconds=self._start + number * step)
+        time = moment.isoformat(timespec="microseconds") + "Z"
         head = f'{{"id":"{number:018d}","createdAt":"{time}","updatedAt":"{time}",'
         return head.encode() + self._bodies[number % _BODIES]
 

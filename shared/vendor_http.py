@@ -7,7 +7,6 @@ and other 5xx are tried again with exponential backoff and jitter; five tries a 
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import random
 import threading
@@ -15,7 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +23,9 @@ import urllib3
 
 from shared import VERSION
 from shared.errors import VendorAnswerInvalid, VendorRefused, VendorUnavailable
+from shared.http_headers import http_date, retry_after_seconds
 from shared.records import parse_json
+from shared.tls import SharedTLS
 
 TRIES = 5
 MAX_ANSWER_BYTES = 64_000_000
@@ -33,6 +34,8 @@ _READ_SECONDS = 30.0
 _ANSWER_SECONDS = 90.0
 _LONGEST_WAIT = 30.0
 _CHUNK = 1 << 17
+# More than a connector ever fetches side by side.
+_CONNECTIONS = 10
 
 logger = logging.getLogger("connectors.vendor")
 
@@ -81,6 +84,7 @@ class VendorSession:
         self._lock = threading.Lock()
         self._deadline = time.monotonic() + _ANSWER_SECONDS
         self._session = requests.Session()
+        self._session.mount("https://", SharedTLS(_CONNECTIONS))
         # A .netrc entry for the host would replace the token.
         self._session.auth = lambda request: request
         self.requests = 0
@@ -163,7 +167,7 @@ class VendorSession:
             value = parse_json(body)
         except (ValueError, RecursionError):
             raise VendorAnswerInvalid(self._no_json(response, body, path)) from None
-        return Answer(value, len(body), _http_date(response.headers.get("Date")))
+        return Answer(value, len(body), http_date(response.headers.get("Date")))
 
     def _read(self, response: requests.Response, path: str) -> bytes:
         """The whole body, within its deadline and its limit: a slow drip ends too."""
@@ -202,7 +206,7 @@ class VendorSession:
         if status == 200:
             return
         if status == 429 or status >= 500:
-            wait = retry_after(response.headers.get("Retry-After"))
+            wait = retry_after_seconds(response.headers.get("Retry-After"))
             raise _Failed(f"HTTP {status}", status, wait)
         if 300 <= status < 400:
             raise VendorAnswerInvalid(
@@ -218,27 +222,6 @@ class VendorSession:
         kind = response.headers.get("Content-Type", "no content type").split(";")[0]
         what = f"{len(body)} bytes of {kind}" if body else "an empty body"
         return f"{self._vendor} answered {path} with {what} instead of JSON: {self._explain(200)}"
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds to wait by a Retry-After header (seconds or an HTTP date); None where it has none."""
-    if value is None:
-        return None
-    try:
-        return max(float(value), 0.0)
-    except ValueError:
-        moment = _http_date(value)
-    if moment is None:
-        return None
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
-
-
-def _http_date(value: str | None) -> datetime | None:
-    try:
-        moment = email.utils.parsedate_to_datetime(value or "")
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def expect(answer: Answer, vendor: str, path: str, *names: str) -> Any:

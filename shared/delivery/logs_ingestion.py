@@ -12,6 +12,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import requests
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
@@ -33,6 +34,7 @@ from shared.errors import (
     SettingsError,
 )
 from shared.records import declared_fields
+from shared.tls import SharedTLS
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
@@ -167,14 +169,12 @@ class LogsIngestion:
 def _transport() -> RequestsTransport:
     """The SDK's own transport, with a connection kept for each thread that may upload.
 
-    It keeps ten; with more webhook posts at a time, each further one would pay for a new TLS
-    connection: ten times the processor time of the upload itself.
+    By itself it keeps ten; with more webhook posts at a time, each further one would pay for a new
+    TLS connection: ten times the processor time of the upload itself.
     """
-    transport = RequestsTransport()
-    transport.open()
-    for adapter in transport.session.adapters.values():
-        adapter.init_poolmanager(1, _CONNECTIONS)
-    return transport
+    session = requests.Session()
+    session.mount("https://", SharedTLS(_CONNECTIONS))
+    return RequestsTransport(session=session)
 
 
 def rule_setting(stream: str, rule_ids: Mapping[str, str]) -> str | None:

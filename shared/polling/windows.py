@@ -17,8 +17,10 @@ from datetime import timedelta
 from shared.polling.pages import PreparedPage
 from shared.polling.streams import Page, Source, Window
 
-RECORDS_EACH = 3_000
+RECORDS_EACH = 2_000
 READ_AHEAD_BYTES = 16_000_000
+# Sub-windows begun for each that is fetched at a time: whoever is done waits for no other.
+_AHEAD = 2
 _SHORTEST = timedelta(milliseconds=10)
 
 
@@ -109,14 +111,13 @@ def _side_by_side(
     width = (rest.end - rest.start) / max(left / RECORDS_EACH, 1)
     start = rest.start
     ahead: deque[_SubWindow] = deque()
+    most = source.side_by_side * _AHEAD
     with ThreadPoolExecutor(source.side_by_side, thread_name_prefix="pages") as fetchers:
         try:
             while ahead or start < rest.end:
-                while start < rest.end and len(ahead) < source.side_by_side:
+                while start < rest.end and len(ahead) < most:
                     end = min(start + max(width, _SHORTEST), rest.end)
-                    part: _SubWindow = _SubWindow(
-                        Window(start, end), READ_AHEAD_BYTES // source.side_by_side
-                    )
+                    part: _SubWindow = _SubWindow(Window(start, end), READ_AHEAD_BYTES // most)
                     fetchers.submit(part.fetch, source, prepare)
                     ahead.append(part)
                     start = end
