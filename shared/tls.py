@@ -41,6 +41,7 @@ class SharedTLS(HTTPAdapter):
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
         pool.pop("ca_certs", None)
         pool.pop("ca_cert_dir", None)
+        pool["cert_reqs"] = "CERT_REQUIRED"
         pool["ssl_context"] = _context(verify if isinstance(verify, str) else certifi.where())
         return host, pool
 
