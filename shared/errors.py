@@ -16,6 +16,7 @@ ConnectorError
 │   ├── StorageUnavailable     tables, queues or blobs did not answer
 │   ├── CheckpointConflict     another run moved the checkpoint: this one stops, without damage
 │   └── CheckpointUnreadable   an entity of a newer format, or edited by hand into nonsense
+├── UnexpectedError            a fault of this program: named by its class and its place
 └── RunFailed                  one or more streams of a run failed; names each with its cause
 
 A message says what happened, to which setting, stream or record, and what to do; it never holds a
@@ -24,7 +25,10 @@ secret, a record's contents or a person's name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class ConnectorError(Exception):
@@ -139,6 +143,29 @@ class CheckpointConflict(StorageError):
 
 class CheckpointUnreadable(StorageError):
     """The stored checkpoint cannot be understood; the message says how to reset the stream."""
+
+
+class UnexpectedError(ConnectorError):
+    """What nobody thought of. Its text is left out, since it could quote a record or a secret."""
+
+    def __init__(self, error: Exception) -> None:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        super().__init__(
+            f"{type(error).__name__}{place}: a fault of the program; nothing is lost, and it is "
+            "tried again. Report it with these words"
+        )
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Whatever is no ConnectorError becomes UnexpectedError: nobody logs its text."""
+    try:
+        yield
+    except ConnectorError:
+        raise
+    except Exception as error:  # noqa: BLE001  (the outermost fence of a stream or a request)
+        raise UnexpectedError(error) from None
 
 
 class RunFailed(ConnectorError):

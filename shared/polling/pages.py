@@ -71,7 +71,7 @@ class Preparer:
     def _fingerprint(self, record: Record, moment: datetime | None) -> Fingerprint:
         if self._stream.snapshot:
             return TIMELESS, fingerprint(_content(record))
-        second = int(moment.timestamp()) if moment else TIMELESS
+        second = min(max(int(moment.timestamp()), 0), TIMELESS - 1) if moment else TIMELESS
         for name_of in self._names:
             if name := name_of(record):
                 return second, fingerprint(name.encode("utf-8", "replace"))

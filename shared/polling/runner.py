@@ -20,7 +20,14 @@ from shared.checkpoints import TABLE, Progress, StreamCheckpoint, partition_key
 from shared.delivery.dead_letters import DeadLetters
 from shared.delivery.delivery import Delivery
 from shared.delivery.destination import Destination, destination
-from shared.errors import ConnectorError, RunFailed, SettingsError, StorageError, VendorRefused
+from shared.errors import (
+    ConnectorError,
+    RunFailed,
+    SettingsError,
+    StorageError,
+    VendorRefused,
+    contained,
+)
 from shared.events import emit
 from shared.polling.engine import Lookback, StreamPoll
 from shared.polling.streams import Source
@@ -30,8 +37,10 @@ from shared.settings import PollingSettings, read_destination
 from shared.vendor_http import VendorSession
 
 BUDGET_SHARE = 0.8
-# What was fetched last may be delivered for an eighth of the budget longer, 90 % in all.
+# What was fetched last may be delivered for an eighth of a stream's share longer, 90 % in all, and
+# for no less than a 32nd of the budget.
 DELIVERY_SHARE = 0.125
+_LEAST_DELIVERY = 1 / 32
 # How an app setting overrides host.json.
 _TIMEOUT_SETTING = "AzureFunctionsJobHost__functionTimeout"
 _LAST_ANSWER_SECONDS = 20.0
@@ -112,9 +121,10 @@ class _Run:
         self._connection = connection
         self._destination = target
         self._run_id = uuid.uuid4().hex
-        budget = budget_seconds()
-        self._deadline = time.monotonic() + budget
-        self._deliver_until = self._deadline + budget * DELIVERY_SHARE
+        self._budget = budget_seconds()
+        self._deadline = time.monotonic() + self._budget
+        self._end = self._deadline + self._budget * DELIVERY_SHARE
+        self._deliver_until = self._end
         self._failures: dict[str, Exception] = {}
         self._runs: list[StreamRun] = []
 
@@ -123,7 +133,9 @@ class _Run:
         for number in range(len(sources)):
             # Equal shares of what is left: a backlog of one stream starves no other.
             now = time.monotonic()
-            share = (self._deadline - now) / (len(sources) - number)
+            share = max(self._deadline - now, 0.0) / (len(sources) - number)
+            longer = max(share * DELIVERY_SHARE, self._budget * _LEAST_DELIVERY)
+            self._deliver_until = min(now + share + longer, self._end)
             self._stream(number, now + share)
         expires = self._connection.token_expires
         health.post(
@@ -140,7 +152,8 @@ class _Run:
         run = StreamRun(self._connector.name, stream.name, self._run_id, utc_now())
         began = time.monotonic()
         try:
-            due = self._poll_with_fresh_secret(number, run, fetch_until)
+            with contained():
+                due = self._poll_with_fresh_secret(number, run, fetch_until)
         except ConnectorError as error:
             due = True
             run.status, run.error = FAILING, error
@@ -189,7 +202,7 @@ class _Run:
         if stream.inventory and not past.window_end and age(past.looked_at) < every - _TICK_SLACK:
             return False
         # The engine stops between pages; the page on its way then may still arrive.
-        session.begin(fetch_until + _LAST_ANSWER_SECONDS)
+        session.begin(min(fetch_until + _LAST_ANSWER_SECONDS, self._end))
         delivery = Delivery(self._destination, DeadLetters())
         polling = self._connection.polling
         lookback = Lookback(
@@ -198,7 +211,8 @@ class _Run:
         )
         stream_poll = StreamPoll(source, checkpoint, delivery, run, lookback)
         try:
-            stream_poll.run(seen, fetch_until, self._deliver_until)
+            with contained():
+                stream_poll.run(seen, fetch_until, self._deliver_until)
         except ConnectorError as error:
             if _may_be_off(source, past, error):
                 self._turn_off(checkpoint, run, error)

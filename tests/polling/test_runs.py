@@ -15,12 +15,13 @@ from azure.data.tables import TableClient
 import shared.storage
 from local.azure_monitor import AzureMonitor
 from local.azurite import Azurite
-from local.faults import answer, changed, html
+from local.faults import FOREVER, answer, changed, html
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
 from shared.checkpoints import TABLE, StreamCheckpoint, partition_key
 from shared.connectors import jira as jira_connector
 from shared.connectors import sentinelone as sentinelone_connector
+from shared.connectors.sentinelone.lists import ListSource
 from shared.delivery.dead_letters import DeadLetters
 from shared.delivery.delivery import Delivery
 from shared.delivery.destination import destination
@@ -263,6 +264,67 @@ def test_one_streams_failure_leaves_the_others_whole(
     assert "text/html instead of JSON" in str(raised.value)
     assert len(azure_monitor.records("Custom-SentinelOneThreats")) == 1
     assert len(azure_monitor.records("Custom-SentinelOneDeviceControl")) == 1
+
+
+def test_what_nobody_thought_of_fails_its_own_stream_alone(
+    sentinelone: SentinelOne,
+    azure_monitor: AzureMonitor,
+    only: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also a fault of ours: it is named by its class, for its text could quote a record."""
+    only("threats,activities")
+    sentinelone.add("activities", activities(range(3), minutes=5))
+
+    def fail(_: Any, window: Any) -> Any:
+        raise KeyError(f"hush-hush {window}")
+
+    monkeypatch.setattr(ListSource, "pages", only_of("threats", ListSource.pages, fail))
+    with pytest.raises(RunFailed, match="threats: .*KeyError") as raised:
+        poll_sentinelone()
+    assert "hush-hush" not in str(raised.value)
+    assert len(arrived(azure_monitor)) == 3
+
+
+def only_of(stream: str, usual: Callable[..., Any], other: Callable[..., Any]) -> Any:
+    """A method that does ``other`` for one stream's source."""
+    return lambda self, window: (other if self.stream.setting_name == stream else usual)(
+        self, window
+    )
+
+
+def test_streams_that_cannot_be_delivered_leave_the_others_their_time(
+    sentinelone: SentinelOne,
+    azure_monitor: AzureMonitor,
+    only: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Retries of one stream end with its own share of the run, not with the whole of it."""
+    only("alerts,threats,activities")
+    monkeypatch.setenv("AzureFunctionsJobHost__functionTimeout", "00:00:08")
+    info = {"alertId": "1", "createdAt": ago(minutes=5), "reportedAt": ago(minutes=5)}
+    sentinelone.add("alerts", [{"alertInfo": info}])
+    sentinelone.add("threats", [{"id": "1", "threatInfo": {"updatedAt": ago(minutes=5)}}])
+    sentinelone.add("activities", activities(range(2_500), minutes=5))
+    busy = answer(503, headers={"Retry-After": "1"})
+    for stream in ("Alerts", "Threats"):
+        azure_monitor.faults.add(f"Custom-SentinelOne{stream}", busy, times=FOREVER)
+    with pytest.raises(RunFailed) as raised:
+        poll_sentinelone()
+    assert list(raised.value.failures) == ["alerts", "threats"]
+    assert len(arrived(azure_monitor)) == 2_500
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+def test_a_record_dated_beyond_all_reason_arrives(
+    sentinelone: SentinelOne, azure_monitor: AzureMonitor, only: Callable[[str], None], moment: str
+) -> None:
+    """No fingerprint of it fits the checkpoint's four bytes of time, and that holds nobody up."""
+    only("activities")
+    odd = '{"data": [{"id": "1", "createdAt": "%s"}]}' % moment
+    sentinelone.faults.add("activities", answer(200, odd))
+    poll_sentinelone()
+    assert arrived(azure_monitor) == {"1": 1}
 
 
 def test_inventory_is_looked_at_hourly(
