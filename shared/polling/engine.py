@@ -168,11 +168,13 @@ class StreamPoll:
         for body, known, moment in zip(page.bodies, page.fingerprints, page.times, strict=True):
             if moment is None:
                 self._encountered.add(known[1])
-            if not self._seen.add(known):
+            if known in self._seen:
                 self._run.repeats += 1
                 continue
             if batch := self._packer.add(body):
                 self._submit(batch, pool, deliver_until)
+            # Known only now: what ``_submit`` may have written down had not to tell of this one.
+            self._seen.add(known)
             self._packed.append(known)
             if moment is None:
                 continue
@@ -259,12 +261,12 @@ class StreamPoll:
             try:
                 upload.future.result()
                 arrived += upload.fingerprints
-            except DestinationError as failed:
+            except (DestinationError, StorageError) as failed:
                 arrived += [upload.fingerprints[index] for index in failed.settled]
             except ConnectorError:
                 logger.info("%s: a later batch failed too", self._stream.name)
-        if not arrived or isinstance(error, StorageError):
-            return
+        if not arrived or (isinstance(error, StorageError) and not error.settled):
+            return  # nothing to tell, or the checkpoint itself could not be written
         try:
             if not self._checkpoint.advance(self._progress, arrived):
                 self._checkpoint.rewrite(self._progress, sorted({*self._stored(), *arrived}))
