@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-
 import azure.functions as func
 
 from shared.connectors.onelogin import SOURCE
 from shared.delivery.destination import destination
 from shared.delivery.retry import deliver_message
 from shared.health import WebhookHealth
+from shared.once import once
 from shared.settings import read_destination
 
 
-@functools.cache
+@once
 def _health() -> WebhookHealth:
     return WebhookHealth(SOURCE.name, SOURCE.stream)
 

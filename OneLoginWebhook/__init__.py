@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-
 import azure.functions as func
 
 from shared.connectors.onelogin import SOURCE
 from shared.health import WebhookHealth
+from shared.once import once
 from shared.webhook import Webhook
 
 
-@functools.cache
+@once
 def _webhook() -> Webhook:
     return Webhook(SOURCE, report=WebhookHealth(SOURCE.name, SOURCE.stream).report)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
+
+from shared.once import once
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
 
-@functools.cache
+@once
 def credential() -> TokenCredential:
     """The managed identity in Azure (``AZURE_CLIENT_ID`` chooses it), a developer's own elsewhere.
 

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger("connectors.settings")
 _lock = threading.Lock()
+_rereading = threading.Lock()
 _secrets: dict[str, str | None] = {}
 _read_at: dict[str, float] = {}
 
@@ -50,24 +51,44 @@ def lookup(name: str, *, secret: bool) -> str | None:
     if value is not None or not secret or uri() is None:
         return value
     with _lock:
-        absent_long = _secrets.get(name) is None and _is_old(_read_at.get(name, 0.0))
-        if name not in _secrets or absent_long:
+        if name not in _secrets:
             _secrets[name] = _read(name)
             _read_at[name] = time.monotonic()
+        elif _secrets[name] is None and _is_old(_read_at[name]):
+            _secrets[name] = _read_anew([name]).get(name)
         return _secrets[name]
 
 
 def reread() -> bool:
-    """Forget what the vault said, since a secret stopped working; False where that is no help.
+    """Read the vault's secrets again, since one stopped working; whether any has changed.
 
-    False: there is no vault, nothing was read from it, or it was read within the last minute.
-    The caller reads its settings again when this is True.
+    At most once a minute, and by one thread while the others go on with what they know. A vault
+    that does not answer takes nothing away: what was read before stays valid.
     """
-    with _lock:
-        if not _read_at or not _is_old(max(_read_at.values())):
-            return False
-        forget()
-        return True
+    if not _rereading.acquire(blocking=False):
+        return False
+    try:
+        with _lock:
+            before = dict(_secrets)
+            if not before or not _is_old(max(_read_at.values())):
+                return False
+        fresh = _read_anew(before)
+        with _lock:
+            _secrets.update(fresh)
+        return any(before[name] != value for name, value in fresh.items())
+    finally:
+        _rereading.release()
+
+
+def _read_anew(names: Iterable[str]) -> dict[str, str | None]:
+    """What the vault says now of secrets that are known; {} while it does not answer."""
+    names = list(names)
+    _read_at.update(dict.fromkeys(names, time.monotonic()))
+    try:
+        return {name: _read(name) for name in names}
+    except SettingsError as error:
+        logger.warning("What was read from the vault before stays in use: %s", error)
+        return {}
 
 
 def in_time(work: Callable[[], Result]) -> Result:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from local.azure_monitor import AzureMonitor, declared_rules, rule_id
 from local.azurite import Azurite
 from local.certificates import Certificates, certificates
+from local.host import ROOT
 from local.identity import Identity
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
+from local.world import LOOPBACK, SIGN_IN
 from shared import vault
 from shared.delivery.destination import forget_destination
 from shared.identity import forget_credential
@@ -22,7 +23,6 @@ from shared.polling import pages
 from shared.settings import RULE_SETTINGS, SETTINGS
 from shared.storage import forget_clients
 
-SIGN_IN = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_")
 BEARER_TOKEN = "local-onelogin-token"
 
 
@@ -33,6 +33,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.partition("__")[0] in names or name.startswith(SIGN_IN):
             monkeypatch.delenv(name)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, LOOPBACK)
     forget_what_is_cached()
     yield
     forget_what_is_cached()
@@ -45,10 +47,12 @@ def forget_what_is_cached() -> None:
     forget_credential()
     vault.forget()
     pages._said.clear()
-    for folder in Path(__file__).parent.parent.glob("*/function.json"):
-        for value in list(vars(sys.modules.get(folder.parent.name, sys)).values()):
-            if hasattr(value, "cache_clear"):
-                value.cache_clear()
+    folders = {path.parent.name for path in ROOT.glob("*/function.json")}
+    for name, module in list(sys.modules.items()):
+        if name.removeprefix("__app__.") in folders:
+            for value in vars(module).values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -112,6 +112,18 @@ def test_a_changed_secret_is_read_again_at_most_once_a_minute(
     assert tokens() == ("new",)
 
 
+def test_a_vault_that_fails_takes_no_token_away(
+    key_vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's wrong token during the vault's outage leaves the right one valid."""
+    key_vault.secrets["OneLoginBearerToken"] = "right"
+    assert tokens() == ("right",)
+    monkeypatch.setattr(vault, "REREAD_SECONDS", 0.0)
+    key_vault.server.faults.add("/secrets", answer(403), times=99)
+    assert not vault.reread()
+    assert tokens() == ("right",)
+
+
 def test_without_a_vault_there_is_nothing_to_read_again() -> None:
     """A wrong token in a plain setting is wrong until a person changes it."""
     assert not vault.reread()
