@@ -130,7 +130,13 @@ class RuleRefusesRecords(DestinationError):
 
 
 class StorageError(ConnectorError):
-    """The storage account of the app did not do what was asked."""
+    """The storage account of the app did not do what was asked.
+
+    ``settled`` are the indices of records that arrived in Azure Monitor all the same, where a dead
+    letter of their batch could not be kept.
+    """
+
+    settled: Sequence[int] = ()
 
 
 class StorageUnavailable(StorageError):

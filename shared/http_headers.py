@@ -10,9 +10,9 @@ def http_date(value: str | None) -> datetime | None:
     """The time in a ``Date`` header, in UTC; None where it is absent or unreadable."""
     try:
         moment = parsedate_to_datetime(value or "")
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def retry_after_seconds(value: str | None, now: datetime | None = None) -> float | None:

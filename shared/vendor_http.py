@@ -111,7 +111,7 @@ class VendorSession:
             except _Failed as failed:
                 backoff = min(2 ** (tried - 1), _LONGEST_WAIT)
                 pause = backoff * random.uniform(0.5, 1)  # noqa: S311  (jitter is no secret)
-                wait = failed.wait if failed.wait is not None else pause
+                wait = failed.wait or pause  # zero is no leave to hurry
                 out_of_time = time.monotonic() + wait >= self._deadline
                 if tried == TRIES or out_of_time:
                     why = "the run's time is over" if out_of_time else f"tried {tried} times"

@@ -258,7 +258,7 @@ class Webhook:
             for start, batch in packed(self._source.stream, records):
                 try:
                     delivery.deliver(batch, deadline)
-                except DestinationError as error:
+                except (DestinationError, StorageError) as error:
                     done.extend(start + index for index in error.settled)
                     raise
                 done.extend(range(start, start + len(batch.records)))

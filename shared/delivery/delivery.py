@@ -19,6 +19,7 @@ from shared.errors import (
     DestinationRefused,
     DestinationUnavailable,
     RuleRefusesRecords,
+    StorageError,
 )
 
 # One upload's share of the time that is left: a connection that hangs costs no whole run.
@@ -103,7 +104,7 @@ class Delivery:
                 refused = [work.refused[index] for index in sorted(work.refused)]
                 self._dead_letters.put(batch.stream, refused)
                 work.done.dead_lettered = len(refused)
-        except DestinationError as error:
+        except (DestinationError, StorageError) as error:
             error.settled = tuple(sorted(work.accepted))
             raise
         finally:
@@ -171,9 +172,8 @@ class Delivery:
                 work.done.bytes_sent += self.destination.upload(batch, min(_REQUEST_SECONDS, left))
                 return
             except DestinationUnavailable as error:
-                wait = error.retry_after
-                if wait is None:
-                    wait = _backoff(tries)
+                # Zero is also what a date says that has passed by this host's clock.
+                wait = error.retry_after or _backoff(tries)
                 if self._clock() + wait + _LEAST_SECONDS > work.deadline:
                     raise
                 self._sleep(wait)

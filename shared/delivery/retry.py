@@ -17,7 +17,12 @@ from shared.delivery.dead_letters import DeadLetters, Refused
 from shared.delivery.delivery import Delivered, Delivery
 from shared.delivery.destination import Destination
 from shared.delivery.spool import QUEUE, Message, MessageUnreadable, Spool
-from shared.errors import DestinationError, DestinationUnavailable, SettingsError
+from shared.errors import (
+    DestinationError,
+    DestinationUnavailable,
+    SettingsError,
+    StorageError,
+)
 from shared.events import emit
 
 logger = logging.getLogger("connectors.delivery")
@@ -63,7 +68,7 @@ def deliver_message(
         _tell(message.stream, error, logging.ERROR)
         spool.put_back(message, delay_after(message.tries))
         return Delivered()
-    if len(left) == len(records):
+    if left and len(left) == len(records):
         spool.put_back(message, delay_after(message.tries))
         return delivery.counters
     if left:
@@ -96,7 +101,7 @@ def _deliver(
     for start, batch in packed(message.stream, records):
         try:
             delivery.deliver(batch, deadline)
-        except DestinationError as error:
+        except (DestinationError, StorageError) as error:
             level = logging.WARNING if isinstance(error, DestinationUnavailable) else logging.ERROR
             _tell(message.stream, error, level)
             settled = set(error.settled)

@@ -193,10 +193,13 @@ def test_tolerance_is_counted_over_the_run() -> None:
 
 
 def test_a_dead_letter_that_cannot_be_kept_fails_the_batch() -> None:
-    """Where a refused record cannot be stored, nothing of its batch counts as delivered."""
+    """Where a refused record cannot be stored, it stays, and its neighbours need not go again."""
     judge = Judge(numbers({1}))
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailable) as raised:
         delivery_to(judge, Kept(broken=True)).deliver(batch_of(4), deadline=200.0)
+    records = batch_of(4).records
+    assert [records[index] for index in raised.value.settled] == judge.taken
+    assert len(judge.taken) == 3
 
 
 def test_unavailable_is_retried_until_it_is_not() -> None:
@@ -216,6 +219,15 @@ def test_retry_after_is_waited_for() -> None:
     judge.faults = [DestinationUnavailable("busy", status=429, retry_after=17.0)]
     delivery_to(judge, Kept(), clock).deliver(batch_of(1), deadline=1000.0)
     assert clock.slept == [17.0]
+
+
+def test_a_retry_after_of_nothing_is_no_leave_to_hurry() -> None:
+    """Zero, or a date that has passed, is what a host ahead of Azure's clock would always read."""
+    clock, judge = Clock(), Judge()
+    judge.faults = [DestinationUnavailable("busy", status=429, retry_after=0.0) for _ in range(4)]
+    delivery_to(judge, Kept(), clock).deliver(batch_of(1), deadline=1000.0)
+    for number, slept in enumerate(clock.slept):
+        assert 0.25 * 2**number <= slept <= 0.5 * 2**number
 
 
 def test_a_wait_past_the_deadline_is_not_begun() -> None:

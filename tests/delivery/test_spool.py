@@ -236,6 +236,12 @@ def test_a_message_whose_blob_is_gone_was_delivered(
     assert Spool().depth() == 0
 
 
+def test_a_message_of_nothing_ends(azure_monitor: AzureMonitor, storage: str) -> None:
+    """One that holds no record is not put back for ever."""
+    deliver_message(Message(STREAM, gzip=compress(b"")).text(), connect)
+    assert Spool().depth() == 0
+
+
 def test_storage_that_fails_makes_the_host_show_the_message_again(
     azure_monitor: AzureMonitor, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_missing_role_is_explained() -> None:
         ("", None),
         ("soon", None),
         ("-5", None),
+        ("Fri, 31 Dec 9999 23:59:59 -1000", None),
         ("0", 0.0),
         ("17", 17.0),
         (" 120 ", 120.0),

@@ -15,7 +15,10 @@ from local.azure_monitor import AzureMonitor
 from local.faults import FOREVER, Fault, answer, delay, reset, silence
 from shared import storage as clients
 from shared.circuit import Circuit
+from shared.delivery.destination import destination
+from shared.delivery.retry import deliver_message
 from shared.delivery.spool import QUEUE, Spool
+from shared.settings import read_destination
 from tests.webhook.posts import STREAM, dead_letters, event, events, post, run_delivery_retry
 
 BUSY = answer(503, headers={"Retry-After": "60"})
@@ -200,6 +203,24 @@ def test_a_refused_event_that_cannot_be_kept_is_not_lost(
     """A dead letter that cannot be written makes the answer 503: OneLogin still has the event."""
     onelogin.refuse = lambda _stream, record: "bad" if record["uuid"] == "uuid-1" else None
     assert post(events(3)).status_code == 503
+
+
+def test_what_arrived_beside_a_refused_event_that_cannot_be_kept_is_not_sent_again(
+    onelogin: AzureMonitor, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the blobs away only the refused event goes to the spool, and waits there for them."""
+    monkeypatch.setenv(
+        "AzureWebJobsStorage", f"{storage};BlobEndpoint=http://127.0.0.1:1/devstoreaccount1"
+    )
+    clients.forget_clients()
+    onelogin.refuse = lambda _stream, record: "bad" if record["uuid"] == "uuid-1" else None
+    assert post(events(3)).status_code == 200
+    assert Spool().depth() == 1
+    for message in list(clients.queue(QUEUE).receive_messages()):
+        deliver_message(message.content, lambda: destination(read_destination()))
+        clients.queue(QUEUE).delete_message(message)
+    assert Spool().depth() == 1
+    assert sorted(uuids(onelogin)) == ["uuid-0", "uuid-2"]
 
 
 def test_events_are_not_remembered_until_they_are_safe(
