@@ -51,7 +51,7 @@ def forget_what_is_cached() -> None:
     for name, module in list(sys.modules.items()):
         if name.removeprefix("__app__.") in folders:
             for value in vars(module).values():
-                if hasattr(value, "cache_clear"):
+                if hasattr(value, "cache_clear") and not isinstance(value, type):
                     value.cache_clear()
 
 
