@@ -45,22 +45,30 @@ def run(servers: World, sizes: Sizes, points: set[str]) -> tuple[list[Row], list
     bounds: list[str] = []
     polled: dict[str, Any] = {}
     if "1" in points:
+        tell("a backlog, both ways")
         found, polled = measures.backlog(servers, sizes)
         rows += found
     if "2" in points:
+        tell("packing and compression")
         found, packed = measures.packing(servers, sizes)
         rows += found
         if polled:
             bounds = what_bounds(packed, polled, sizes)
-    simple: dict[str, Callable[[World, Sizes], list[Row]]] = {
-        "3": measures.growth,
-        "4": measures.webhook,
-        "5": measures.idle,
+    simple: dict[str, tuple[str, Callable[[World, Sizes], list[Row]]]] = {
+        "3": ("three sizes of backlog", measures.growth),
+        "4": ("the webhook", measures.webhook),
+        "5": ("an idle poll and a cold start", measures.idle),
     }
-    for point, measure in simple.items():
+    for point, (name, measure) in simple.items():
         if point in points:
+            tell(name)
             rows += measure(servers, sizes)
     return sorted(rows, key=lambda row: row.point), bounds
+
+
+def tell(name: str) -> None:
+    """What is being measured, for whoever waits; a full run takes some eight minutes."""
+    print(f"measuring {name} ...", file=sys.stderr, flush=True)
 
 
 def what_bounds(packed: dict[str, Any], polled: dict[str, Any], sizes: Sizes) -> list[str]:

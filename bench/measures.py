@@ -60,7 +60,8 @@ def poll(world: World, task: str, records: int) -> dict[str, Any]:
     world.forget()
     cpu = {"vendor": -world.vendor.cpu_seconds(), "monitor": -world.monitor.cpu_seconds()}
     tenant = world.tenant(records)
-    found = world.work(task, {"SentinelOneUrl": tenant, "SentinelOneStreams": "activities"})
+    settings = {"SentinelOneUrl": tenant, "SentinelOneStreams": "activities"}
+    found = world.work(task, settings, warm=world.tenant(0))
     found["received"] = check(world, ACTIVITIES, records)
     found["rate"] = records / found["seconds"]
     found["vendor_cpu"] = cpu["vendor"] + world.vendor.cpu_seconds()

@@ -15,6 +15,7 @@ from bench.vendor import PAGE, activity_bodies
 from shared.connectors.sentinelone import ACTIVITIES
 from shared.delivery.batches import Packer, compress, decompress
 from shared.polling.pages import Preparer
+from shared.polling.runner import _collect_seldom
 from shared.polling.seen import Seen
 from shared.polling.streams import Page
 from shared.records import declared_fields, parse_json
@@ -86,6 +87,7 @@ def packing(records: int) -> Result:
 
 def stages() -> Result:
     """Milliseconds of processor per 1,000 records of 1 KB, and MB/s of each stage on one core."""
+    _collect_seldom()
     body = page_body()
     page = parse_json(body)["data"]
     prepare = Preparer(ACTIVITIES, declared_fields(ACTIVITIES.name))

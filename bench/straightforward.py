@@ -13,10 +13,16 @@ from azure.identity import DefaultAzureCredential
 from azure.monitor.ingestion import LogsIngestionClient
 
 
-def copy_activities(settings: Mapping[str, str], start: str, end: str) -> None:
+def straightforward_client(settings: Mapping[str, str]) -> LogsIngestionClient:
+    """One a process."""
+    return LogsIngestionClient(settings["LogsIngestionEndpoint"], DefaultAzureCredential())
+
+
+def copy_activities(
+    client: LogsIngestionClient, settings: Mapping[str, str], start: str, end: str
+) -> None:
     """Every activity from ``start`` to before ``end`` (ISO 8601) into Azure Monitor."""
     url, rule_id = settings["SentinelOneUrl"], settings["SentinelOneRuleId"]
-    client = LogsIngestionClient(settings["LogsIngestionEndpoint"], DefaultAzureCredential())
     session = requests.Session()
     session.headers["Authorization"] = f"ApiToken {settings['SentinelOneAPIToken']}"
     asked = {
@@ -33,7 +39,8 @@ def copy_activities(settings: Mapping[str, str], start: str, end: str) -> None:
         for record in page["data"]:
             record["TimeGenerated"] = record["createdAt"]
             record["event_name"] = "Activities."
-        client.upload(rule_id, "Custom-SentinelOneActivities", page["data"])
+        if page["data"]:
+            client.upload(rule_id, "Custom-SentinelOneActivities", page["data"])
         cursor = page["pagination"].get("nextCursor")
         if not cursor:
             return

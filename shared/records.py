@@ -25,6 +25,7 @@ SECRET_FIELDS = ("registrationToken", "licenseKey")
 _SECRET_MARKS = tuple(f'"{name}"'.encode() for name in SECRET_FIELDS)
 
 ADDITIONAL = "AdditionalFields"
+_TIME = "TimeGenerated"
 _TRUNCATED = "_truncated"
 # Strings shorter than this are left whole while a record is cut.
 _SHORTEST_CUT = 64
@@ -129,6 +130,52 @@ def isoformat(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+class Encoder:
+    """Makes records of one stream what goes to Azure Monitor: one JSON object each.
+
+    ``declared`` are the stream's fields; None sends a record nested as it came (Data Collector).
+    ``added`` are fields that each record gets; a field of the record that has the name of an added
+    one moves into ``AdditionalFields`` as well.
+    """
+
+    def __init__(
+        self, declared: frozenset[str] | None, added: Mapping[str, Any] | None = None
+    ) -> None:
+        self._declared = declared
+        self._added = dict(added or {})
+        self._reserved = (_TIME, *self._added)
+        inside = dump_json(self._added)[1:-1]
+        self._between = b",%b," % inside if inside else b","
+
+    def __call__(self, record: Mapping[str, Any], time_generated: datetime) -> bytes:
+        """At most ``MAX_RECORD_BYTES`` bytes."""
+        moved = _moved(self._declared, self._reserved, tuple(record))
+        if moved or not record:
+            return self._whole(record, time_generated, moved)
+        # Pieces joined cost half of what an object costs that is built first.
+        body = b'{"TimeGenerated":%b%b%b' % (
+            dump_json(time_generated),
+            self._between,
+            dump_json(record)[1:],
+        )
+        if len(body) > MAX_RECORD_BYTES or _SECRET_MARKS[0] in body or _SECRET_MARKS[1] in body:
+            return self._whole(record, time_generated, moved)
+        return body
+
+    def _whole(
+        self, record: Mapping[str, Any], time_generated: datetime, moved: frozenset[str]
+    ) -> bytes:
+        outgoing = {_TIME: time_generated, **self._added}
+        outgoing |= {name: value for name, value in record.items() if name not in moved}
+        if moved:
+            outgoing[ADDITIONAL] = {name: value for name, value in record.items() if name in moved}
+        body = dump_json(outgoing)
+        if _SECRET_MARKS[0] in body or _SECRET_MARKS[1] in body:
+            outgoing = _without_secrets(outgoing)
+            body = dump_json(outgoing)
+        return body if len(body) <= MAX_RECORD_BYTES else _cut(outgoing)
+
+
 def encode(
     record: Mapping[str, Any],
     *,
@@ -136,28 +183,8 @@ def encode(
     declared: frozenset[str] | None,
     added: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """One JSON object, at most ``MAX_RECORD_BYTES`` bytes, as it goes to Azure Monitor.
-
-    ``declared`` are the stream's fields; None sends the record nested as it came (Data Collector).
-    A field of the record that has the name of an added one moves into ``AdditionalFields`` as well.
-    """
-    head: dict[str, Any] = {"TimeGenerated": time_generated}
-    if added:
-        head.update(added)
-    outgoing: dict[str, Any] | None = None
-    if moved := _moved(declared, tuple(head), tuple(record)):
-        outgoing = head | {name: value for name, value in record.items() if name not in moved}
-        outgoing[ADDITIONAL] = {name: value for name, value in record.items() if name in moved}
-        body = dump_json(outgoing)
-    elif record:
-        # Two objects joined cost half of what one costs that is built from both.
-        body = b"%b,%b" % (dump_json(head)[:-1], dump_json(record)[1:])
-    else:
-        body = dump_json(head)
-    if _SECRET_MARKS[0] in body or _SECRET_MARKS[1] in body:
-        outgoing = _without_secrets(outgoing or {**head, **record})
-        body = dump_json(outgoing)
-    return body if len(body) <= MAX_RECORD_BYTES else _cut(outgoing or {**head, **record})
+    """One record by an ``Encoder`` of its own."""
+    return Encoder(declared, added)(record, time_generated)
 
 
 @functools.lru_cache(maxsize=1024)

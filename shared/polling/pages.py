@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.polling.seen import TIMELESS, Fingerprint, fingerprint
 from shared.polling.streams import Page, Record, Stream, getter
-from shared.records import encode, parse_time, utc_now
+from shared.records import Encoder, parse_time, utc_now
 
 logger = logging.getLogger("connectors.polling")
 # What was said once a process: (stream, what).
@@ -32,11 +32,11 @@ class PreparedPage:
 
 
 class Preparer:
-    """Prepares the pages of one stream; ``declared`` as in ``records.encode``."""
+    """Prepares the pages of one stream; ``declared`` as in ``records.Encoder``."""
 
     def __init__(self, stream: Stream, declared: frozenset[str] | None) -> None:
         self._stream = stream
-        self._declared = declared
+        self._encode = Encoder(declared, stream.added)
         self._watermark = getter(stream.watermark)
         self._event_time = getter(stream.event_time)
         self._names = [_name_at(paths) for paths in stream.keys]
@@ -47,7 +47,7 @@ class Preparer:
         times: list[datetime | None] = []
         last: datetime | None = None
         received = utc_now()
-        stream, declared = self._stream, self._declared
+        stream, encode = self._stream, self._encode
         for record in page.records:
             moment = happened = None
             if not stream.snapshot:
@@ -59,9 +59,7 @@ class Preparer:
                 if happened is None:
                     self._say_once("no time", f"no {stream.event_time} that is a time")
             time_generated = happened or received
-            bodies.append(
-                encode(record, time_generated=time_generated, declared=declared, added=stream.added)
-            )
+            bodies.append(encode(record, time_generated))
             fingerprints.append(self._fingerprint(record, moment))
             times.append(moment)
             last = moment or last
