@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,10 @@ class _KeptAside(DeadLetters):
         self.refused += refused
 
 
+class _BlobUnreadable(Exception):
+    """Another hand's blob, or a damaged one."""
+
+
 def redrive(what: str) -> RedriveReport:
     """Send ``what`` (dead-letters or poison) again, for most of a minute; raises nothing of ours.
 
@@ -62,8 +67,9 @@ def redrive(what: str) -> RedriveReport:
     work = _dead_letters if what == DEAD_LETTERS else _poison
     counts = {"sent": 0, "left": 0}
     try:
-        work(counts, deadline)
-        message = "" if time.monotonic() < deadline else "The time was over: go on with the rest."
+        message = work(counts, deadline)
+        if time.monotonic() >= deadline:
+            message = f"The time was over: go on with the rest. {message}".strip()
     except ConnectorError as error:
         message = str(error)
     emit(
@@ -77,14 +83,23 @@ def redrive(what: str) -> RedriveReport:
     return RedriveReport(what, counts["sent"], counts["left"], message)
 
 
-def _dead_letters(counts: dict[str, int], deadline: float) -> None:
+def _dead_letters(counts: dict[str, int], deadline: float) -> str:
+    """Gives back what else is to be said."""
     target = destination(read_destination())
+    unreadable = 0
     for name in list(DeadLetters().names()):
         if time.monotonic() >= deadline:
-            return
+            break
         with _leased(name) as lease:
-            if lease is not None:
+            if lease is None:
+                continue
+            try:
                 _one_blob(name, lease, target, counts, deadline)
+            except _BlobUnreadable:
+                unreadable += 1
+    if not unreadable:
+        return ""
+    return f"{unreadable} blob(s) of {CONTAINER} cannot be read as dead letters, and stay."
 
 
 def _one_blob(
@@ -96,9 +111,13 @@ def _one_blob(
 ) -> None:
     with storage_faults(f"Reading from the blob container {CONTAINER}"):
         blob = _blob(name)
-        lines = decompress(blob.download_blob().readall()).splitlines()
+        body = blob.download_blob().readall()
     stream = name.partition("/")[0]
-    sendable, left = _sorted_out(stream, lines)
+    try:
+        lines = decompress(body).splitlines()
+        sendable, left = _sorted_out(stream, lines)
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, RecursionError):
+        raise _BlobUnreadable from None
     failure: ConnectorError | None = None
     if sendable:
         until = min(time.monotonic() + _BLOB_SECONDS, deadline)
@@ -201,8 +220,11 @@ def _write_back(
         )
 
 
-def _poison(counts: dict[str, int], deadline: float) -> None:
-    """Poison messages go back to the spool, where ``DeliveryRetry`` takes them up at once."""
+def _poison(counts: dict[str, int], deadline: float) -> str:
+    """Poison messages go back to the spool, where ``DeliveryRetry`` takes them up at once.
+
+    Gives back what else is to be said.
+    """
     from azure.core.exceptions import ResourceNotFoundError
 
     spool = Spool()
@@ -215,9 +237,10 @@ def _poison(counts: dict[str, int], deadline: float) -> None:
             for found in pages:
                 _put_back(spool, found, queue.delete_message, counts)
                 if time.monotonic() >= deadline:
-                    return
+                    break
         except ResourceNotFoundError:
-            return
+            logger.debug("There is no queue %s: nothing was ever poison", POISON_QUEUE)
+    return ""
 
 
 def _put_back(

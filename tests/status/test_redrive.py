@@ -120,6 +120,21 @@ def test_a_blob_without_counts_is_counted_once(app: App) -> None:
     assert sent_again()["sent"] == 2
 
 
+@pytest.mark.parametrize(
+    "content", [b"hello", compress(b"hello\n"), compress(b'{"id": 1}\n'), compress(b"[1]\n")]
+)
+def test_a_blob_of_another_hand_holds_nobody_up(app: App, content: bytes) -> None:
+    """What cannot be read stays and is told of; the blobs behind it are sent."""
+    DeadLetters().put(STREAM, refused(7))
+    name = f"{STREAM}/2020-01-01/000000-mine.ndjson.gz"
+    shared.storage.container(CONTAINER).upload_blob(name, content)
+    report = sent_again()
+    assert report["sent"] == 1
+    assert "cannot be read" in report["message"]
+    assert ids(app.monitor) == [7]
+    assert list(DeadLetters().names()) == [name]
+
+
 def test_poison_messages_return_to_the_spool(app: App) -> None:
     """Readable ones wait in the spool again and are gone from the poison queue; others stay."""
     queue = shared.storage.queue(POISON_QUEUE)
