@@ -30,7 +30,9 @@ from shared.errors import (
     SettingsError,
     StorageError,
     StorageUnavailable,
+    UnexpectedError,
     VendorRefused,
+    contained,
 )
 from shared.events import emit
 from shared.records import dump_json, encode, utc_now
@@ -84,6 +86,9 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+_SEND_AGAIN = Answer(503, "The events could not be stored; send them again", _RETRY_AFTER)
+
+
 @dataclass(frozen=True, slots=True)
 class _Events:
     """What a body holds: events with their ids, and what are none."""
@@ -117,6 +122,17 @@ class Webhook:
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Take one POST; ``headers`` are asked for by their names in lower case."""
+        try:
+            with contained():
+                return self._answer(headers, body)
+        except UnexpectedError as error:
+            run = self._run()
+            run.status, run.error = FAILING, error
+            self._tell("events_not_safe", error)
+            self._report(run)
+            return _SEND_AGAIN
+
+    def _answer(self, headers: Mapping[str, str], body: bytes) -> Answer:
         began = time.monotonic()
         try:
             if not vault.in_time(lambda: self._authorized(headers)):
@@ -124,7 +140,7 @@ class Webhook:
                 return self._refused(
                     Answer(401, "The bearer token is missing or wrong", _CHALLENGE)
                 )
-            run = StreamRun(self._source.name, self._source.stream, uuid.uuid4().hex, utc_now())
+            run = self._run()
             run.bytes_read = len(body)
             answer = self._take(self._read(body), run, began + _ANSWER_SECONDS)
             run.duration = time.monotonic() - began
@@ -136,13 +152,16 @@ class Webhook:
             emit(logger, "webhook_not_set_up", Connector=self._source.name, Message=str(error))
             return Answer(503, "The function app is not set up; see its log", _RETRY_AFTER)
 
+    def _run(self) -> StreamRun:
+        return StreamRun(self._source.name, self._source.stream, uuid.uuid4().hex, utc_now())
+
     def _authorized(self, headers: Mapping[str, str]) -> bool:
         header = headers.get("authorization") or ""
         return authorized(header, self._source.token_setting, self._source.tokens)
 
     def _wrong_token(self) -> StreamRun:
         """Who knows the URL's key and not the token is the vendor with an old one: a failed run."""
-        run = StreamRun(self._source.name, self._source.stream, uuid.uuid4().hex, utc_now())
+        run = self._run()
         run.status = FAILING
         run.error = VendorRefused(
             f"A request came without the bearer token in {self._source.token_setting}: see that "
@@ -167,8 +186,12 @@ class Webhook:
         for element in elements(body):
             if (event := self._source.event(element)) is not None:
                 events.append(event)
-            else:
-                odd.append(Refused(dump_json(element), 0, "An element of the body is no object"))
+                continue
+            try:
+                record = dump_json(element)
+            except RecursionError as error:
+                raise BodyRefused(400, "An element is nested too deeply") from error
+            odd.append(Refused(record, 0, "An element of the body is no object"))
         return _Events(events, [self._source.event_id(event) for event in events], odd)
 
     def _take(self, found: _Events, run: StreamRun, deadline: float) -> Answer:
@@ -196,7 +219,7 @@ class Webhook:
             return Answer(200)
         run.status = FAILING
         self._tell("events_not_safe", run.error)
-        return Answer(503, "The events could not be stored; send them again", _RETRY_AFTER)
+        return _SEND_AGAIN
 
     def _tell(self, event: str, error: Exception) -> None:
         emit(

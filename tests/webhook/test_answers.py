@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from local.azure_monitor import AzureMonitor
+from shared import webhook
 from shared.delivery.spool import Spool
 from shared.records import parse_time
 from shared.webhook_body import MAX_BYTES
@@ -40,6 +41,21 @@ def test_every_form_of_batch_arrives(onelogin: AzureMonitor, body: bytes) -> Non
     answer = post(body)
     assert (answer.status_code, answer.get_body()) == (200, b"")
     assert uuids(onelogin) == ["uuid-0", "uuid-1", "uuid-2"]
+
+
+def test_a_fault_of_the_program_makes_onelogin_send_again(
+    onelogin: AzureMonitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What nobody thought of is 503, and a line in the log that quotes no event."""
+
+    def fail(*_: Any, **__: Any) -> bytes:
+        raise KeyError("Ada Lovelace")
+
+    monkeypatch.setattr(webhook, "encode", fail)
+    answer = post(events(1))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+    assert "KeyError" in caplog.text
+    assert "Ada Lovelace" not in caplog.text
 
 
 def test_one_object_arrives(onelogin: AzureMonitor) -> None:
