@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import errno
 import functools
-import gzip
-import json
 import logging
 import shutil
 import sys
@@ -18,11 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from local.demo_state import State
 from local.faults import FOREVER, answer
 from local.history import WEEK, History
 from local.host import Host
@@ -33,62 +32,57 @@ from local.vendors.onelogin import OneLogin
 from local.vendors.sentinelone import SentinelOne
 from local.world import FOLDER, Destination, destination, environment, storage
 
-STATE = FOLDER / "demo"
-STATE_FILE = STATE / "vendors.json.gz"
 TOKEN = "local-onelogin-token"
 AT_LEAST = 0.002  # of a week's records happen between two runs, however soon the second comes
 TIMERS = ("SentinelOneTimer", "JiraAuditTimer")
 EXAMPLE = "SentinelOne | summarize Events = count() by EventType | order by Events"
 
 
-@dataclass(slots=True)
-class State:
-    """What one run leaves for the next."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the demo keeps its things, and how large its week is (1: some ten thousand records)."""
 
-    sentinelone_port: int = 0
-    jira_port: int = 0
-    made: int = 0
-    until: str = ""
-    records: dict[str, list[Any]] = field(default_factory=dict)
-    policies: list[list[Any]] = field(default_factory=list)
-    onelogin: list[Any] = field(default_factory=list)
+    folder: Path = FOLDER
+    size: float = 1.0
 
-    @classmethod
-    def load(cls, path: Path) -> State:
-        """The last run's, or a new one."""
-        if not path.exists():
-            return cls()
-        return cls(**json.loads(gzip.decompress(path.read_bytes())))
+    @property
+    def state(self) -> Path:
+        """The vendors, for the next run."""
+        return self.folder / "demo" / "vendors.json.gz"
 
-    def save(self, path: Path) -> None:
-        """Written whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        values = {name: getattr(self, name) for name in self.__slots__}
-        new.write_bytes(gzip.compress(json.dumps(values).encode(), 1))
-        new.replace(path)
+    @property
+    def storage(self) -> Path:
+        """The storage emulator's data."""
+        return self.folder / "demo" / "storage"
+
+    @property
+    def workspace(self) -> Path:
+        """The tables."""
+        return self.folder / WORKSPACE.name
+
+    def begin_anew(self) -> None:
+        """Without the last run's memory its rows would count as repeats: they are put aside."""
+        shutil.rmtree(self.state.parent, ignore_errors=True)
+        if self.workspace.exists():
+            self.workspace.replace(self.workspace.with_stem(f"{WORKSPACE.stem}-before-demo"))
 
 
 class Demo:
     """One run: vendors, host and destination at work."""
 
     def __init__(
-        self, state: State, sentinelone: SentinelOne, jira: Jira, host: Host, to: Destination
+        self,
+        place: Place,
+        state: State,
+        vendors: tuple[SentinelOne, Jira],
+        host: Host,
+        to: Destination,
     ) -> None:
-        self.state = state
-        self.sentinelone, self.jira = sentinelone, jira
+        self.place, self.state = place, state
+        self.sentinelone, self.jira = vendors
         self.host, self.to = host, to
-        self.history = History(made=state.made)
+        self.history = History(size=place.size, made=state.made)
         self.onelogin = OneLogin(host.url("OneLoginWebhook"), TOKEN)
-
-    def remember(self) -> None:
-        """The vendors as the last run left them."""
-        for stream, records in self.state.records.items():
-            (self.jira if stream == "jira" else self.sentinelone).add(
-                *([records] if stream == "jira" else [stream, records])
-            )
-        for level, scope_id, policy in self.state.policies:
-            self.sentinelone.policies[level, scope_id] = policy
 
     def happen(self) -> list[Any]:
         """What the vendors have seen since: a week the first time. Returns OneLogin's events."""
@@ -153,12 +147,8 @@ class Demo:
 
     def save(self) -> None:
         """Leaves everything for the next run."""
-        streams = self.sentinelone.streams.items()
-        self.state.records = {name: collection.records() for name, collection in streams}
-        self.state.records["jira"] = self.jira.audit_records.records()
-        self.state.policies = [[*scope, body] for scope, body in self.sentinelone.policies.items()]
-        self.state.made = self.history.made
-        self.state.save(STATE_FILE)
+        self.state.take(self.sentinelone, self.jira, self.history)
+        self.state.save(self.place.state)
 
 
 class DemoFailed(Exception):
@@ -171,14 +161,17 @@ def main(arguments: list[str]) -> int:
     fresh = "begin anew; the tables so far are kept as workspace-before-demo.duckdb"
     parser.add_argument("--fresh", action="store_true", help=fresh)
     parser.add_argument("--logs", action="store_true", help="show the functions' own log lines")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where to keep it all (.local)")
+    parser.add_argument("--size", type=float, default=1.0, help="of the week (1)")
     options = parser.parse_args(arguments)
     level = logging.INFO if options.logs else logging.ERROR
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("azure").setLevel(logging.ERROR)
-    if options.fresh or not STATE_FILE.exists():
-        _begin_anew()
+    place = Place(options.folder, options.size)
+    if options.fresh or not place.state.exists():
+        place.begin_anew()
     try:
-        return _run(State.load(STATE_FILE))
+        return _run(place, State.load(place.state))
     except OSError as failure:
         if failure.errno != errno.EADDRINUSE:
             raise
@@ -189,27 +182,20 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def _begin_anew() -> None:
-    """Without the last run's memory its rows would count as repeats: they are put aside."""
-    shutil.rmtree(STATE, ignore_errors=True)
-    if WORKSPACE.exists():
-        WORKSPACE.replace(WORKSPACE.with_stem(f"{WORKSPACE.stem}-before-demo"))
-
-
-def _run(state: State) -> int:
+def _run(place: Place, state: State) -> int:
     started = time.monotonic()
     again = bool(state.until)
     say("1/5  Starting storage, sign-in, Azure Monitor, SentinelOne and Jira on this machine")
     with (
-        storage(STATE / "storage") as connection,
+        storage(place.storage) as connection,
         SentinelOne(port=state.sentinelone_port) as sentinelone,
         Jira(port=state.jira_port) as jira,
-        destination(WORKSPACE) as to,
+        destination(place.workspace) as to,
     ):
         state.sentinelone_port, state.jira_port = sentinelone.server.port, jira.server.port
         with environment(_settings(connection, sentinelone, jira, to)), Host() as host:
-            demo = Demo(state, sentinelone, jira, host, to)
-            demo.remember()
+            state.give(sentinelone, jira)
+            demo = Demo(place, state, (sentinelone, jira), host, to)
             events = demo.happen()
             demo.save()
             had = sum(len(each) for each in sentinelone.streams.values())
@@ -221,9 +207,7 @@ def _run(state: State) -> int:
             demo.post(events)
             late = demo.history.appear(sentinelone, jira)
             changed = demo.history.changes(sentinelone, datetime.now(UTC))
-            say(
-                f"5/5  {late} late records appear, {changed} change in place; the timers tick again"
-            )
+            say(f"5/5  {late} late records appear, {changed} change in place; another tick")
             demo.poll()
             with progress(lambda: "      Azure Monitor fills the tables"):
                 to.monitor.settle()

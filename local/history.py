@@ -30,6 +30,7 @@ from local.vendors.sentinelone import SentinelOne
 WEEK = timedelta(days=7)
 SEED = 20240229
 BULK = 100_000_000
+REPORTED_AFTER = timedelta(seconds=7)
 MOST_LATE = timedelta(minutes=8)
 RECENT = 12  # events of each kind in those minutes, beyond a week's even pace
 
@@ -42,6 +43,11 @@ def activities(count: int, hours: float, until: datetime) -> Iterator[Record]:
     step = timedelta(hours=hours) / max(count, 1)
     start = until - timedelta(hours=hours)
     return (activity(n, start + (n - BULK) * step) for n in range(BULK, BULK + count))
+
+
+def _reported(n: int, at: datetime) -> Record:
+    """An alert that is reported at that moment: until then the vendor does not show it."""
+    return alert(n, at - REPORTED_AFTER, at)
 
 
 @dataclass(slots=True)
@@ -74,7 +80,7 @@ class History:
         source = random.Random(f"{SEED}{self.made}")
         kinds: list[tuple[str, Callable[[int, datetime], Record], int]] = [
             ("activities", activity, 6000),
-            ("alerts", alert, 300),
+            ("alerts", _reported, 300),
             ("unifiedalerts", unified_alert, 250),
             ("threats", threat, 200),
             ("devicecontrol", device_event, 600),

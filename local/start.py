@@ -11,14 +11,14 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 from local.host import ROOT, Host, wait_for_interrupt
 from local.query import WORKSPACE
-from local.world import FOLDER, destination, environment, storage
+from local.world import FOLDER, SIGN_IN, destination, environment, storage
+from shared.settings import SETTINGS
 
 SETTINGS_FILE = ROOT / "local.settings.json"
 VENDORS = ("SentinelOneUrl", "JiraHomeSiteName", "OneLoginBearerToken")
@@ -45,7 +45,13 @@ def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
             f'{path.name} is not JSON with an object "Values": {error}'
         ) from error
     filled = {name: value.strip() for name, value in settings.items() if value.strip()}
-    return {**filled, **{name: os.environ[name] for name in filled if name in os.environ}}
+    known = {setting.name for setting in SETTINGS}
+    given = {
+        name: value
+        for name, value in os.environ.items()
+        if name in filled or name.partition("__")[0] in known or name.startswith(SIGN_IN)
+    }
+    return {**filled, **given}
 
 
 def main(arguments: list[str]) -> int:
@@ -68,7 +74,8 @@ def main(arguments: list[str]) -> int:
             "To see them at work without any vendor: python3 -m tools demo"
         )
     with ExitStack() as world:
-        settings |= _local_parts(settings, world)
+        parts = _local_parts(settings, world)
+        settings |= parts
         world.enter_context(environment(settings))
         host = world.enter_context(Host(port=options.port))
         _introduce(host)
@@ -82,7 +89,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _local_parts(settings: Mapping[str, str], world: ExitStack) -> dict[str, str]:
+def _local_parts(settings: dict[str, str], world: ExitStack) -> dict[str, str]:
     """Stands in for what the settings leave out."""
     parts: dict[str, str] = {}
     identity_storage = any(name.startswith("AzureWebJobsStorage__") for name in settings)
@@ -91,6 +98,8 @@ def _local_parts(settings: Mapping[str, str], world: ExitStack) -> dict[str, str
         print("Storage: the emulator, kept in .local/storage")
     if not settings.get("LogsIngestionEndpoint") and not settings.get("WorkspaceID"):
         parts |= world.enter_context(destination(WORKSPACE)).settings
+        for name in [name for name in settings if name.startswith(SIGN_IN)]:
+            del settings[name]  # the local destination has a sign-in of its own
         print("Destination: the local workspace; ask it with python3 -m tools query '…'")
     else:
         print(f"Destination: {settings.get('LogsIngestionEndpoint') or settings['WorkspaceID']}")

@@ -14,8 +14,11 @@ from local.certificates import certificates
 from local.host import ROOT
 from local.identity import Identity
 from local.workspace import Workspace
+from shared.settings import SETTINGS
 
 FOLDER = ROOT / ".local"
+SIGN_IN = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_")
+LOOPBACK = "127.0.0.1,localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +68,20 @@ def destination(workspace: Path) -> Iterator[Destination]:
 
 @contextmanager
 def environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """App settings for as long as it lasts; the process's own are back afterwards."""
-    before = {name: os.environ.get(name) for name in settings}
+    """These app settings and no others, for as long as it lasts.
+
+    A person's own settings and sign-in do not reach in, and no proxy stands before loopback.
+    """
+    own = {setting.name for setting in SETTINGS}
+    before = dict(os.environ)
+    for name in before:
+        if name.partition("__")[0] in own or name.startswith(SIGN_IN):
+            del os.environ[name]
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [before.get(name, ""), LOOPBACK]))
     os.environ.update(settings)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(before)

@@ -34,9 +34,7 @@ def test_every_record_is_of_its_own_week() -> None:
     """Times lie within the span, and some are shared by several records."""
     sentinelone, jira = vendors()
     History(size=0.2).week(sentinelone, jira, NOW)
-    times = [
-        microseconds(r["createdAt"]) for r in sentinelone.streams["activities"].records()
-    ]
+    times = [microseconds(r["createdAt"]) for r in sentinelone.streams["activities"].records()]
     known = [moment for moment in times if moment is not None]
     assert len(known) == len(times)
     start = microseconds(NOW - WEEK)
