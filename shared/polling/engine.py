@@ -33,6 +33,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # After a window that an earlier run began, another is begun if it ended longer ago than this.
 _FRESH = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
+# Vendors that know milliseconds are asked from a little before a window's start.
+_ROUNDING = timedelta(milliseconds=10)
 
 logger = logging.getLogger("connectors.polling")
 
@@ -213,7 +215,7 @@ class StreamPoll:
         progress = self._progress
         if progress.position and progress.watermark_next:
             earliest = min(progress.position, progress.watermark_next - self._lookback.overlap)
-            floor = int(earliest.timestamp())
+            floor = int((earliest - _ROUNDING).timestamp())
             self._seen.prune(floor)
             # Nobody reads again what is older, so it need not be known: a backlog's commits are
             # small.
@@ -236,7 +238,7 @@ class StreamPoll:
         self._know_vendor_time(None)
         watermark = self._progress.watermark_next
         if watermark:
-            self._seen.prune((watermark - self._lookback.overlap).timestamp())
+            self._seen.prune((watermark - self._lookback.overlap - _ROUNDING).timestamp())
         if not resumed:
             self._seen.keep_timeless(self._encountered)
         now = utc_now()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,52 +11,26 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient
 
-import shared.storage
 from local.azure_monitor import AzureMonitor
 from local.azurite import Azurite
-from local.faults import FOREVER, answer, changed, html
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
-from shared.checkpoints import TABLE, StreamCheckpoint, partition_key
+from shared.checkpoints import TABLE, partition_key
 from shared.connectors import jira as jira_connector
 from shared.connectors import sentinelone as sentinelone_connector
-from shared.connectors.sentinelone.lists import ListSource
-from shared.delivery.dead_letters import DeadLetters
-from shared.delivery.delivery import Delivery
-from shared.delivery.destination import destination
 from shared.errors import RunFailed, SettingsError, StorageUnavailable
-from shared.polling.engine import Lookback, StreamPoll
 from shared.polling.runner import budget_seconds, poll
-from shared.records import isoformat, parse_time, utc_now
-from shared.runs import CATCHING_UP, StreamRun
-from shared.settings import read_destination
+from shared.records import utc_now
 from tests.connectors.makers import record_of
+from tests.polling.timers import (
+    ACTIVITIES,
+    activities,
+    ago,
+    arrived,
+    poll_sentinelone,
+)
 
 pytestmark = pytest.mark.usefixtures("settings_env")
-
-ACTIVITIES = "Custom-SentinelOneActivities"
-
-
-def ago(**how_long: float) -> str:
-    return isoformat(utc_now() - timedelta(**how_long))
-
-
-def activities(numbers: range, **how_long: float) -> list[dict[str, Any]]:
-    moment = ago(**how_long)
-    return [{"id": str(n), "createdAt": moment, "updatedAt": moment} for n in numbers]
-
-
-def poll_sentinelone() -> dict[str, StreamRun]:
-    return {run.stream: run for run in poll(sentinelone_connector.CONNECTOR)}
-
-
-def arrived(monitor: AzureMonitor, stream: str = ACTIVITIES) -> Counter[str]:
-    return Counter(str(record["id"]) for record in monitor.records(stream))
-
-
-@pytest.fixture
-def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    return lambda streams: monkeypatch.setenv("SentinelOneStreams", streams)
 
 
 def checkpoint_rows(connection: str) -> list[dict[str, Any]]:
@@ -171,30 +144,6 @@ def test_a_path_is_part_of_the_checkpoints_key() -> None:
     assert key == "Jira:api.atlassian.com|ex|jira|0f-1e"
 
 
-def test_a_record_without_time_or_id_is_delivered_and_said_once(
-    sentinelone: SentinelOne,
-    azure_monitor: AzureMonitor,
-    only: Callable[[str], None],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """It gets the time of receipt; nothing is dropped because it is odd."""
-    only("activities")
-    odd = '{"data": [{"id": "1"}, {"createdAt": "soon", "id": "2"}, {"createdAt": "%s"}]}'
-    sentinelone.faults.add("activities", answer(200, odd % ago(minutes=5)), times=2)
-    before = utc_now() - timedelta(seconds=1)
-    poll_sentinelone()
-    poll_sentinelone()
-    records = azure_monitor.records(ACTIVITIES)
-    assert len(records) == 3
-    assert all((parse_time(r["TimeGenerated"]) or before) >= before for r in records[:2])
-    said = [
-        r for r in caplog.records if r.levelno == logging.WARNING and "a record has no" in r.msg
-    ]
-    assert len(said) <= 2
-    assert "no createdAt that is a time" in caplog.text
-    assert "no id" in caplog.text
-
-
 def test_an_optional_stream_that_never_worked_turns_itself_off(
     sentinelone: SentinelOne, caplog: pytest.LogCaptureFixture, only: Callable[[str], None]
 ) -> None:
@@ -247,84 +196,6 @@ def test_a_stream_that_everyone_has_never_turns_itself_off(
     sentinelone.denied[stream] = 403
     with pytest.raises(RunFailed, match=stream):
         poll_sentinelone()
-
-
-def test_one_streams_failure_leaves_the_others_whole(
-    sentinelone: SentinelOne, azure_monitor: AzureMonitor, only: Callable[[str], None]
-) -> None:
-    """The invocation fails at its end, naming the stream and its cause."""
-    only("threats,activities,devicecontrol")
-    sentinelone.faults.add("/activities", html(), times=99)
-    moment = ago(minutes=5)
-    sentinelone.add("threats", [{"id": "1", "threatInfo": {"updatedAt": moment}}])
-    sentinelone.add("devicecontrol", [{"id": "2", "eventTime": moment}])
-    with pytest.raises(RunFailed) as raised:
-        poll_sentinelone()
-    assert list(raised.value.failures) == ["activities"]
-    assert "text/html instead of JSON" in str(raised.value)
-    assert len(azure_monitor.records("Custom-SentinelOneThreats")) == 1
-    assert len(azure_monitor.records("Custom-SentinelOneDeviceControl")) == 1
-
-
-def test_what_nobody_thought_of_fails_its_own_stream_alone(
-    sentinelone: SentinelOne,
-    azure_monitor: AzureMonitor,
-    only: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Also a fault of ours: it is named by its class, for its text could quote a record."""
-    only("threats,activities")
-    sentinelone.add("activities", activities(range(3), minutes=5))
-
-    def fail(_: Any, window: Any) -> Any:
-        raise KeyError(f"hush-hush {window}")
-
-    monkeypatch.setattr(ListSource, "pages", only_of("threats", ListSource.pages, fail))
-    with pytest.raises(RunFailed, match="threats: .*KeyError") as raised:
-        poll_sentinelone()
-    assert "hush-hush" not in str(raised.value)
-    assert len(arrived(azure_monitor)) == 3
-
-
-def only_of(stream: str, usual: Callable[..., Any], other: Callable[..., Any]) -> Any:
-    """A method that does ``other`` for one stream's source."""
-    return lambda self, window: (other if self.stream.setting_name == stream else usual)(
-        self, window
-    )
-
-
-def test_streams_that_cannot_be_delivered_leave_the_others_their_time(
-    sentinelone: SentinelOne,
-    azure_monitor: AzureMonitor,
-    only: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Retries of one stream end with its own share of the run, not with the whole of it."""
-    only("alerts,threats,activities")
-    monkeypatch.setenv("AzureFunctionsJobHost__functionTimeout", "00:00:08")
-    info = {"alertId": "1", "createdAt": ago(minutes=5), "reportedAt": ago(minutes=5)}
-    sentinelone.add("alerts", [{"alertInfo": info}])
-    sentinelone.add("threats", [{"id": "1", "threatInfo": {"updatedAt": ago(minutes=5)}}])
-    sentinelone.add("activities", activities(range(2_500), minutes=5))
-    busy = answer(503, headers={"Retry-After": "1"})
-    for stream in ("Alerts", "Threats"):
-        azure_monitor.faults.add(f"Custom-SentinelOne{stream}", busy, times=FOREVER)
-    with pytest.raises(RunFailed) as raised:
-        poll_sentinelone()
-    assert list(raised.value.failures) == ["alerts", "threats"]
-    assert len(arrived(azure_monitor)) == 2_500
-
-
-@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
-def test_a_record_dated_beyond_all_reason_arrives(
-    sentinelone: SentinelOne, azure_monitor: AzureMonitor, only: Callable[[str], None], moment: str
-) -> None:
-    """No fingerprint of it fits the checkpoint's four bytes of time, and that holds nobody up."""
-    only("activities")
-    odd = '{"data": [{"id": "1", "createdAt": "%s"}]}' % moment
-    sentinelone.faults.add("activities", answer(200, odd))
-    poll_sentinelone()
-    assert arrived(azure_monitor) == {"1": 1}
 
 
 def test_inventory_is_looked_at_hourly(
@@ -424,55 +295,6 @@ def test_a_checkpoint_edited_into_nonsense_says_how_to_reset_it(
         poll_sentinelone()
     assert ACTIVITIES in str(raised.value)
     assert sentinelone.requests == []
-
-
-def test_a_run_out_of_time_keeps_its_progress_and_the_next_goes_on(
-    sentinelone: SentinelOne, azure_monitor: AzureMonitor
-) -> None:
-    """It stops between pages and is catching up, not failing; in the end all is there once."""
-    sentinelone.add(
-        "activities",
-        ({"id": str(n), "createdAt": ago(seconds=80_000 - n * 9)} for n in range(8_000)),
-    )
-    statuses = []
-    while not statuses or statuses[-1] == CATCHING_UP:
-        statuses.append(poll_without_time_left(f"run-{len(statuses)}"))
-    assert len(statuses) > 3
-    assert arrived(azure_monitor) == Counter(str(n) for n in range(8_000))
-
-
-def test_a_record_newer_than_its_window_is_no_place_to_go_on_from(
-    sentinelone: SentinelOne, azure_monitor: AzureMonitor
-) -> None:
-    """An object changed since it was found says nothing of how far the walk has come."""
-    last = ago(seconds=2_001)
-    sentinelone.add(
-        "activities",
-        (
-            {"id": str(n), "createdAt": ago(seconds=3_000 - n) if n != 999 else last}
-            for n in range(2_000)
-        ),
-    )
-    newer = changed(lambda body: body.replace(last.encode(), ago(hours=-1).encode()))
-    sentinelone.faults.add("activities", newer)
-    while poll_without_time_left("run") == CATCHING_UP:
-        pass
-    assert arrived(azure_monitor).keys() == {str(n) for n in range(2_000)}
-
-
-def poll_without_time_left(run_id: str) -> str:
-    """One run whose time to fetch is over after its first page."""
-    connection = sentinelone_connector.connect()
-    assert connection is not None
-    source = next(s for s in connection.sources if s.stream.name == ACTIVITIES)
-    key = partition_key("SentinelOne", connection.address)
-    checkpoint = StreamCheckpoint(shared.storage.table(TABLE), key, ACTIVITIES, run_id)
-    run = StreamRun("SentinelOne", ACTIVITIES, run_id, utc_now())
-    delivery = Delivery(destination(read_destination()), DeadLetters())
-    lookback = Lookback(timedelta(hours=24), timedelta(minutes=10))
-    poll_once = StreamPoll(source, checkpoint, delivery, run, lookback)
-    poll_once.run(checkpoint.load(), time.monotonic(), time.monotonic() + 60)
-    return run.status
 
 
 def test_settings_that_are_wrong_fail_before_anything_is_asked(

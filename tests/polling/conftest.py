@@ -1,0 +1,12 @@
+"""What the timers' tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    return lambda streams: monkeypatch.setenv("SentinelOneStreams", streams)

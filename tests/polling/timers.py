@@ -1,0 +1,55 @@
+"""Runs of the SentinelOne timer, and what came of them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import shared.storage
+from local.azure_monitor import AzureMonitor
+from shared.checkpoints import TABLE, StreamCheckpoint, partition_key
+from shared.connectors import sentinelone as sentinelone_connector
+from shared.delivery.dead_letters import DeadLetters
+from shared.delivery.delivery import Delivery
+from shared.delivery.destination import destination
+from shared.polling.engine import Lookback, StreamPoll
+from shared.polling.runner import poll
+from shared.records import isoformat, utc_now
+from shared.runs import StreamRun
+from shared.settings import read_destination
+
+ACTIVITIES = "Custom-SentinelOneActivities"
+
+
+def ago(**how_long: float) -> str:
+    return isoformat(utc_now() - timedelta(**how_long))
+
+
+def activities(numbers: range, **how_long: float) -> list[dict[str, Any]]:
+    moment = ago(**how_long)
+    return [{"id": str(n), "createdAt": moment, "updatedAt": moment} for n in numbers]
+
+
+def poll_sentinelone() -> dict[str, StreamRun]:
+    return {run.stream: run for run in poll(sentinelone_connector.CONNECTOR)}
+
+
+def arrived(monitor: AzureMonitor, stream: str = ACTIVITIES) -> Counter[str]:
+    return Counter(str(record["id"]) for record in monitor.records(stream))
+
+
+def poll_without_time_left(run_id: str) -> str:
+    """One run whose time to fetch is over after its first page."""
+    connection = sentinelone_connector.connect()
+    assert connection is not None
+    source = next(s for s in connection.sources if s.stream.name == ACTIVITIES)
+    key = partition_key("SentinelOne", connection.address)
+    checkpoint = StreamCheckpoint(shared.storage.table(TABLE), key, ACTIVITIES, run_id)
+    run = StreamRun("SentinelOne", ACTIVITIES, run_id, utc_now())
+    delivery = Delivery(destination(read_destination()), DeadLetters())
+    lookback = Lookback(timedelta(hours=24), timedelta(minutes=10))
+    poll_once = StreamPoll(source, checkpoint, delivery, run, lookback)
+    poll_once.run(checkpoint.load(), time.monotonic(), time.monotonic() + 60)
+    return run.status
