@@ -242,6 +242,12 @@ class _Reader:
         if setting.secret and re.search(r"\s", value):
             self.problems.append(f"{name} has white space inside: paste the value again")
             return ""
+        if setting.secret and not (value.isascii() and value.isprintable()):
+            self.problems.append(
+                f"{name} has characters that cannot be part of a token, perhaps invisible ones: "
+                "paste the value again"
+            )
+            return ""
         try:
             return check(value) if check else value
         except ValueError as error:

@@ -7,8 +7,10 @@ https://learn.microsoft.com/azure/azure-functions/functions-reference#connecting
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import SettingsError
@@ -66,13 +68,25 @@ def _account_url(service: str) -> str:
     )
 
 
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    """A connection string that is none becomes an error that names the setting."""
+    try:
+        yield
+    except ValueError:
+        raise SettingsError(
+            [f"{SETTING} is no connection string: copy it again from the portal"]
+        ) from None
+
+
 @functools.cache
 def table(name: str) -> TableClient:
     """A client of table ``name``; nothing is asked of the service yet."""
     from azure.data.tables import TableClient
 
     if connection := _connection_string():
-        return TableClient.from_connection_string(connection, name, **_SHORT_RETRIES)
+        with _named():
+            return TableClient.from_connection_string(connection, name, **_SHORT_RETRIES)
     return TableClient(_account_url("table"), name, credential=credential(), **_SHORT_RETRIES)
 
 
@@ -82,7 +96,8 @@ def queue(name: str) -> QueueClient:
     from azure.storage.queue import QueueClient
 
     if connection := _connection_string():
-        return QueueClient.from_connection_string(connection, name, **_SHORT_RETRIES)
+        with _named():
+            return QueueClient.from_connection_string(connection, name, **_SHORT_RETRIES)
     return QueueClient(_account_url("queue"), name, credential=credential(), **_SHORT_RETRIES)
 
 
@@ -92,7 +107,8 @@ def container(name: str) -> ContainerClient:
     from azure.storage.blob import ContainerClient
 
     if connection := _connection_string():
-        return ContainerClient.from_connection_string(connection, name, **_SHORT_RETRIES)
+        with _named():
+            return ContainerClient.from_connection_string(connection, name, **_SHORT_RETRIES)
     return ContainerClient(_account_url("blob"), name, credential=credential(), **_SHORT_RETRIES)
 
 

@@ -214,7 +214,7 @@ class _Run:
             with contained():
                 stream_poll.run(seen, fetch_until, self._deliver_until)
         except ConnectorError as error:
-            if _may_be_off(source, past, error):
+            if not delivery.counters.accepted and _may_be_off(source, past, error):
                 self._turn_off(checkpoint, run, error)
                 return True
             run.status, run.error = FAILING, error

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shared.records import (
     MAX_RECORD_BYTES,
+    SECRET_FIELDS,
     declared_fields,
     encode,
     isoformat,
@@ -106,21 +107,22 @@ def test_only_the_longest_strings_are_cut() -> None:
     assert outgoing["AdditionalFields"]["_truncated"] == ["data.long"]
 
 
+# Hypothesis takes texts from the code under test too, and these fields are removed on purpose.
+names = st.text().filter(lambda name: name not in SECRET_FIELDS)
 json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**80), 2**80)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
     max_leaves=12,
 )
 
 
-@given(st.dictionaries(st.text(max_size=12), json_values, max_size=8))
+@given(st.dictionaries(names, json_values, max_size=8))
 def test_no_record_loses_a_value_whatever_its_shape(record: dict[str, Any]) -> None:
     """Every field is found again, in its place or in AdditionalFields, with its value."""
-    record = {k: v for k, v in record.items() if k not in ("registrationToken", "licenseKey")}
     outgoing = sent(record)
     aside = outgoing.get("AdditionalFields", {})
     for name, value in record.items():

@@ -110,6 +110,8 @@ def test_a_jira_site_is_a_name_a_host_or_an_address(put: Put, given: str, url: s
         ("SentinelOneRequestsPerSecond", "many", "number from"),
         ("SentinelOneRequestsPerSecond", "0", "number from"),
         ("SentinelOneAPIToken", "two words", "white space"),
+        ("SentinelOneAPIToken", "copied\u200bfrom-a-page", "cannot be part of a token"),
+        ("SentinelOneAPIToken", "\u201cquoted\u201d", "cannot be part of a token"),
         ("InitialLookbackHours", "-1", "number from"),
         ("OverlapMinutes", "nan", "number from"),
         ("SentinelOneAPIToken", "@Microsoft.KeyVault(SecretUri=https://v/s)", "did not resolve"),

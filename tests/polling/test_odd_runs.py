@@ -18,6 +18,7 @@ from shared.connectors.sentinelone.lists import ListSource
 from shared.errors import RunFailed
 from shared.records import isoformat, parse_time, utc_now
 from shared.runs import CATCHING_UP
+from shared.storage import forget_clients
 from tests.polling.timers import (
     ACTIVITIES,
     activities,
@@ -93,6 +94,36 @@ def test_streams_that_cannot_be_delivered_leave_the_others_their_time(
         poll_sentinelone()
     assert list(raised.value.failures) == ["alerts", "threats"]
     assert len(arrived(azure_monitor)) == 2_500
+
+
+def test_a_stream_that_delivered_something_does_not_turn_itself_off(
+    sentinelone: SentinelOne, azure_monitor: AzureMonitor, only: Callable[[str], None]
+) -> None:
+    """A 403 behind a first page is no licence that never was."""
+    only("devicecontrol")
+    sentinelone.add(
+        "devicecontrol",
+        ({"id": str(n), "eventTime": ago(seconds=3_000 - n)} for n in range(1_500)),
+    )
+    denied = answer(403).only(lambda request: "cursor" in request.query)
+    sentinelone.faults.add("device-control", denied)
+    with pytest.raises(RunFailed, match="devicecontrol: SentinelOne refused"):
+        poll_sentinelone()
+    poll_sentinelone()
+    counts = arrived(azure_monitor, "Custom-SentinelOneDeviceControl")
+    assert counts == Counter(str(n) for n in range(1_500))
+
+
+def test_storage_that_is_no_address_is_named(
+    sentinelone: SentinelOne, only: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setting begins the message, and none of what stands in it follows."""
+    only("activities")
+    monkeypatch.setenv("AzureWebJobsStorage", "hush-hush")
+    forget_clients()
+    with pytest.raises(RunFailed, match="activities: AzureWebJobsStorage") as raised:
+        poll_sentinelone()
+    assert "hush-hush" not in str(raised.value)
 
 
 @pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
