@@ -44,7 +44,7 @@ def walk(
             return
 
 
-class _SubWindow:
+class SubWindow:
     """One sub-window's pages on their way from the thread that fetches to the one that delivers."""
 
     def __init__(self, window: Window, limit: int) -> None:
@@ -61,7 +61,7 @@ class _SubWindow:
     def fetch(self, source: Source, prepare: Callable[[Page], PreparedPage]) -> None:
         """Runs in a thread of its own until the pages end, fail or are not wanted any more."""
         try:
-            for page in source.pages(self.window):
+            for page in () if self._stopped else source.pages(self.window):
                 if self.total is None:
                     self.total = page.total or len(page.records)
                 prepared = prepare(page)
@@ -110,14 +110,14 @@ def _side_by_side(
 ) -> Iterator[PreparedPage]:
     width = (rest.end - rest.start) / max(left / RECORDS_EACH, 1)
     start = rest.start
-    ahead: deque[_SubWindow] = deque()
+    ahead: deque[SubWindow] = deque()
     most = source.side_by_side * _AHEAD
     with ThreadPoolExecutor(source.side_by_side, thread_name_prefix="pages") as fetchers:
         try:
             while ahead or start < rest.end:
                 while start < rest.end and len(ahead) < most:
                     end = min(start + max(width, _SHORTEST), rest.end)
-                    part: _SubWindow = _SubWindow(Window(start, end), READ_AHEAD_BYTES // most)
+                    part: SubWindow = SubWindow(Window(start, end), READ_AHEAD_BYTES // most)
                     fetchers.submit(part.fetch, source, prepare)
                     ahead.append(part)
                     start = end

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from shared import vault
 from shared.deadlines import within
+from shared.errors import UnexpectedError
 from shared.events import emit
 from shared.status.check_destination import destination_part
 from shared.status.check_vendor import polled_part, received_part
@@ -101,5 +102,6 @@ def _finish(part: Part, work: Callable[[Part], None]) -> None:
     except TimeoutError:
         part.close("The time for the test was over", "Test this part alone.")
     except Exception as error:  # noqa: BLE001  (whoever tests is told of all that goes wrong)
-        logger.exception("The connection test of %s ended early", part.name)
+        # Its text could quote a secret.
+        logger.error("The connection test of %s: %s", part.name, UnexpectedError(error))
         part.close(f"{type(error).__name__}, which was not expected", "See the app's log.")

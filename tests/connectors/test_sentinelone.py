@@ -15,7 +15,7 @@ from shared.connectors.sentinelone import LISTS
 from shared.errors import VendorAnswerInvalid, VendorRefused
 from shared.polling.pages import Preparer
 from shared.polling.streams import Window
-from shared.polling.windows import walk
+from shared.polling.windows import SubWindow, walk
 from tests.connectors.makers import DAY, START, at, ids, record_of, source
 
 
@@ -141,6 +141,16 @@ def test_a_backlog_is_cut_side_by_side_and_comes_in_order(console: SentinelOne) 
     assert times == sorted(times)
     windows = {request.params["createdAt__gte"] for request in console.requests}
     assert len(windows) > 4
+
+
+def test_a_sub_window_that_is_not_wanted_any_more_is_not_begun(console: SentinelOne) -> None:
+    """What waited for its turn when the run's time was over costs no request."""
+    reader = source(console, "activities")
+    part = SubWindow(DAY, 1_000)
+    part.stop()
+    part.fetch(reader, Preparer(reader.stream, None))
+    assert list(part) == []
+    assert console.requests == []
 
 
 def test_a_failure_inside_a_backlog_comes_at_its_place(console: SentinelOne) -> None:

@@ -208,6 +208,21 @@ def test_no_secret_is_in_a_report(app: App) -> None:
     assert "local-onelogin-token" not in text
 
 
+def test_a_fault_of_the_program_is_told_without_its_text(
+    app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its class and its place are enough to report it; what it quotes is nobody's business."""
+
+    def fail(_: Any) -> None:
+        raise KeyError("hush-hush")
+
+    monkeypatch.setattr(check, "destination_part", fail)
+    report = check.test("destination")
+    assert "KeyError" in report.steps[-1].detail
+    assert "KeyError at test_check.py" in caplog.text
+    assert "hush-hush" not in caplog.text
+
+
 def test_make_check_tells_the_same(
     app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
