@@ -86,6 +86,21 @@ class World:
             content: bytes = answer.read()
         return content
 
+    def cpu_of_others(self) -> float:
+        """Processor seconds so far of all that is not this benchmark; 0 where nobody tells."""
+        stat = Path("/proc/stat")
+        if not stat.exists():
+            return 0.0
+        ticks = [
+            int(field) for field in stat.read_text(encoding="ascii").split("\n")[0].split()[1:]
+        ]
+        busy = sum(ticks[:3]) + sum(ticks[5:8])
+        mine = os.times()
+        ended = mine.user + mine.system + mine.children_user + mine.children_system
+        running = self.vendor.cpu_seconds() + self.monitor.cpu_seconds()
+        running += Server({}, self._azurite.pid).cpu_seconds()
+        return busy / os.sysconf("SC_CLK_TCK") - ended - running
+
     def work(self, task: str, settings: Mapping[str, str], **options: Any) -> dict[str, Any]:
         """Run ``bench.worker``'s ``task`` in a process of its own; its result."""
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
