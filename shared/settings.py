@@ -242,12 +242,6 @@ class _Reader:
         if setting.secret and re.search(r"\s", value):
             self.problems.append(f"{name} has white space inside: paste the value again")
             return ""
-        if setting.secret and not (value.isascii() and value.isprintable()):
-            self.problems.append(
-                f"{name} has characters that cannot be part of a token, perhaps invisible ones: "
-                "paste the value again"
-            )
-            return ""
         try:
             return check(value) if check else value
         except ValueError as error:
@@ -303,7 +297,7 @@ def read_sentinelone() -> SentinelOneSettings | None:
     reader = _Reader()
     settings = SentinelOneSettings(
         url=reader.text("SentinelOneUrl", checks.sentinelone_url),
-        api_token=reader.text("SentinelOneAPIToken"),
+        api_token=reader.text("SentinelOneAPIToken", checks.api_token),
         streams=tuple(
             reader.text(
                 "SentinelOneStreams", lambda value: checks.streams(value, ALL_STREAMS)

@@ -57,6 +57,15 @@ def streams(value: str, known: Sequence[str]) -> str:
     return ",".join(name for name in known if name in names)
 
 
+def api_token(value: str) -> str:
+    """A token that goes into a header as it is."""
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError(
+            "has characters that cannot be part of a token, perhaps invisible ones: paste it again"
+        )
+    return value
+
+
 def rule_id(value: str) -> str:
     """A rule's immutable id; a name or a resource id is what people paste by mistake."""
     if not re.fullmatch(r"dcr-[0-9A-Za-z-]{1,64}", value):
