@@ -29,7 +29,8 @@ def key_vault(
 
 
 def status(token: str) -> int:
-    return post(events(1), authorization=f"Bearer {token}").status_code
+    answer: int = post(events(1), authorization=f"Bearer {token}").status_code
+    return answer
 
 
 def test_a_changed_token_is_found_after_a_mismatch(
