@@ -121,7 +121,9 @@ def test_a_blob_without_counts_is_counted_once(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"hello", compress(b"hello\n"), compress(b'{"id": 1}\n'), compress(b"[1]\n")]
+    "content",
+    [b"hello", compress(b"hello\n"), compress(b'{"id": 1}\n'), compress(b"[1]\n")],
+    ids=["text", "gzip of text", "gzip of no dead letter", "gzip of a list"],
 )
 def test_a_blob_of_another_hand_holds_nobody_up(app: App, content: bytes) -> None:
     """What cannot be read stays and is told of; the blobs behind it are sent."""
