@@ -20,7 +20,7 @@ GENERATED = ("declared-fields", "workbook", "template", "settings-table")
 
 def test(arguments: list[str]) -> int:
     """Runs the tests, on every core unless told what to run."""
-    return _tool("pytest", *(arguments or ["-n", "auto", "-q"]))
+    return _tool("pytest", *(arguments or ["-n", "auto", "--durations=10"]))
 
 
 def lint(arguments: list[str]) -> int:
@@ -112,7 +112,7 @@ def _on_worker_runtime() -> int:
     except environment.EnvironmentFailed as failure:
         print(failure, file=sys.stderr)
         return 1
-    return _run([str(interpreter), "-m", "pytest", "-q", RUNTIME_TESTS])
+    return _run([str(interpreter), "-m", "pytest", RUNTIME_TESTS])
 
 
 def _python_313() -> str | None:
