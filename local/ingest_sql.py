@@ -51,7 +51,9 @@ def _typed(value: str, kind: str) -> str:
         case "boolean":
             return f"CASE WHEN {type_} = 'BOOLEAN' THEN {text} = 'true' END"
         case "datetime":
-            return f"CASE WHEN {type_} = 'VARCHAR' THEN TRY_CAST({text} AS TIMESTAMP) END"
+            # Cast to a plain TIMESTAMP, an offset would be passed over.
+            moment = f"TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
+            return f"CASE WHEN {type_} = 'VARCHAR' THEN {moment} END"
         case "real":
             numbers = f"({type_} IN {_WHOLE} OR {type_} = 'DOUBLE')"
             return f"CASE WHEN {numbers} THEN TRY_CAST({text} AS DOUBLE) END"

@@ -120,7 +120,7 @@ class Engine:
         except duckdb.Error as fault:
             raise self._error(fault, kql) from fault
         kept = [
-            (index, self._names.get(column[0], column[0]), kusto_type(column[1]))
+            (index, self._names.get(column[0], column[0]), _kind(column[1]))
             for index, column in enumerate(described)
             if not column[0].startswith(INGESTION_TIME)
         ]
@@ -168,6 +168,11 @@ class Translated:
 def _parsed(alias: str, body: str) -> StoredFunction:
     parsed = parse_functions([f"function {alias}() {{ {body}\n}}"]) or {}
     return parsed[None][alias]
+
+
+def _kind(duckdb_type: object) -> str:
+    """The KQL type; what has no type at all comes of ``dynamic(null)``."""
+    return "dynamic" if str(duckdb_type).strip('"') == "NULL" else kusto_type(duckdb_type)
 
 
 def _value(value: Any, kind: str) -> Any:

@@ -97,11 +97,17 @@ def _unsupported(fault: KqlUnsupportedError, kql: str) -> QueryError:
     what = {
         "function": f"the function {name}()",
         "aggregate": f"{name}() in summarize",
-    }.get(kind, name.removesuffix("Expression") if name else kind)
+    }.get(kind, _as_written(name or kind))
     message = f"the local workspace cannot run {what}; Log Analytics may"
     if fault.span:
         return QueryError(message, fault.span.line, fault.span.column + 1)
     return _at_name(kql, name or kind, message)
+
+
+def _as_written(construct: str) -> str:
+    """An operator by its name in KQL: MakeSeriesOperator is make-series."""
+    plain = construct.removesuffix("Operator").removesuffix("Expression").lower()
+    return next((name for name in OPERATORS if name.replace("-", "") == plain), plain)
 
 
 def _schema(fault: KqlSchemaError, kql: str, sources: Sequence[str]) -> QueryError:

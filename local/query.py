@@ -18,6 +18,7 @@ from tools.content import ROOT
 
 WORKSPACE = ROOT / ".local" / "workspace.duckdb"
 _WIDEST_CELL = 80
+_FEW_COLUMNS = 20
 _NUMBERS = ("int", "long", "real", "decimal", "timespan")
 
 
@@ -60,15 +61,26 @@ def as_json(rows: Rows) -> str:
 
 
 def as_table(rows: Rows) -> str:
-    """Aligned columns under their names, numbers to the right; how many rows, below."""
-    names = [name for name, _ in rows.columns]
-    right = [kind in _NUMBERS for _, kind in rows.columns]
+    """Aligned columns under their names, numbers to the right; how many rows, below.
+
+    Of a table with many columns those are left out that no row has anything in.
+    """
     cells = [[_cell(value) for value in row] for row in rows.rows]
+    shown = [
+        index
+        for index in range(len(rows.columns))
+        if len(rows.columns) <= _FEW_COLUMNS or any(row[index] for row in cells)
+    ]
+    names = [rows.columns[index][0] for index in shown]
+    right = [rows.columns[index][1] in _NUMBERS for index in shown]
+    cells = [[row[index] for index in shown] for row in cells]
     widths = [
         max([len(name), *(len(row[index]) for row in cells)]) for index, name in enumerate(names)
     ]
     lines = [names, ["─" * width for width in widths], *cells]
     count = "1 row" if len(cells) == 1 else f"{len(cells)} rows"
+    if left_out := len(rows.columns) - len(shown):
+        count += f"; {left_out} empty columns are not shown"
     return "\n".join([*(_aligned(line, widths, right) for line in lines), count])
 
 

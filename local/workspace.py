@@ -114,21 +114,22 @@ class Workspace:
         texts = [dump_json(record).decode() for record in records]
         undeclared = set().union(*records) - declared.columns.keys()
         now = self._now().astimezone(UTC).replace(tzinfo=None)
-        with self._connection() as connection, _transaction(connection):
+        source = ingest_sql.source(declared.columns)
+        with self._connection() as connection:
             flow = self._flow(connection, table, declared)
-            source = ingest_sql.source(declared.columns)
-            connection.execute(f'CREATE OR REPLACE TEMP TABLE "source" AS {source}', [texts])
-            rows, cut, replaced = table.store(
-                connection,
-                flow.into,
-                flow.kept,
-                result=flow.sql,
-                now=now,
-                window=(now - OLDEST, now + LATEST),
-                # JSON's escapes take up to six bytes a character: well under is certainly under.
-                may_be_long=any(len(text) * 4 > ingest_sql.MAX_FIELD_BYTES for text in texts),
-            )
-            connection.execute('DROP TABLE temp."source"')
+            with _transaction(connection):
+                connection.execute(f'CREATE OR REPLACE TEMP TABLE "source" AS {source}', [texts])
+                rows, cut, replaced = table.store(
+                    connection,
+                    flow.into,
+                    flow.kept,
+                    result=flow.sql,
+                    now=now,
+                    window=(now - OLDEST, now + LATEST),
+                    # A character has at most four bytes: no field of a short record is too long.
+                    may_be_long=any(len(text) * 4 > ingest_sql.MAX_FIELD_BYTES for text in texts),
+                )
+                connection.execute('DROP TABLE temp."source"')
         dropped = len(undeclared) + len(flow.columns) - len(flow.kept)
         return IngestResult(rows, dropped, cut, replaced)
 

@@ -101,7 +101,7 @@ class WorkspaceTable:
         values, cut = ", ".join(map(quoted, columns)), 0
         long = [name for name in columns if self.kinds[name] in ("string", "dynamic")]
         if may_be_long and long:
-            counted = " + ".join(f"count_if({ingest_sql.too_long(name)})" for name in long)
+            counted = " + ".join(f"count(*) FILTER ({ingest_sql.too_long(name)})" for name in long)
             cut = _number(connection.execute(f"SELECT {counted} FROM staged").fetchone())
             values = ", ".join(ingest_sql.cut(name, self.kinds[name]) for name in columns)
         names = ", ".join(map(quoted, [*columns, INGESTION_TIME]))

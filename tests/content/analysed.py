@@ -1,4 +1,4 @@
-"""Everything of this folder that Microsoft's parser is asked about, in one run: it starts slowly."""
+"""All that Microsoft's parser is asked about in this folder, in one run: it starts slowly."""
 
 from __future__ import annotations
 
