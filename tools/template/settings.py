@@ -113,6 +113,8 @@ def _common() -> str:
             "AzureWebJobsStorage__clientId": client,
             "AZURE_CLIENT_ID": client,
             "KeyVaultUri": variable("vaultUri"),
+            # A post waits for Azure Monitor, not for the processor: a core serves many at once.
+            "PYTHON_THREADPOOL_THREAD_COUNT": quoted("32"),
             "LogsIngestionEndpoint": f"reference({ENDPOINT}, '{RULES_API}').logsIngestion.endpoint",
             "ConnectorHealthRuleId": f"reference({rule_id(HEALTH)}, '{RULES_API}').immutableId",
             "APPLICATIONINSIGHTS_CONNECTION_STRING": insights,
