@@ -1,48 +1,38 @@
-"""`make check`: the status page's connection test, with the settings of local.settings.json."""
+"""`python3 -m tools check`: the status page's connection test, with local.settings.json.
+
+As with `start`, what the settings do not say is local: storage, and the destination.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
+from local.start import SETTINGS_FILE, SettingsFileInvalid, local_parts, read_settings
+from local.world import environment
 from shared.status.check import ALL, choices, test
 from shared.status.steps import TestReport
-
-SETTINGS = Path("local.settings.json")
 
 
 def main(arguments: list[str]) -> int:
     """Test what is named, print each step; returns 1 where one failed."""
-    parser = argparse.ArgumentParser(prog="python3 -m tools check")
+    parser = argparse.ArgumentParser(prog="python3 -m tools check", description=__doc__)
     parser.add_argument("what", nargs="?", default=ALL, choices=choices())
-    parser.add_argument("--settings", type=Path, default=SETTINGS)
+    parser.add_argument("--settings", type=Path, default=SETTINGS_FILE)
     options = parser.parse_args(arguments)
     try:
-        apply(options.settings)
-    except (OSError, ValueError) as error:
-        print(
-            f"{options.settings} cannot be read ({error}): copy local.settings.json.example and "
-            "fill in your settings.",
-            file=sys.stderr,
-        )
+        settings = read_settings(options.settings)
+    except SettingsFileInvalid as error:
+        print(error, file=sys.stderr)
         return 1
-    report = test(options.what)
+    with ExitStack() as world:
+        settings |= local_parts(settings, world, None)
+        world.enter_context(environment(settings))
+        report = test(options.what)
     print(shown(report))
     return 0 if report.passed else 1
-
-
-def apply(path: Path) -> None:
-    """Take the file's Values into the environment; what is there already wins, as with Functions.
-
-    Raises ``OSError``, ``ValueError``.
-    """
-    values = json.loads(path.read_text(encoding="utf-8")).get("Values", {})
-    for name, value in values.items():
-        if value:
-            os.environ.setdefault(name, str(value))
 
 
 def shown(report: TestReport) -> str:

@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import socket
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -68,14 +69,20 @@ def main(arguments: list[str]) -> int:
     except SettingsFileInvalid as error:
         print(error, file=sys.stderr)
         return 1
+    if _taken(options.port):  # before anything else: two emulators must not share a folder
+        print(
+            f"Something listens on port {options.port} already, perhaps another "
+            "python3 -m tools start: end it, or choose another port with --port.",
+            file=sys.stderr,
+        )
+        return 1
     if not any(settings.get(name) for name in VENDORS):
         print(
             "No vendor is set up in local.settings.json: every connector is off. "
             "To see them at work without any vendor: python3 -m tools demo"
         )
     with ExitStack() as world:
-        parts = _local_parts(settings, world)
-        settings |= parts
+        settings |= local_parts(settings, world, FOLDER / "storage")
         world.enter_context(environment(settings))
         host = world.enter_context(Host(port=options.port))
         _introduce(host)
@@ -89,13 +96,21 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _local_parts(settings: dict[str, str], world: ExitStack) -> dict[str, str]:
-    """Stands in for what the settings leave out."""
+def _taken(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def local_parts(settings: dict[str, str], world: ExitStack, folder: Path | None) -> dict[str, str]:
+    """Stands in for what the settings leave out; the emulator's data in `folder`, or in memory."""
     parts: dict[str, str] = {}
     identity_storage = any(name.startswith("AzureWebJobsStorage__") for name in settings)
     if settings.get("AzureWebJobsStorage", "") in EMULATOR and not identity_storage:
-        parts["AzureWebJobsStorage"] = world.enter_context(storage(FOLDER / "storage"))
-        print("Storage: the emulator, kept in .local/storage")
+        parts["AzureWebJobsStorage"] = world.enter_context(storage(folder))
+        print(f"Storage: the emulator, kept in {'.local/storage' if folder else 'memory'}")
     if not settings.get("LogsIngestionEndpoint") and not settings.get("WorkspaceID"):
         parts |= world.enter_context(destination(WORKSPACE)).settings
         for name in [name for name in settings if name.startswith(SIGN_IN)]:
