@@ -20,6 +20,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--url", default=f"http://127.0.0.1:{PORT}/api/OneLoginWebhook")
     parser.add_argument("--token", help="by default OneLoginBearerToken of local.settings.json")
     options = parser.parse_args(arguments)
+    if options.file == Path():  # what `make send` without FILE gives
+        parser.error("name a file: make send FILE=events.json")
+    if not options.file.is_file():
+        print(f"There is no file {options.file}.", file=sys.stderr)
+        return 1
     try:
         token = options.token or read_settings().get("OneLoginBearerToken", "")
         body = options.file.read_bytes()
