@@ -124,7 +124,7 @@ class Demo:
         messages = 0
         while found := self.host.poll("DeliveryRetry"):
             messages += found
-        return f"{messages} messages"
+        return numbered(messages, "message")
 
     def _tick(self, name: str) -> str:
         done = self.host.tick(name)
@@ -135,11 +135,12 @@ class Demo:
     def step(self, what: str, work: Callable[[], str]) -> None:
         """Does one thing and shows how many records it delivers while it does."""
         before, started = self._delivered(), time.monotonic()
-        with progress(lambda: f"      {what}: {self._delivered() - before:,} records"):
+        with progress(lambda: f"      {what}: {numbered(self._delivered() - before, 'record')}"):
             more = work()
         seconds = time.monotonic() - started
         count = self._delivered() - before
-        say(f"      {what}: {count:,} records, {seconds:.1f} s{', ' + more if more else ''}")
+        much = numbered(count, "record")
+        say(f"      {what}: {much}, {seconds:.1f} s{', ' + more if more else ''}")
 
     def _delivered(self) -> int:
         totals = self.to.monitor.accepted.totals()
@@ -199,8 +200,8 @@ def _run(place: Place, state: State) -> int:
             events = demo.happen()
             demo.save()
             had = sum(len(each) for each in sentinelone.streams.values())
-            what = "What is new since the last run" if again else "A week of history"
-            say(f"2/5  {what}: SentinelOne has {had:,} records, Jira {len(jira.ids()):,}")
+            what = "More happens after the last run" if again else "A week of history"
+            say(f"2/5  {what}: SentinelOne has {had:,} records now, Jira {len(jira.ids()):,}")
             say("3/5  The timers tick")
             demo.poll()
             say(f"4/5  OneLogin posts {len(events):,} events")
@@ -218,7 +219,10 @@ def _run(place: Place, state: State) -> int:
     print()
     print(table(lines, {name: total["records"] for name, total in totals.items()}))
     print()
-    verdict = f"{lost:,} records were lost." if lost else "Everything arrived."
+    twice = sum(line.twice for line in lines)
+    verdict = f"{numbered(lost, 'record')} lost." if lost else "Everything arrived."
+    if twice:
+        verdict += f" {numbered(twice, 'row')} came twice."
     print(f"{verdict} {time.monotonic() - started:.0f} s.")
     print(f"Ask the tables:  python3 -m tools query '{EXAMPLE}'")
     return 1 if lost else 0
@@ -240,6 +244,11 @@ def _settings(
         "InitialLookbackHours": str(8 * 24),
         **to.settings,
     }
+
+
+def numbered(count: int, what: str) -> str:
+    """1 record, 2,506 records."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def say(text: str) -> None:
