@@ -89,6 +89,8 @@ def _stages(kql: str) -> list[tuple[Token, Token]]:
 
 def _plain(message: str) -> str:
     """A parser's message without its list of everything that might have stood there."""
+    if "'<EOF>'" in message:
+        return "the query ends too early: something is missing, perhaps a closing bracket"
     return re.sub(r" expecting \{.*", " here", message, flags=re.DOTALL)
 
 
@@ -123,6 +125,9 @@ def _database(fault: Exception, kql: str, sources: Sequence[str]) -> QueryError:
     if match := re.search(r'Referenced column "([^"]+)"', text):
         candidates = re.findall(r'"([^"]+)"', text.partition("Candidate bindings:")[2])
         return _unknown_column(match[1], kql, candidates)
+    # `by` gives its result the column's own name, and DuckDB takes the one for the other.
+    if match := re.search(r'Alias with name "+([^"]+)"+ exists', text):
+        return _unknown_column(match[1], kql, [])
     if isinstance(fault, duckdb.ConversionException | duckdb.BinderException) and (
         assignment := _assignment_in_where(kql)
     ):
