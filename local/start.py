@@ -61,6 +61,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=PORT, help="the webhook's (7071)")
     parser.add_argument("--now", action="store_true", help="tick every timer once at the start")
     parser.add_argument("--settings", type=Path, default=SETTINGS_FILE)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="for what is local (.local)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("azure").setLevel(logging.WARNING)
@@ -82,7 +83,8 @@ def main(arguments: list[str]) -> int:
             "To see them at work without any vendor: python3 -m tools demo"
         )
     with ExitStack() as world:
-        settings |= local_parts(settings, world, FOLDER / "storage")
+        folder = options.folder
+        settings |= local_parts(settings, world, folder / "storage", folder / WORKSPACE.name)
         world.enter_context(environment(settings))
         host = world.enter_context(Host(port=options.port))
         _introduce(host)
@@ -104,15 +106,20 @@ def _taken(port: int) -> bool:
     return True
 
 
-def local_parts(settings: dict[str, str], world: ExitStack, folder: Path | None) -> dict[str, str]:
+def local_parts(
+    settings: dict[str, str],
+    world: ExitStack,
+    folder: Path | None,
+    workspace: Path = WORKSPACE,
+) -> dict[str, str]:
     """Stands in for what the settings leave out; the emulator's data in `folder`, or in memory."""
     parts: dict[str, str] = {}
     identity_storage = any(name.startswith("AzureWebJobsStorage__") for name in settings)
     if settings.get("AzureWebJobsStorage", "") in EMULATOR and not identity_storage:
         parts["AzureWebJobsStorage"] = world.enter_context(storage(folder))
-        print(f"Storage: the emulator, kept in {'.local/storage' if folder else 'memory'}")
+        print(f"Storage: the emulator, kept in {folder or 'memory'}")
     if not settings.get("LogsIngestionEndpoint") and not settings.get("WorkspaceID"):
-        parts |= world.enter_context(destination(WORKSPACE)).settings
+        parts |= world.enter_context(destination(workspace)).settings
         for name in [name for name in settings if name.startswith(SIGN_IN)]:
             del settings[name]  # the local destination has a sign-in of its own
         print("Destination: the local workspace; ask it with python3 -m tools query '…'")
