@@ -1,0 +1,414 @@
+"""A world small enough for thousands of histories a minute, around the real engine and delivery.
+
+The engine, its checkpoints, the packing and the delivery are the product's own. The vendor, the
+table, the destination and the clocks are models; limits are small, so that a dozen records fill
+batches, properties and rows. A kill is a BaseException at one effect: from then on the process
+can do nothing more, and all that it knew is thrown away.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from bisect import insort
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, Self, TypeVar, cast
+
+import orjson
+import pytest
+
+from shared import checkpoints, storage
+from shared.delivery.batches import Batch, Packer
+from shared.delivery.dead_letters import DeadLetters, Refused
+from shared.delivery.delivery import Delivery
+from shared.errors import (
+    BatchRefused,
+    BatchTooLarge,
+    CheckpointConflict,
+    DestinationRefused,
+    DestinationUnavailable,
+    StorageUnavailable,
+    VendorUnavailable,
+)
+from shared.polling import collected, engine, runner, windows
+from shared.polling.streams import Page, Record, Stream, Window
+from shared.records import isoformat
+from shared.settings import PollingSettings
+from tests.guarantees.model_table import (
+    ModelTable,
+    answer_lost,
+    given_up,
+    unavailable,
+    well_behaved,
+)
+
+Result = TypeVar("Result")
+TABLE_FAULTS = {"unavailable": unavailable, "given up": given_up, "answer lost": answer_lost}
+UPLOAD_FAULTS = ("too large", "forbidden", "unavailable", "out of time", "answer lost")
+
+EPOCH = datetime(2026, 3, 29, tzinfo=UTC)  # clocks change in Europe at one o'clock that night
+OVERLAP = timedelta(minutes=10)
+PAGE = 3
+BATCH_BYTES = 400
+IN_FLIGHT_BYTES = engine.IN_FLIGHT * BATCH_BYTES
+PARTITION = "Model:model.example"
+STREAM = Stream("Custom-Model", "model", "at", "at", (("id", "at"),))
+
+
+class Killed(BaseException):
+    """SIGKILL, as far as one process can do it to itself."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What goes wrong in one run: effects are counted from 0, ``kind`` by ``kind``.
+
+    ``kill_at`` counts all effects; ``kill_after`` has the last one still happen. ``pages`` is the
+    time to fetch, in pages. ``arrivals``: after the n-th page appears a record of that id, so many
+    seconds late. ``eager`` says of each upload whether it is done as soon as it is
+    begun, or only when somebody waits for it. ``other_host_at`` has another run happen there.
+    """
+
+    kill_at: int | None = None
+    kill_after: bool = False
+    pages: int | None = None
+    eager: Sequence[bool] = ()
+    faults: dict[tuple[str, int], str] = field(default_factory=dict)
+    other_host_at: int | None = None
+    arrivals: dict[int, tuple[str, int]] = field(default_factory=dict)
+    seconds_a_page: int = 1
+
+
+class World:
+    """The vendor's records, the table, and what has arrived in Azure Monitor."""
+
+    def __init__(self, *, side_by_side: int = 1, newest_first: bool = False) -> None:
+        self.now = EPOCH
+        self.host_ahead = timedelta()
+        self.table = ModelTable()
+        self.table.on_read = functools.partial(self._table_effect, "read")
+        self.table.on_write = functools.partial(self._table_effect, "write")
+        self.source = ModelSource(self, side_by_side, newest_first)
+        self.destination = ModelDestination(self)
+        self.dead: list[str] = []
+        self.arrived: Counter[str] = Counter()
+        self.repeated_bytes = 0
+        self.allowed_bytes = 0
+        self.overflowed = False
+        self.records: list[tuple[str, str]] = []  # (at, id), as the vendor sorts them
+        self.process = Process(self, Plan())
+        self.runs = 0
+        self.failures: dict[str, Exception] = {}
+
+    def add(self, record: Record) -> None:
+        """The vendor shows ``record`` from now on."""
+        insort(self.records, (record["at"], record["id"]))
+
+    def new(self, name: str, lateness: float) -> Record:
+        """A record that the vendor shows ``lateness`` seconds after it happened."""
+        return {"id": name, "at": isoformat(self.now - timedelta(seconds=lateness))}
+
+    def window_is_open(self) -> bool:
+        """Whether the next run goes on with a window that an earlier one began."""
+        row = self.table.rows.get((PARTITION, STREAM.name))
+        return bool(row and row["window_end"])
+
+    def must_have_arrived(self) -> set[str]:
+        """Every state of every record that the vendor shows now, and that is not in the future."""
+        limit = isoformat(self.now)
+        return {f"{name} {at}" for at, name in self.records if at < limit}
+
+    def host_clock(self) -> datetime:
+        return self.now + self.host_ahead
+
+    def accept(self, body: bytes) -> None:
+        """Azure Monitor has taken a record."""
+        record = orjson.loads(body)
+        known = f"{record['id']} {record['at']}"
+        if self.arrived[known]:
+            self.repeated_bytes += len(body) + 1
+        self.arrived[known] += 1
+
+    def _table_effect(self, kind: str, what: str, act: Callable[[], Any]) -> Any:
+        return self.process.effect(
+            kind, lambda fault: TABLE_FAULTS.get(fault, well_behaved)(what, act)
+        )
+
+    def run(self, plan: Plan) -> str:
+        """One tick of the timer in a process of its own; gives back its stream's status."""
+        process, self.process = self.process, Process(self, plan)
+        self.runs += 1
+        try:
+            return self._tick(plan)
+        except Killed:
+            self.allowed_bytes += IN_FLIGHT_BYTES
+            return "killed"
+        finally:
+            self.process = process
+
+    def _tick(self, plan: Plan) -> str:
+        polling = PollingSettings(initial_lookback_hours=24 * 365, overlap_minutes=10)
+        session = cast(Any, SimpleNamespace(begin=lambda _: None, requests=0, retries=0))
+        connection = runner.Connection("https://model.example", session, [self.source], polling)
+        connector = runner.Connector("Model", lambda: connection)
+        run = runner._Run(connector, connection, self.destination)
+        run._run_id = f"{self.runs:012d}"
+        run._deliver_until = self.process.clock() + 60
+        run._stream(0, self.process.fetched + (10**6 if plan.pages is None else plan.pages))
+        self.failures = run._failures
+        for error in run._failures.values():
+            if isinstance(error, CheckpointConflict | StorageUnavailable):
+                self.allowed_bytes += IN_FLIGHT_BYTES
+        return run._runs[0].status
+
+
+class Process:
+    """One run of the app: its effects happen in order, and none after it was killed."""
+
+    def __init__(self, world: World, plan: Plan) -> None:
+        self.world = world
+        self.plan = plan
+        self.effects = 0
+        self.uploads = 0
+        self.fetched = 0
+        self.seconds = 0.0
+        self._counts: Counter[str] = Counter()
+        self._killed = False
+
+    def clock(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def effect(self, kind: str, act: Callable[[str], Result]) -> Result:
+        """``act`` gets the planned fault's name, '' where all is well."""
+        if self._killed:
+            raise Killed
+        number, count = self.effects, self._counts[kind]
+        self.effects += 1
+        self._counts[kind] += 1
+        if number == self.plan.other_host_at:
+            self.world.allowed_bytes += 2 * IN_FLIGHT_BYTES
+            self.world.run(Plan())
+        dying = number == self.plan.kill_at
+        if dying and not self.plan.kill_after:
+            self._killed = True
+            raise Killed
+        try:
+            return act(self.plan.faults.get((kind, count), ""))
+        finally:
+            if dying:
+                self._killed = True
+                raise Killed
+
+
+class ModelSource:
+    """A vendor that filters by time, and sorts by it: upwards by key, or downwards by offset."""
+
+    stream = STREAM
+
+    def __init__(self, world: World, side_by_side: int, newest_first: bool) -> None:
+        self.side_by_side = side_by_side
+        self._world = world
+        self._newest_first = newest_first
+
+    def pages(self, window: Window | None) -> Iterator[Page]:
+        assert window is not None
+        if self._newest_first:
+            return collected.ascending(window, self._by_offset, "at", PAGE)
+        return self._by_key(window)
+
+    def _by_key(self, window: Window) -> Iterator[Page]:
+        after = ("", "")
+        while True:
+            found, vendor_time = self._fetch(window)
+            page = [key for key in found if key > after]
+            records = [_record(*key) for key in page[:PAGE]]
+            yield Page(records, 1, len(found), vendor_time, len(page) <= PAGE)
+            if len(page) <= PAGE:
+                return
+            after = page[PAGE - 1]
+
+    def _by_offset(self, window: Window) -> Iterator[Page]:
+        offset = 0
+        while True:
+            found, vendor_time = self._fetch(window)
+            page = found[::-1][offset : offset + PAGE]
+            yield Page([_record(*key) for key in page], 1, len(found), vendor_time)
+            offset += len(page)
+            if offset >= len(found):
+                return
+
+    def _fetch(self, window: Window) -> tuple[list[tuple[str, str]], datetime]:
+        """What the window holds at this moment, and the answer's Date (whole seconds)."""
+        world = self._world
+        process = world.process
+
+        def answer(fault: str) -> tuple[list[tuple[str, str]], datetime]:
+            process.fetched += 1
+            if fault:
+                raise VendorUnavailable("HTTP 503", status=503)
+            low, high = isoformat(window.start), isoformat(window.end)
+            found = [key for key in world.records if low <= key[0] < high]
+            vendor_time = world.now.replace(microsecond=0)
+            if arrival := process.plan.arrivals.pop(process.fetched, None):
+                world.add(world.new(*arrival))
+            world.now += timedelta(seconds=process.plan.seconds_a_page)
+            return found, vendor_time
+
+        return process.effect("fetch", answer)
+
+
+def _record(at: str, name: str) -> Record:
+    return {"id": name, "at": at, "text": "x" * 40}
+
+
+class ModelDestination:
+    """Azure Monitor: takes batches, or what the plan says instead."""
+
+    name = "model"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def declared(self, stream: str) -> None:
+        """Records go out as they came."""
+
+    def upload(self, batch: Batch, timeout: float) -> int:
+        return self._world.process.effect("upload", lambda fault: self._upload(batch, fault))
+
+    def _upload(self, batch: Batch, fault: str) -> int:
+        if fault == "too large":
+            raise BatchTooLarge("HTTP 413")
+        if fault == "forbidden":
+            raise DestinationRefused("HTTP 403", status=403)
+        if fault == "unavailable":
+            raise DestinationUnavailable("HTTP 503", status=503)
+        if fault == "out of time":
+            raise DestinationUnavailable("HTTP 503", status=503, retry_after=3600)
+        if any(orjson.loads(record)["id"].startswith("poison") for record in batch.records):
+            raise BatchRefused("InvalidRecord: poison")
+        for record in batch.records:
+            self._world.accept(record)
+        if fault == "answer lost":
+            self._world.allowed_bytes += batch.size
+            raise DestinationUnavailable("the answer was lost")
+        return batch.size
+
+    def renew_sign_in(self) -> None:
+        """There is nothing to sign in to."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class ModelDeadLetters(DeadLetters):
+    """Dead letters that the world keeps."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def put(self, stream: str, refused: Sequence[Refused]) -> None:
+        def keep(fault: str) -> None:
+            if fault:
+                raise StorageUnavailable("no blobs")
+            for entry in refused:
+                self._world.dead.append(orjson.loads(entry.record)["id"])
+
+        self._world.process.effect("dead letters", keep)
+
+
+class Uploads:
+    """A pool in one thread: each upload is done at once, or when somebody waits for it."""
+
+    def __init__(self, world: World) -> None:
+        self._process = world.process
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A process that ends lets nothing finish."""
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future = _Awaited(functools.partial(work, *arguments))
+        eager = self._process.plan.eager
+        if eager and eager[self._process.uploads % len(eager)]:
+            future.work_off()
+        self._process.uploads += 1
+        return future
+
+
+class _Awaited(Future[Any]):
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__()
+        self._work = work
+
+    def work_off(self) -> None:
+        if not self.done():
+            try:
+                self.set_result(self._work())
+            except Exception as error:  # noqa: BLE001  (the future carries it, as a pool's does)
+                self.set_exception(error)
+
+    def result(self, timeout: float | None = None) -> Any:
+        self.work_off()
+        return super().result(timeout)
+
+
+class Fetchers:
+    """A pool that does what it is given at once; what it raises is not its business."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> None:
+        work(*arguments)
+
+
+class _Warnings(logging.Handler):
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.WARNING)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "the overlap holds more records" in record.msg:
+            self._world.overflowed = True
+
+
+def install(world: World, patch: pytest.MonkeyPatch, *, rows: int) -> logging.Handler:
+    """Put the product's modules into ``world``, with small limits: ``rows`` rows a checkpoint."""
+    patch.setattr(storage, "table", lambda _: world.table)
+    patch.setattr(checkpoints, "PER_PROPERTY", 3)
+    patch.setattr(checkpoints, "PROPERTIES", 3)
+    patch.setattr(checkpoints, "PER_ROW", 9)
+    patch.setattr(checkpoints, "MAX_ROWS", rows)
+    patch.setattr(windows, "RECORDS_EACH", 2 * PAGE)
+    patch.setattr(windows, "ThreadPoolExecutor", Fetchers)
+    patch.setattr(collected, "PAGES", 2)
+    patch.setattr(engine, "ThreadPoolExecutor", lambda *_, **__: Uploads(world))
+    patch.setattr(engine, "Packer", functools.partial(Packer, limit=BATCH_BYTES))
+    clock = SimpleNamespace(monotonic=lambda: world.process.fetched)
+    patch.setattr(engine, "time", clock)
+    patch.setattr(engine, "utc_now", world.host_clock)
+    patch.setattr(runner, "utc_now", world.host_clock)
+    patch.setattr(runner, "DeadLetters", lambda: ModelDeadLetters(world))
+
+    def delivery(destination: Any, dead_letters: DeadLetters) -> Delivery:
+        process = world.process
+        return Delivery(destination, dead_letters, clock=process.clock, sleep=process.sleep)
+
+    patch.setattr(runner, "Delivery", delivery)
+    handler = _Warnings(world)
+    engine.logger.addHandler(handler)
+    return handler

@@ -1,0 +1,160 @@
+"""Random histories of a stream against what must have arrived: nothing lost, repeats bounded."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from shared.polling import engine
+from shared.records import isoformat
+from shared.runs import LATE, OK
+from tests.guarantees.model import (
+    OVERLAP,
+    UPLOAD_FAULTS,
+    Plan,
+    World,
+    install,
+)
+
+LATENESS = st.sampled_from([0, 0, 1, 59, 300, 599, 600])
+TABLE = st.sampled_from(["unavailable", "given up", "answer lost"])
+FAULT = st.one_of(
+    st.tuples(st.just(("fetch",)), st.just("HTTP 503")),
+    st.tuples(st.just(("upload",)), st.sampled_from(UPLOAD_FAULTS)),
+    st.tuples(st.just(("write",)), TABLE),
+    st.tuples(st.just(("read",)), st.just("unavailable")),
+    st.tuples(st.just(("dead letters",)), st.just("no blobs")),
+)
+FAULTS = st.dictionaries(st.integers(0, 6), FAULT, max_size=3).map(
+    lambda found: {(kind[0], number): what for number, (kind, what) in found.items()}
+)
+
+
+class Histories(RuleBasedStateMachine):
+    """A vendor, a timer that is killed and restarted, clocks that move, and Azure Monitor."""
+
+    @initialize(
+        side_by_side=st.sampled_from([1, 4]),
+        newest_first=st.booleans(),
+        rows=st.sampled_from([2, 60]),
+    )
+    def begin(self, side_by_side: int, newest_first: bool, rows: int) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.world = World(
+            side_by_side=1 if newest_first else side_by_side, newest_first=newest_first
+        )
+        self.handler = install(self.world, self.patch, rows=rows)
+        self.number = 0
+        self.poisoned = False
+
+    def _next_id(self) -> str:
+        self.number += 1
+        return f"r{self.number}"
+
+    def _new(self, lateness: float) -> dict[str, Any]:
+        return self.world.new(self._next_id(), lateness)
+
+    @rule(lateness=LATENESS, count=st.integers(1, 12), apart=st.sampled_from([0, 0, 1, 7]))
+    def arrive(self, lateness: int, count: int, apart: int) -> None:
+        for number in range(count):
+            self.world.add(self._new(max(lateness - number * apart, 0)))
+
+    @rule(ahead=st.sampled_from([1, 300, 7200]))
+    def arrive_with_a_time_in_the_future(self, ahead: int) -> None:
+        self.world.add(self._new(-ahead))
+
+    @precondition(lambda self: not self.poisoned)
+    @rule(lateness=LATENESS)
+    def arrive_as_poison(self, lateness: int) -> None:
+        self.poisoned = True
+        self.world.add({**self._new(lateness), "id": "poison"})
+
+    @precondition(lambda self: self.world.records)
+    @rule(data=st.data())
+    def update(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(self.world.records))
+        self.world.records.remove(key)
+        self.world.add({"id": key[1], "at": isoformat(self.world.now)})
+
+    @rule(seconds=st.sampled_from([1, 60, 300, 700, 86_400]))
+    def pass_time(self, seconds: int) -> None:
+        self.world.now += timedelta(seconds=seconds, milliseconds=337)
+
+    @rule(seconds=st.sampled_from([-600, -61, 0, 3, 600]))
+    def move_the_hosts_clock(self, seconds: int) -> None:
+        self.world.host_ahead = timedelta(seconds=seconds)
+
+    @rule(
+        kill_at=st.none() | st.integers(0, 25),
+        kill_after=st.booleans(),
+        pages=st.none() | st.integers(0, 8),
+        eager=st.lists(st.booleans(), max_size=5),
+        faults=FAULTS,
+        other_host_at=st.none() | st.none() | st.integers(0, 20),
+        late=st.dictionaries(st.integers(1, 6), LATENESS, max_size=3),
+        seconds_a_page=st.sampled_from([0, 1, 100]),
+    )
+    def tick(self, late: dict[int, int], **plan: Any) -> None:
+        arrivals = {page: (self._next_id(), lateness) for page, lateness in late.items()}
+        self.world.run(Plan(arrivals=arrivals, **plan))
+        self._repeats_are_bounded()
+
+    @rule()
+    def tick_undisturbed(self) -> None:
+        on_time = self.world.host_ahead >= timedelta() and not self.world.window_is_open()
+        expected = self.world.must_have_arrived() if on_time else set()
+        status = self.world.run(Plan(seconds_a_page=0))
+        assert status in (OK, LATE), self.world.failures
+        assert expected <= self._arrived()
+        self._repeats_are_bounded()
+
+    def _arrived(self) -> set[str]:
+        dead = {f"{name} {at}" for at, name in self.world.records if name in self.world.dead}
+        return set(self.world.arrived) | dead
+
+    def _repeats_are_bounded(self) -> None:
+        if not self.world.overflowed:
+            assert self.world.repeated_bytes <= self.world.allowed_bytes
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            self.world.host_ahead = timedelta()
+            self.world.now += OVERLAP
+            for _ in range(2):
+                assert self.world.run(Plan()) in (OK, LATE), self.world.failures
+            assert self.world.must_have_arrived() <= self._arrived()
+            before = sum(self.world.arrived.values())
+            assert self.world.run(Plan(seconds_a_page=0)) in (OK, LATE), self.world.failures
+            if not self.world.overflowed:
+                assert sum(self.world.arrived.values()) == before
+            self._repeats_are_bounded()
+        finally:
+            engine.logger.removeHandler(self.handler)
+            self.patch.undo()
+
+
+PHASES = [
+    p
+    for p in Phase
+    if p not in (Phase.explain, *((Phase.shrink,) if os.environ.get("MODEL_QUICK") else ()))
+]
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "150"))
+
+TestHistories = Histories.TestCase
+TestHistories.__doc__ = "Whatever happens, every record arrives, and only kills make some repeat."
+TestHistories.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=20,
+    deadline=None,
+    phases=PHASES,
+    print_blob=False,
+    suppress_health_check=list(HealthCheck),
+)
