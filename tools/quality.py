@@ -19,8 +19,11 @@ GENERATED = ("declared-fields", "workbook", "template", "settings-table")
 
 
 def test(arguments: list[str]) -> int:
-    """Runs the tests, on every core unless told what to run."""
-    return _tool("pytest", *(arguments or ["-n", "auto", "--durations=10"]))
+    """Runs the tests on every core, but for the slow ones, unless told what to run."""
+    if arguments:
+        return _tool("pytest", *arguments)
+    print("Without the tests marked slow: `python3 -m tools ci` runs those as well.")
+    return _tool("pytest", "-n", "auto", "--durations=10", "-m", "not slow")
 
 
 def lint(arguments: list[str]) -> int:
@@ -54,6 +57,7 @@ def ci(arguments: list[str]) -> int:
         "types": types([]),
         "generated files": generated([]),
         "worker runtime on Python 3.13": _on_worker_runtime(),
+        "slow tests": _tool("pytest", "-n", "auto", "--durations=10", "-m", "slow"),
         "tests": test([]),
     }
     failed = [name for name, status in results.items() if status]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
+
 from tests.deploy.azure import Azure
 from tests.deploy.conftest import parameters
 from tests.deploy.test_template import ALERTS, PAGES, RULES, TABLES
 from tools import template as source
+
+pytestmark = pytest.mark.slow
 
 
 def table(azure: Azure, name: str) -> dict[str, Any]:

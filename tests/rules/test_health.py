@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from tests.rules import files
 from tests.rules.sentinel import HOUR, MINUTE, Sentinel
 from tests.rules.vendors import HEALTH, health
+
+pytestmark = pytest.mark.slow
 
 SILENT = files.rule("HealthConnectorSilent")
 FAILING = files.rule("HealthConnectorFailing")

@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from tests.rules import files
 from tests.rules.sentinel import DAY, HOUR, MINUTE, Sentinel
 from tests.rules.vendors import ONELOGIN, onelogin
+
+pytestmark = pytest.mark.slow
 
 RULE = files.rule("OneLoginFailedLoginsThenSuccess")
 

@@ -12,6 +12,8 @@ import pytest
 from tests.rules import files, vendors
 from tests.rules.sentinel import DAY, HOUR, MINUTE, Sentinel
 
+pytestmark = pytest.mark.slow
+
 Event = Callable[[datetime], dict[str, Any]]
 
 

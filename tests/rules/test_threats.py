@@ -10,6 +10,8 @@ from tests.rules import files
 from tests.rules.sentinel import DAY, HOUR, MINUTE, Sentinel
 from tests.rules.vendors import THREATS, threat
 
+pytestmark = pytest.mark.slow
+
 RULE = files.rule("SentinelOneThreatNotMitigated")
 
 
