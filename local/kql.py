@@ -15,10 +15,10 @@ from typing import Any
 
 import duckdb
 import duckdb_kql
-from duckdb_kql.stored_functions import ResolvedFunctions, StoredFunction, parse_functions
 from duckdb_kql.translate import CLOCK_SLOT
 from duckdb_kql.types import kusto_type
 
+from local.ingest_sql import quoted
 from local.kql_errors import QueryError, query_error
 from local.kql_text import (
     INGESTION_TIME,
@@ -26,6 +26,7 @@ from local.kql_text import (
     with_existing_columns,
     with_ingestion_time,
     with_names,
+    without_calls,
 )
 
 Schema = dict[str, list[str]]
@@ -73,20 +74,25 @@ class Engine:
     """
 
     def __init__(self, schema: Schema, parsers: Mapping[str, str], twins: dict[str, str]) -> None:
-        self._schema = schema
+        self._tables = list(schema)
+        self._schema = dict(schema)
         self._parsers = dict(parsers)
         self._twins = twins
         self._names = {other: name for name, other in twins.items()}
-        self._prepared: dict[str, StoredFunction] = {}
+        self._views: dict[str, str] = {}
         self._translated: dict[str, Translated] = {}
 
     @property
     def sources(self) -> list[str]:
         """What a query may name: tables and parsers."""
-        return [*self._schema, *self._parsers]
+        return [*self._tables, *self._parsers]
 
     def sql(self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime) -> Translated:
         """The query as SQL for DuckDB, with what to bind. Raises ``QueryError``."""
+        try:
+            self._prepare_parsers(connection, kql)
+        except (duckdb_kql.KqlError, duckdb.Error) as fault:
+            raise self._error(fault, kql) from fault
         if kql not in self._translated:
             if len(self._translated) == _TRANSLATIONS_KEPT:
                 self._translated.clear()
@@ -100,11 +106,8 @@ class Engine:
         self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime
     ) -> Translated:
         try:
-            functions = self._parsers_in(connection, kql)
-            text = self._rewritten(connection, kql, functions)
-            made = duckdb_kql.to_sql(
-                text, schema=self._schema, query_now=now, functions=functions, allow_write=False
-            )
+            text = without_calls(self._rewritten(connection, kql), self._parsers)
+            made = duckdb_kql.to_sql(text, schema=self._schema, query_now=now, allow_write=False)
         except (duckdb_kql.KqlError, duckdb.Error) as fault:
             raise self._error(fault, kql) from fault
         return Translated(str(made), dict(made.parameters))
@@ -129,28 +132,26 @@ class Engine:
             [tuple(_value(row[index], kind) for index, _, kind in kept) for row in rows],
         )
 
-    def _rewritten(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        kql: str,
-        functions: ResolvedFunctions | None = None,
-    ) -> str:
+    def _rewritten(self, connection: duckdb.DuckDBPyConnection, kql: str) -> str:
         def columns_of(query: str) -> list[str]:
             """The columns that a query which is already rewritten results in."""
-            made = duckdb_kql.to_sql(query, schema=self._schema, functions=functions)
-            described = connection.execute(f"DESCRIBE {made}", made.parameters or None)
-            return [row[0] for row in described.fetchall()]
+            made = duckdb_kql.to_sql(query, schema=self._schema)
+            return _columns(connection, str(made), made.parameters)
 
         text = with_names(with_ingestion_time(kql), self._twins)
         return with_existing_columns(text, columns_of, self._twins)
 
-    def _parsers_in(self, connection: duckdb.DuckDBPyConnection, kql: str) -> ResolvedFunctions:
-        """The parsers that a query names; preparing one takes up to a second, once."""
-        named = self._parsers.keys() & {token.text for token in tokens(kql)}
-        for alias in named - self._prepared.keys():
-            body = self._rewritten(connection, self._parsers[alias])
-            self._prepared[alias] = _parsed(alias, body)
-        return {None: {alias: self._prepared[alias] for alias in named}}
+    def _prepare_parsers(self, connection: duckdb.DuckDBPyConnection, kql: str) -> None:
+        """Makes the parsers that a query names: each a view, translated once."""
+        for alias in self._parsers.keys() & {token.text for token in tokens(kql)}:
+            if alias not in self._views:
+                tables = {name: tuple(self._schema[name]) for name in self._tables}
+                body = self._rewritten(connection, self._parsers[alias])
+                self._views[alias] = _translated(body, tuple(tables.items()))
+            there = "SELECT 1 FROM duckdb_views() WHERE temporary AND view_name = $1"
+            if not connection.execute(there, [alias]).fetchall():
+                connection.execute(f"CREATE TEMP VIEW {quoted(alias)} AS {self._views[alias]}")
+            self._schema[alias] = _columns(connection, f"SELECT * FROM {quoted(alias)}", {})
 
     def _error(self, fault: Exception, kql: str) -> QueryError:
         return query_error(fault, kql, self.sources)
@@ -165,9 +166,17 @@ class Translated:
 
 
 @functools.cache
-def _parsed(alias: str, body: str) -> StoredFunction:
-    parsed = parse_functions([f"function {alias}() {{ {body}\n}}"]) or {}
-    return parsed[None][alias]
+def _translated(kql: str, schema: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    """A parser's query as SQL; the longest takes a second."""
+    return str(duckdb_kql.to_sql(kql, schema={name: list(columns) for name, columns in schema}))
+
+
+def _columns(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]
+) -> list[str]:
+    """The names of what a query of SQL results in."""
+    described = connection.execute(f"DESCRIBE {sql}", dict(parameters) or None)
+    return [row[0] for row in described.fetchall()]
 
 
 def _kind(duckdb_type: object) -> str:

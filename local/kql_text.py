@@ -8,7 +8,7 @@ an error are those of the query a person typed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 # As many characters as "ingestion_time()", which it takes the place of.
@@ -68,6 +68,15 @@ def with_ingestion_time(kql: str) -> str:
     for name, opened, closed in zip(found, found[1:], found[2:], strict=False):
         if (name.text, opened.text, closed.text) == ("ingestion_time", "(", ")"):
             kql = _put(kql, name.start, closed.end, INGESTION_TIME)
+    return kql
+
+
+def without_calls(kql: str, names: Container[str]) -> str:
+    """Parsers called as functions, ``Name()``, by their bare names."""
+    found = tokens(kql)
+    for name, opened, closed in zip(found, found[1:], found[2:], strict=False):
+        if name.text in names and (opened.text, closed.text) == ("(", ")"):
+            kql = _put(kql, name.start, closed.end, name.text)
     return kql
 
 

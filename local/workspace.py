@@ -102,7 +102,6 @@ class Workspace:
             self._twins,
         )
         self._flows: dict[str, _Flow] = {}
-        self._prepared = False
 
     def knows(self, stream: str) -> bool:
         """Whether a data collection rule of this workspace declares ``stream``."""
@@ -115,7 +114,7 @@ class Workspace:
         undeclared = set().union(*records) - declared.columns.keys()
         now = self._now().astimezone(UTC).replace(tzinfo=None)
         source = ingest_sql.source(declared.columns)
-        with self._connection() as connection:
+        with self._file.connection() as connection:
             flow = self._flow(connection, table, declared)
             with _transaction(connection):
                 connection.execute(f'CREATE OR REPLACE TEMP TABLE "source" AS {source}', [texts])
@@ -135,21 +134,14 @@ class Workspace:
 
     def query(self, kql: str) -> Rows:
         """The result of a query. Raises ``QueryError``, which points into it."""
-        with self._connection() as connection:
+        with self._file.connection() as connection:
+            for table in self._tables.values():
+                table.prepare(connection)
             return self._engine.query(connection, kql, self._now())
 
     def close(self) -> None:
         """Lets go of the file; what is in memory is gone."""
         self._file.close()
-
-    @contextmanager
-    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._file.connection() as connection:
-            if not self._prepared:
-                for table in self._tables.values():
-                    table.prepare(connection)
-                self._prepared = True
-            yield connection
 
     def _flow(
         self, connection: duckdb.DuckDBPyConnection, table: WorkspaceTable, stream: StreamDecl

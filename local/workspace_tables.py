@@ -26,6 +26,7 @@ class WorkspaceTable:
     def __init__(self, name: str, columns: Mapping[str, str]) -> None:
         self.name = name
         self.kinds = dict(columns)
+        self._viewed: list[tuple[Any, ...]] | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -33,18 +34,26 @@ class WorkspaceTable:
         return [*self.kinds, *_OF_EVERY_TABLE]
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Makes the view, over the streams that have rows, with the columns as now declared."""
+        """Makes the view, over the streams that have rows, with the columns as now declared.
+
+        It takes some tenths of a second, so it is left as it is until a stream's table changes.
+        """
         owned = connection.execute(
-            "SELECT table_name, list(column_name) FROM information_schema.columns "
-            "WHERE starts_with(table_name, $1) GROUP BY ALL ORDER BY ALL",
+            "SELECT table_name, column_count FROM duckdb_tables() "
+            "WHERE starts_with(table_name, $1) ORDER BY ALL",
             [f"{self.name}/"],
         ).fetchall()
+        if owned == self._viewed:
+            return
         # The first part is without rows: the view exists before anything has arrived.
         parts = [f"{self._part([])} WHERE false"]
-        parts += [f"{self._part(columns)} FROM {quoted(name)}" for name, columns in owned]
+        for name, _ in owned:
+            described = connection.execute(f"DESCRIBE {quoted(name)}").fetchall()
+            parts.append(f"{self._part([row[0] for row in described])} FROM {quoted(name)}")
         connection.execute(
             f"CREATE OR REPLACE VIEW {quoted(self.name)} AS {' UNION ALL '.join(parts)}"
         )
+        self._viewed = owned
 
     def _part(self, present: Sequence[str]) -> str:
         kinds = {**self.kinds, INGESTION_TIME: "datetime"}
@@ -68,7 +77,6 @@ class WorkspaceTable:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(typed)})")
         for column in typed:
             connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column}")
-        self.prepare(connection)
         return table
 
     def store(

@@ -26,9 +26,11 @@ def test_records_become_the_rows_that_were_reviewed(
 ) -> None:
     """What a vendor sends becomes the row beside it: each column, each value, no other."""
     golden = cases(stream)
-    made = rows_of(shared_workspace, stream, [case["record"] for case in golden])
-    for case, row in zip(golden, made, strict=True):
-        assert row == case["row"], case["what"]
+    made = iter(rows_of(shared_workspace, stream, [case["record"] for case in golden]))
+    for case in golden:
+        if case["row"] is not None:
+            assert next(made) == case["row"], case["what"]
+    assert list(made) == []
 
 
 @pytest.mark.parametrize("stream", STREAMS)
@@ -49,7 +51,6 @@ def test_an_unknown_field_changes_no_other_column(shared_workspace: Workspace, s
     known = cases(stream)[0]
     added = {**known["record"], "not_known_yet": {"a": ["ß", 1, None]}}
     (row,) = rows_of(shared_workspace, stream, [added])
-    assert row is not None
     additional = row.pop("AdditionalFields")
     before = {name: value for name, value in known["row"].items() if name != "AdditionalFields"}
     assert row == before
@@ -89,12 +90,12 @@ MUTATIONS = [
 
 
 @pytest.fixture(scope="module")
-def mutants() -> dict[str, list[list[dict[str, object] | None]]]:
+def mutants() -> dict[str, list[list[dict[str, object]]]]:
     """The rows that each stream's mutants make of the golden records, in the mutations' order.
 
     Mutants of different streams share a workspace.
     """
-    made: dict[str, list[list[dict[str, object] | None]]] = {stream: [] for stream in STREAMS}
+    made: dict[str, list[list[dict[str, object]]]] = {stream: [] for stream in STREAMS}
     left = list(MUTATIONS)
     while left:
         taken = {stream: (right, wrong) for stream, right, wrong in reversed(left)}
@@ -111,12 +112,12 @@ def mutants() -> dict[str, list[list[dict[str, object] | None]]]:
 
 @pytest.mark.parametrize(("stream", "right", "wrong"), MUTATIONS)
 def test_a_mistake_in_a_transform_is_noticed(
-    mutants: dict[str, list[list[dict[str, object] | None]]], stream: str, right: str, wrong: str
+    mutants: dict[str, list[list[dict[str, object]]]], stream: str, right: str, wrong: str
 ) -> None:
     """A transform with one thing changed makes other rows than the golden ones."""
     of_stream = [mutation for mutation in MUTATIONS if mutation[0] == stream]
     made = mutants[stream][of_stream.index((stream, right, wrong))]
-    assert made != [case["row"] for case in cases(stream)]
+    assert made != [case["row"] for case in cases(stream) if case["row"] is not None]
 
 
 def test_every_stream_has_a_mutation() -> None:

@@ -75,6 +75,7 @@ def filled() -> Iterator[Workspace]:
         ),
         ("print now(), ago(1h)", [(NOW, NOW - timedelta(hours=1))]),
         ("OneLogin | where EventType == 'USER_FAILED_ONELOGIN_LOGIN' | count", [(1,)]),
+        ("OneLogin() | where EventTypeId == 8 | project TargetAppName", [("Payroll",)]),
         ("SentinelOne | where EventType == 'Activities.' and ActivityType == 27 | count", [(1,)]),
         (
             "JiraAudit | mv-expand AssociatedItems | project n = tostring(AssociatedItems.name)"
