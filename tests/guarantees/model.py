@@ -102,6 +102,7 @@ class World:
         self.overflowed = False
         self.records: list[tuple[str, str]] = []  # (at, id), as the vendor sorts them
         self.process = Process(self, Plan())
+        self.killed_at = ""
         self.runs = 0
         self.failures: dict[str, Exception] = {}
 
@@ -197,6 +198,8 @@ class Process:
             self.world.allowed_bytes += 2 * IN_FLIGHT_BYTES
             self.world.run(Plan())
         dying = number == self.plan.kill_at
+        if dying:
+            self.world.killed_at = kind
         if dying and not self.plan.kill_after:
             self._killed = True
             raise Killed

@@ -1,0 +1,60 @@
+"""A stop between every two effects of a run, enumerated: fetch, upload, checkpoint write."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from shared.polling import engine
+from shared.runs import OK
+from tests.guarantees.model import IN_FLIGHT_BYTES, TABLE_FAULTS, Plan, World, install
+
+
+@contextlib.contextmanager
+def polled_never() -> Iterator[World]:
+    """Twenty-nine records, some of them tied, and a stream that was never polled."""
+    made = World(side_by_side=4)
+    made.table.exists = True
+    for number in range(29):
+        made.add(made.new(f"r{number}", 500 - 10 * (number // 3)))
+    with pytest.MonkeyPatch.context() as patch:
+        handler = install(made, patch, rows=60)
+        yield made
+        engine.logger.removeHandler(handler)
+
+
+def all_arrived(world: World) -> bool:
+    return world.must_have_arrived() == set(world.arrived)
+
+
+@pytest.mark.parametrize("eager", [True, False], ids=["uploads early", "uploads late"])
+@pytest.mark.parametrize("done", [True, False], ids=["after it", "before it"])
+def test_a_kill_at_each_effect_of_a_run_loses_nothing(*, done: bool, eager: bool) -> None:
+    """Also at a checkpoint's write: the next run brings the rest, and repeats three batches."""
+    kinds: Counter[str] = Counter()
+    for number in count():
+        with polled_never() as world:
+            if world.run(Plan(kill_at=number, kill_after=done, eager=[eager])) != "killed":
+                break
+            kinds[world.killed_at] += 1
+            assert world.repeated_bytes == 0
+            assert world.run(Plan()) == OK
+            assert all_arrived(world)
+            assert world.repeated_bytes <= IN_FLIGHT_BYTES
+    assert min(kinds[kind] for kind in ("fetch", "upload", "write")) >= 5
+
+
+@pytest.mark.parametrize("fault", TABLE_FAULTS)
+def test_storage_that_fails_at_any_commit_loses_nothing(fault: str) -> None:
+    """The run fails, or finds that its write had landed; the next brings the rest."""
+    for number in range(10):
+        with polled_never() as world:
+            world.run(Plan(faults={("write", number): fault}))
+            assert bool(world.failures) == (fault != "answer lost")
+            assert world.run(Plan()) == OK
+            assert all_arrived(world)
+            assert world.repeated_bytes <= (0 if fault == "answer lost" else IN_FLIGHT_BYTES)
