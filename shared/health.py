@@ -272,8 +272,8 @@ def keep_history(run: StreamRun, failure: StreamRun | None) -> None:
                     )
                 else:
                     _create(table, entity)
-            except (ResourceExistsError, ResourceModifiedError):
-                continue
+            except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+                continue  # changed, or removed, since it was read
             return
     raise StorageUnavailable(f"The history of {run.stream} was changed by others five times")
 
