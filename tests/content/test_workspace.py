@@ -279,3 +279,12 @@ def test_a_query_without_a_query_is_an_error(workspace: Workspace) -> None:
     for text in ("", "  \n", "// nothing"):
         with pytest.raises(QueryError, match="empty"):
             workspace.query(text)
+
+
+def test_parsers_are_there_again_after_the_file_was_let_go(tmp_path: Path) -> None:
+    """The same query on an alias works before and after the file has been closed in between."""
+    workspace = Workspace(tmp_path / "workspace.duckdb", lambda: NOW)
+    workspace.ingest("Custom-JiraAudit", [{"TimeGenerated": NOW, "summary": "User added to group"}])
+    for _ in range(2):
+        assert only(workspace.query("JiraAudit | project EventMessage")) == "User added to group"
+        workspace.close()
