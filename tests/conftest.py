@@ -18,6 +18,7 @@ from local.vendors.sentinelone import SentinelOne
 from local.world import LOOPBACK, SIGN_IN
 from shared import vault
 from shared.delivery.destination import forget_destination
+from shared.health import stop_gathering
 from shared.identity import forget_credential
 from shared.polling import pages
 from shared.settings import RULE_SETTINGS, SETTINGS
@@ -42,6 +43,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def forget_what_is_cached() -> None:
     """Each process caches clients and secrets; each test is a process of its own in that."""
+    stop_gathering()
     forget_destination()
     forget_clients()
     forget_credential()
@@ -73,6 +75,7 @@ def storage(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty storage account, named by AzureWebJobsStorage; gives its connection string."""
     monkeypatch.setenv("AzureWebJobsStorage", azurite.connection_string)
     yield azurite.connection_string
+    stop_gathering()  # what would be reported in a minute is not, into the next test
     empty(azurite.connection_string)
 
 
