@@ -1,0 +1,122 @@
+"""Overlaps with more records than a row, and than sixteen rows, can know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from shared import storage
+from shared.checkpoints import MAX_ROWS, PER_ROW, TABLE, StreamCheckpoint, partition_key
+from shared.delivery.batches import Batch
+from shared.polling import runner
+from shared.polling.runner import Connection, Connector
+from shared.polling.streams import Page, Stream, Window
+from shared.records import isoformat, utc_now
+from shared.runs import OK, StreamRun
+from shared.settings import PollingSettings
+
+STREAM = Stream("Custom-Many", "many", "at", "at", (("id",),))
+ADDRESS = "https://many.example"
+PAGE = 10_000
+MOST = PER_ROW * MAX_ROWS
+
+pytestmark = pytest.mark.usefixtures("storage")
+
+
+class ManyAtOnce:
+    """A vendor that shows ``count`` records, in ``seconds`` seconds, whatever the window."""
+
+    stream = STREAM
+    side_by_side = 1
+
+    def __init__(self, count: int, *, seconds: int = 1) -> None:
+        self.count = count
+        self.seconds = seconds
+        self.begun = utc_now() - timedelta(minutes=5)
+
+    def pages(self, window: Window | None) -> Iterator[Page]:
+        assert window is not None
+        for first in range(0, self.count, PAGE):
+            numbers = range(first, min(first + PAGE, self.count))
+            yield Page([{"id": n, "at": self._at(n)} for n in numbers], 1, self.count)
+
+    def _at(self, number: int) -> str:
+        return isoformat(self.begun + timedelta(seconds=number * self.seconds // self.count))
+
+
+class Counting:
+    """A destination that counts what it takes."""
+
+    name = "counting"
+    records = 0
+
+    def declared(self, stream: str) -> None:
+        """Records go out as they came."""
+
+    def upload(self, batch: Batch, timeout: float) -> int:
+        self.records += len(batch.records)
+        return batch.size
+
+    def renew_sign_in(self) -> None:
+        """There is nothing to sign in to."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def poll(source: ManyAtOnce) -> tuple[StreamRun, int]:
+    """One run as a new process would make it; gives back how many records were uploaded."""
+    session = cast(Any, SimpleNamespace(begin=lambda _: None, requests=0, retries=0))
+    polling = PollingSettings(initial_lookback_hours=24, overlap_minutes=10)
+    connection = Connection(ADDRESS, session, [source], polling)
+    target = Counting()
+    run = runner._Run(Connector("Many", lambda: connection), connection, target)
+    run._stream(0, run._deadline)
+    assert not run._failures
+    return run._runs[0], target.records
+
+
+def fingerprints_known() -> int:
+    key = partition_key("Many", ADDRESS)
+    return len(StreamCheckpoint(storage.table(TABLE), key, STREAM.name, "reader").load())
+
+
+def test_thousands_with_one_timestamp_in_several_rows_arrive_once() -> None:
+    """More than a row knows, all at one moment: the second run sends none of them again."""
+    many = ManyAtOnce(PER_ROW + 12_345)
+    run, sent = poll(many)
+    assert (run.status, sent) == (OK, many.count)
+    assert fingerprints_known() == many.count
+    many.count += 10
+    run, sent = poll(many)
+    assert (run.status, sent) == (OK, 10)
+    assert run.repeats == PER_ROW + 12_345
+
+
+@pytest.mark.slow
+def test_a_million_in_one_overlap_arrive_once() -> None:
+    """What sixteen rows know is known after a restart."""
+    many = ManyAtOnce(1_000_000)
+    assert poll(many)[1] == many.count
+    assert poll(many)[1] == 0
+
+
+@pytest.mark.slow
+def test_more_than_sixteen_rows_know_warns_and_loses_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The oldest may repeat, the warning says so, and every record has arrived."""
+    caplog.set_level(logging.WARNING)
+    many = ManyAtOnce(MOST + 30_000, seconds=60)
+    run, sent = poll(many)
+    assert (run.status, sent) == (OK, many.count)
+    assert "may repeat, none is lost" in caplog.text
+    assert fingerprints_known() <= MOST
+    run, again = poll(many)
+    assert run.status == OK
+    assert 0 < again <= 2 * (many.count - MOST)
