@@ -16,9 +16,9 @@ from shared.connectors.sentinelone import ACTIVITIES
 from shared.delivery.batches import Packer, compress, decompress
 from shared.polling.pages import Preparer
 from shared.polling.runner import _collect_seldom
-from shared.polling.seen import Seen
 from shared.polling.streams import Page
 from shared.records import declared_fields, parse_json
+from shared.seen import Seen
 
 Result = dict[str, Any]
 _ROUNDS = 5

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -20,8 +19,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import CheckpointConflict, CheckpointUnreadable, StorageUnavailable
-from shared.polling.seen import FINGERPRINT_BYTES, Fingerprint, Seen, pack, unpack
 from shared.records import isoformat, parse_time
+from shared.seen import FINGERPRINT_BYTES, Fingerprint, Seen, pack, unpack
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -305,7 +304,7 @@ class StreamCheckpoint:
                 return
             try:
                 yield from unpack(block)
-            except struct.error:
+            except ValueError:
                 raise self._unreadable(f"its seen{number:02d} has a broken length") from None
             self._tail = block
             self._stored += len(block) // FINGERPRINT_BYTES

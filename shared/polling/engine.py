@@ -22,11 +22,11 @@ from shared.delivery.batches import Batch, Packer
 from shared.delivery.delivery import Delivered, Delivery
 from shared.errors import ConnectorError, DestinationError, StorageError, VendorError
 from shared.polling.pages import PreparedPage, Preparer
-from shared.polling.seen import Fingerprint, Seen
 from shared.polling.streams import Source, Window
 from shared.polling.windows import walk
 from shared.records import utc_now
 from shared.runs import CATCHING_UP, LATE, LATE_AFTER, OK, StreamRun, history_after
+from shared.seen import Fingerprint, Seen
 
 IN_FLIGHT = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,7 +78,7 @@ class StreamPoll:
         self._packed: list[Fingerprint] = []
         self._uploads: deque[_Upload] = deque()
         self._seen = Seen()
-        self._encountered: set[bytes] = set()
+        self._encountered: set[Fingerprint] = set()
         self._progress = Progress()
         self._history = ""
         self._position = _EPOCH
@@ -169,7 +169,7 @@ class StreamPoll:
         newest = self._progress.watermark_next or _EPOCH
         for body, known, moment in zip(page.bodies, page.fingerprints, page.times, strict=True):
             if moment is None:
-                self._encountered.add(known[1])
+                self._encountered.add(known)
             if known in self._seen:
                 self._run.repeats += 1
                 continue
@@ -215,11 +215,10 @@ class StreamPoll:
         progress = self._progress
         if progress.position and progress.watermark_next:
             earliest = min(progress.position, progress.watermark_next - self._lookback.overlap)
-            floor = int((earliest - _ROUNDING).timestamp())
-            self._seen.prune(floor)
+            self._seen.prune((earliest - _ROUNDING).timestamp())
             # Nobody reads again what is older, so it need not be known: a backlog's commits are
             # small.
-            arrived = [known for known in arrived if known[0] >= floor]
+            arrived = self._seen.lately(arrived)
         if not self._checkpoint.advance(progress, arrived):
             self._rewrite(progress)
 

@@ -6,12 +6,14 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from shared.polling.seen import TIMELESS, Fingerprint, fingerprint
 from shared.polling.streams import Page, Record, Stream, getter
 from shared.records import Encoder, parse_time, utc_now
+from shared.seen import TIMELESS, Fingerprint, fingerprint
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 logger = logging.getLogger("connectors.polling")
 # What was said once a process: (stream, what).
@@ -68,13 +70,13 @@ class Preparer:
 
     def _fingerprint(self, record: Record, moment: datetime | None) -> Fingerprint:
         if self._stream.snapshot:
-            return TIMELESS, fingerprint(_content(record))
-        second = min(max(int(moment.timestamp()), 0), TIMELESS - 1) if moment else TIMELESS
+            return fingerprint(TIMELESS, _content(record))
+        second = _second(moment) if moment else TIMELESS
         for name_of in self._names:
             if name := name_of(record):
-                return second, fingerprint(name.encode("utf-8", "replace"))
+                return fingerprint(second, name.encode("utf-8", "replace"))
         self._say_once("no id", f"no {' or '.join('+'.join(k) for k in self._stream.keys)}")
-        return second, fingerprint(_content(record))
+        return fingerprint(second, _content(record))
 
     def _say_once(self, kind: str, what: str) -> None:
         if (self._stream.name, kind) in _said:
@@ -102,6 +104,12 @@ def _name_at(paths: Sequence[str]) -> Callable[[Record], str | None]:
         return "\n".join(map(str, values))
 
     return joined
+
+
+def _second(moment: datetime) -> int:
+    """The whole second since 1970 in which ``moment`` lies, as far as four bytes hold it."""
+    since = moment - _EPOCH  # three times as quick as moment.timestamp()
+    return min(max(since.days * 86_400 + since.seconds, 0), TIMELESS - 1)
 
 
 def _content(record: Any) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 
 import shared.storage
 from shared.checkpoints import PER_ROW, TABLE, Progress, StreamCheckpoint
-from shared.polling.seen import Fingerprint
+from shared.seen import Fingerprint
 from shared.records import utc_now
 
 pytestmark = pytest.mark.usefixtures("storage")
@@ -19,7 +19,7 @@ def checkpoint(run_id: str) -> StreamCheckpoint:
 
 
 def fingerprints(first: int, count: int) -> Iterator[Fingerprint]:
-    return ((number, number.to_bytes(8, "big")) for number in range(first, first + count))
+    return (number << 64 | number for number in range(first, first + count))
 
 
 @pytest.mark.parametrize("rewritten", [PER_ROW - 1, PER_ROW, PER_ROW + 1, PER_ROW + 5_001])
