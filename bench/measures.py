@@ -255,8 +255,8 @@ def bounds(packed: dict[str, Any], poll: dict[str, Any], records: int) -> Iterat
     stages, page = packed["stages"], packed["stages"]["page"]
     total = poll["ours"]["cpu"] / records * 1000
     names = {
-        "decode": "decode (orjson)",
-        "prepare": "encode, times, fingerprints",
+        "cut": "cut records out of an answer (msgspec)",
+        "prepare": "times, fingerprints, what is added",
         "take": "know repeats, fill batches",
         "compress": "compress (ISA-L)",
     }

@@ -13,11 +13,13 @@ from azure.monitor.ingestion._helpers import _create_gzip_requests  # what uploa
 
 from bench.vendor import PAGE, activity_bodies
 from shared.connectors.sentinelone import ACTIVITIES
+from shared.connectors.sentinelone.answers import Listed
 from shared.delivery.batches import Packer, compress, decompress
 from shared.polling.pages import Preparer
 from shared.polling.runner import _collect_seldom
 from shared.polling.streams import Page
-from shared.records import declared_fields, parse_json
+from shared.raw_records import parse_answer, records_of
+from shared.records import Encoder, declared_fields, parse_json
 from shared.seen import Seen
 
 Result = dict[str, Any]
@@ -46,9 +48,11 @@ def cpu_seconds(work: Callable[[], object], rounds: int = _ROUNDS) -> float:
 
 
 def packing(records: int) -> Result:
-    """Both ways from decoded records to bodies as sent; each id once in both."""
-    rows = parse_json(page_body(records))["data"]
-    added = {"TimeGenerated": datetime(2026, 1, 1, tzinfo=UTC), "event_name": "Activities."}
+    """Both ways from records as they are read to bodies as sent; each id once in both."""
+    body = page_body(records)
+    rows = parse_json(body)["data"]
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    added = {"event_name": "Activities."}
     theirs_in: list[MutableMapping[str, Any]] = [
         {**row, **added, "TimeGenerated": row["createdAt"]} for row in rows
     ]
@@ -56,15 +60,19 @@ def packing(records: int) -> Result:
     ours: list[bytes] = []
     theirs: list[bytes] = []
 
+    records_in = parse_answer(body, Listed)["data"]
+    encode = Encoder(declared_fields(ACTIVITIES.name), ACTIVITIES.added)
+
     def our_way() -> None:
-        ours[:] = [compress(batch.body()) for batch in _packed(prepare(Page(rows, 0)).bodies)]
+        ours[:] = [compress(batch.body()) for batch in _packed(prepare(Page(records_in, 0)).bodies)]
 
     def their_way() -> None:
         theirs[:] = [body for body, _ in _create_gzip_requests(theirs_in)]
 
     def alone() -> None:
         # Without times and fingerprints, which the SDK does not make either.
-        ours[:] = [compress(batch.body()) for batch in _packed(map(orjson.dumps, theirs_in))]
+        encoded = (encode.as_it_came(bytes(r), moment) for r in records_in)
+        ours[:] = [compress(batch.body()) for batch in _packed(encoded)]
 
     their_seconds, our_seconds = cpu_seconds(their_way), cpu_seconds(our_way)
     sent = [orjson.loads(decompress(body)) for body in ours]
@@ -89,7 +97,7 @@ def stages() -> Result:
     """Milliseconds of processor per 1,000 records of 1 KB, and MB/s of each stage on one core."""
     _collect_seldom()
     body = page_body()
-    page = parse_json(body)["data"]
+    page = parse_answer(body, Listed)["data"]
     prepare = Preparer(ACTIVITIES, declared_fields(ACTIVITIES.name))
     prepared = prepare(Page(page, 0))
     batch = b"[" + b",".join(prepared.bodies) + b"]"
@@ -101,8 +109,7 @@ def stages() -> Result:
             packer.add(record)
 
     work: dict[str, Callable[[], object]] = {
-        "decode": lambda: parse_json(body),
-        "encode": lambda: [orjson.dumps(record) for record in page],
+        "cut": lambda: records_of(parse_answer(body, Listed)["data"]),
         "prepare": lambda: prepare(Page(page, 0)),
         "take": take,
         "compress": lambda: compress(batch),

@@ -27,6 +27,8 @@ _SECRET_MARKS = tuple(f'"{name}"'.encode() for name in SECRET_FIELDS)
 ADDITIONAL = "AdditionalFields"
 _TIME = "TimeGenerated"
 _TRUNCATED = "_truncated"
+# An empty object, perhaps with spaces inside, has no first field; no record is as short.
+_SHORTEST = 16
 # Strings shorter than this are left whole while a record is cut.
 _SHORTEST_CUT = 64
 _MILLISECONDS_FROM = 100_000_000_000
@@ -38,7 +40,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes | memoryview) -> Any:
     """The value of a JSON body; raises ``ValueError`` where it is none.
 
     What orjson is too strict for (a lone surrogate, an integer over 64 bits, NaN) is read by the
@@ -47,7 +49,7 @@ def parse_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return json.loads(body, parse_constant=lambda _: None)
+        return json.loads(bytes(body), parse_constant=lambda _: None)
 
 
 def dump_json(value: Any) -> bytes:
@@ -135,47 +137,43 @@ class Encoder:
 
     ``declared`` are the stream's fields; None sends a record nested as it came (Data Collector).
     ``added`` are fields that each record gets; a field of the record that has the name of an added
-    one moves into ``AdditionalFields`` as well.
+    one moves into ``AdditionalFields`` as well. ``kept`` are the fields that stay where they are,
+    None for all but the ``reserved``.
     """
 
     def __init__(
         self, declared: frozenset[str] | None, added: Mapping[str, Any] | None = None
     ) -> None:
         self._added = dict(added or {})
-        self._reserved = frozenset((_TIME, *self._added))
-        self._kept = None if declared is None else declared - {ADDITIONAL, *self._reserved}
+        self.reserved = frozenset((_TIME, *self._added))
+        self.kept = None if declared is None else declared - {ADDITIONAL, *self.reserved}
         inside = dump_json(self._added)[1:-1]
         self._between = b",%b," % inside if inside else b","
 
     def __call__(self, record: Mapping[str, Any], time_generated: datetime) -> bytes:
         """At most ``MAX_RECORD_BYTES`` bytes."""
-        if not record or not self._stays(record):
-            return self._whole(record, time_generated)
-        # Pieces joined cost half of what an object costs that is built first.
-        time = dump_json(time_generated)
-        body = b"".join((b'{"TimeGenerated":', time, self._between, dump_json(record)[1:]))
-        if len(body) > MAX_RECORD_BYTES or _SECRET_MARKS[0] in body or _SECRET_MARKS[1] in body:
-            return self._whole(record, time_generated)
-        return body
-
-    def _stays(self, record: Mapping[str, Any]) -> bool:
-        """Whether every field may stay where it is."""
-        if self._kept is None:
-            return self._reserved.isdisjoint(record)
-        return record.keys() <= self._kept
-
-    def _whole(self, record: Mapping[str, Any], time_generated: datetime) -> bytes:
         fields = frozenset(record)
-        moved = fields & self._reserved if self._kept is None else fields - self._kept
+        moved = fields & self.reserved if self.kept is None else fields - self.kept
         outgoing = {_TIME: time_generated, **self._added}
         outgoing |= {name: value for name, value in record.items() if name not in moved}
         if moved:
             outgoing[ADDITIONAL] = {name: value for name, value in record.items() if name in moved}
         body = dump_json(outgoing)
-        if _SECRET_MARKS[0] in body or _SECRET_MARKS[1] in body:
+        if has_secret(body):
             outgoing = _without_secrets(outgoing)
             body = dump_json(outgoing)
         return body if len(body) <= MAX_RECORD_BYTES else _cut(outgoing)
+
+    def as_it_came(self, record: bytes, time_generated: datetime) -> bytes | None:
+        """A record of which all fields stay, in its own JSON behind what is added.
+
+        None where that cannot be: it is empty, or too large. Secrets are the caller's to look for.
+        """
+        if len(record) <= _SHORTEST:
+            return None
+        time = dump_json(time_generated)
+        body = b"".join((b'{"TimeGenerated":', time, self._between, record[1:]))
+        return body if len(body) <= MAX_RECORD_BYTES else None
 
 
 def encode(
@@ -187,6 +185,11 @@ def encode(
 ) -> bytes:
     """One record by an ``Encoder`` of its own."""
     return Encoder(declared, added)(record, time_generated)
+
+
+def has_secret(body: bytes) -> bool:
+    """Whether JSON has a field that does not go out."""
+    return any(mark in body for mark in _SECRET_MARKS)
 
 
 def _without_secrets(value: Any) -> Any:

@@ -7,6 +7,7 @@ holds already is known by its fingerprint and not sent again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from hashlib import blake2b
 
 Fingerprint = int
@@ -16,42 +17,43 @@ FINGERPRINT_BYTES = 12
 # The second of a record that has no time: never too old, kept while the vendor still shows it.
 TIMELESS = 0xFFFF_FFFF
 _HASH_BITS = 64
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Fewer fingerprints than this are not worth a look at which of them are old.
 _FEW = 2_000
 
 
-def fingerprint(second: int, key: bytes) -> Fingerprint:
-    """A record's; two of a million records of one second are alike but once in 10⁷ tries."""
+def fingerprint(key: bytes, moment: datetime | None) -> Fingerprint:
+    """A record's, by what names it and by its time (None: it has none).
+
+    Two of a million records of one second are alike but once in 10⁷ tries.
+    """
     digest = blake2b(key, digest_size=_HASH_BITS // 8).digest()
+    second = TIMELESS
+    if moment is not None:
+        since = moment - _EPOCH  # three times as quick as moment.timestamp()
+        second = min(max(since.days * 86_400 + since.seconds, 0), TIMELESS - 1)
     return second << _HASH_BITS | int.from_bytes(digest, "little")
 
 
-class Seen:
-    """A set of fingerprints; what is old is dropped where it is many."""
+class Seen(set[Fingerprint]):
+    """What was delivered lately; what is old is dropped where it is many."""
 
     def __init__(self, fingerprints: Iterable[Fingerprint] = ()) -> None:
-        self._known = set(fingerprints)
+        super().__init__(fingerprints)
         self._floor = 0
         self._prune_at = _FEW
 
-    def __contains__(self, known: Fingerprint) -> bool:
-        return known in self._known
-
-    def __iter__(self) -> Iterator[Fingerprint]:
-        """Oldest first."""
-        return iter(sorted(self.lately(self._known)))
-
-    def add(self, known: Fingerprint) -> None:
-        """From now on it is known."""
-        self._known.add(known)
+    def oldest_first(self) -> list[Fingerprint]:
+        """All that a ``prune`` in earnest would leave."""
+        return sorted(self.lately(self))
 
     def prune(self, before: float) -> None:
         """Forget what is older than the second in which ``before`` (epoch seconds) lies."""
         self._floor = max(int(before), 0) << _HASH_BITS
         # Each look at all of them halves them at least, or is far from the next.
-        if len(self._known) >= self._prune_at:
-            self._known = set(self.lately(self._known))
-            self._prune_at = max(2 * len(self._known), _FEW)
+        if len(self) >= self._prune_at:
+            self._keep(self.lately(self))
+            self._prune_at = max(2 * len(self), _FEW)
 
     def lately(self, fingerprints: Iterable[Fingerprint]) -> list[Fingerprint]:
         """Of ``fingerprints``, those that the last ``prune`` would have kept."""
@@ -60,7 +62,11 @@ class Seen:
     def keep_timeless(self, encountered: set[Fingerprint]) -> None:
         """Of the records without a time, know only those that the vendor still shows."""
         timeless = TIMELESS << _HASH_BITS
-        self._known = {known for known in self._known if known < timeless or known in encountered}
+        self._keep([known for known in self if known < timeless or known in encountered])
+
+    def _keep(self, kept: list[Fingerprint]) -> None:
+        self.clear()
+        self.update(kept)
 
 
 def pack(fingerprints: Iterable[Fingerprint]) -> bytes:

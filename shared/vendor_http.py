@@ -18,13 +18,14 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import requests
 import urllib3
 
 from shared import VERSION
 from shared.errors import VendorAnswerInvalid, VendorRefused, VendorUnavailable
 from shared.http_headers import http_date, retry_after_seconds
-from shared.records import parse_json
+from shared.raw_records import parse_answer
 from shared.tls import SharedTLS
 
 TRIES = 5
@@ -95,19 +96,26 @@ class VendorSession:
         self._deadline = deadline
         self.requests = self.retries = 0
 
-    def get(self, url: str, params: Mapping[str, Any] | None = None) -> Answer:
-        """The JSON at ``url``. Raises the VendorError tree."""
-        return self._ask("GET", url, params=params)
+    def get(
+        self,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        shape: type[msgspec.Struct] | None = None,
+    ) -> Answer:
+        """The JSON at ``url``, read by ``shape`` if it fits. Raises the VendorError tree."""
+        return self._ask("GET", url, shape, params=params)
 
     def post(self, url: str, body: Mapping[str, Any]) -> Answer:
         """The JSON that ``url`` answers to ``body``; for requests that change nothing."""
-        return self._ask("POST", url, json=body)
+        return self._ask("POST", url, None, json=body)
 
-    def _ask(self, method: str, url: str, **what: Any) -> Answer:
+    def _ask(
+        self, method: str, url: str, shape: type[msgspec.Struct] | None, **what: Any
+    ) -> Answer:
         path = urlsplit(url).path
         for tried in range(1, TRIES + 1):
             try:
-                return self._try(method, url, path, **what)
+                return self._try(method, url, path, shape, **what)
             except _Failed as failed:
                 backoff = min(2 ** (tried - 1), _LONGEST_WAIT)
                 pause = backoff * random.uniform(0.5, 1)  # noqa: S311  (jitter is no secret)
@@ -137,7 +145,9 @@ class VendorSession:
         if turn > now:
             time.sleep(turn - now)
 
-    def _try(self, method: str, url: str, path: str, **what: Any) -> Answer:
+    def _try(
+        self, method: str, url: str, path: str, shape: type[msgspec.Struct] | None, **what: Any
+    ) -> Answer:
         self._take_turn()
         left = self._deadline - time.monotonic()
         if left <= 0:
@@ -164,7 +174,7 @@ class VendorSession:
             raise _Failed(type(error).__name__) from error
         self._judge(response, path)
         try:
-            value = parse_json(body)
+            value = parse_answer(body, shape)
         except (ValueError, RecursionError):
             raise VendorAnswerInvalid(self._no_json(response, body, path)) from None
         return Answer(value, len(body), http_date(response.headers.get("Date")))

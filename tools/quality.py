@@ -92,8 +92,9 @@ def _compile(requirements: Path, target: Path) -> int:
         for line in target.read_text(encoding="utf-8").splitlines(keepends=True)
         if line.startswith("#")
     ]
-    command = ["uv", "pip", "compile", str(requirements), "--quiet", "--universal", "--upgrade"]
-    command += ["--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate"]
+    command = [sys.executable, "-m", "uv", "pip", "compile", str(requirements), "--quiet"]
+    command += ["--universal", "--upgrade", "--python-version", "3.11", "--generate-hashes"]
+    command += ["--no-header", "--no-annotate"]
     command += ["--no-emit-index-url", "--no-emit-find-links", "--native-tls"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

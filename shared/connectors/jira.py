@@ -8,11 +8,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
 
 from shared.errors import VendorAnswerInvalid
 from shared.polling.collected import ascending
 from shared.polling.runner import Connection, Connector
 from shared.polling.streams import Page, Stream, Window
+from shared.raw_records import Record, records_of
 from shared.settings import JiraSettings, read_jira
 from shared.vendor_http import VendorSession, expect
 
@@ -26,6 +30,13 @@ STREAM = Stream(
     event_time="created",
     keys=(("id",),),
 )
+
+
+class _Listed(msgspec.Struct):
+    """A page of the audit log."""
+
+    records: list[Record]
+    total: Any = None
 
 
 class AuditRecords:
@@ -49,9 +60,10 @@ class AuditRecords:
         times = {"from": _milliseconds(window.start), "to": _milliseconds(window.end, up=True)}
         offset = 0
         while True:
-            answer = self._session.get(self._url, {"offset": offset, "limit": LIMIT, **times})
-            records = expect(answer, "Jira", PATH, "records")
-            if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
+            asked = {"offset": offset, "limit": LIMIT, **times}
+            answer = self._session.get(self._url, asked, _Listed)
+            records = records_of(expect(answer, "Jira", PATH, "records"))
+            if records is None:
                 raise VendorAnswerInvalid(f"Jira answered {PATH} with records that are no objects")
             total = answer.json.get("total")
             total = total if isinstance(total, int) else None

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from shared.polling.streams import Page, Record, Window, getter
+from shared.polling.streams import Page, Window
+from shared.raw_records import Record, decoded, getter
 from shared.records import parse_time
 
 PAGES = 10
@@ -27,7 +28,7 @@ def ascending(window: Window, fetch: FetchPages, time_path: str, page_size: int)
     find = getter(time_path)
 
     def when(record: Record) -> datetime:
-        return parse_time(find(record)) or _NO_TIME
+        return parse_time(find(decoded(record))) or _NO_TIME
 
     waiting = [window]
     while waiting:

@@ -2,7 +2,7 @@
 
 A window runs from the watermark less the overlap to now; its end, once it is written down, stays,
 also after a crash. Within it the checkpoint holds the position before which every record has
-arrived. At most three batches of 1 MB are delivered or in flight and not yet committed: that is
+arrived. At most four batches of 1 MB are delivered or in flight and not yet committed: that is
 all a kill at any instant can repeat, and it loses nothing.
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from shared.checkpoints import Progress, StreamCheckpoint
 from shared.delivery.batches import Batch, Packer
@@ -28,7 +29,9 @@ from shared.records import utc_now
 from shared.runs import CATCHING_UP, LATE, LATE_AFTER, OK, StreamRun, history_after
 from shared.seen import Fingerprint, Seen
 
-IN_FLIGHT = 3
+IN_FLIGHT = 4
+# A commit costs as much as an upload: one for two halves that.
+_COMMITTED_TOGETHER = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # After a window that an earlier run began, another is begun if it ended longer ago than this.
 _FRESH = timedelta(minutes=1)
@@ -197,10 +200,11 @@ class StreamPoll:
         self._packed = []
 
     def _settle(self) -> None:
-        """Wait for the oldest upload, and commit it with those behind it that are done."""
+        """Wait for the oldest uploads, and commit them with those behind them that are done."""
         arrived: list[Fingerprint] = []
         position = self._progress.position
-        self._uploads[0].future.result()
+        for upload in islice(self._uploads, _COMMITTED_TOGETHER):
+            upload.future.result()
         while self._uploads and self._uploads[0].future.done():
             if self._uploads[0].future.exception():
                 break
@@ -278,4 +282,4 @@ class StreamPoll:
         """What has arrived, oldest first: what is known, and neither in flight nor waiting."""
         undelivered = {known for upload in self._uploads for known in upload.fingerprints}
         undelivered.update(self._packed)
-        return (known for known in self._seen if known not in undelivered)
+        return (known for known in self._seen.oldest_first() if known not in undelivered)

@@ -6,14 +6,13 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from shared.polling.streams import Page, Record, Stream, getter
-from shared.records import Encoder, parse_time, utc_now
-from shared.seen import TIMELESS, Fingerprint, fingerprint
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from shared.polling.streams import Page, Stream
+from shared.raw_records import Reader, Record, Values, decoded
+from shared.records import Encoder, has_secret, parse_time, utc_now
+from shared.seen import Fingerprint, fingerprint
 
 logger = logging.getLogger("connectors.polling")
 # What was said once a process: (stream, what).
@@ -39,44 +38,52 @@ class Preparer:
     def __init__(self, stream: Stream, declared: frozenset[str] | None) -> None:
         self._stream = stream
         self._encode = Encoder(declared, stream.added)
-        self._watermark = getter(stream.watermark)
-        self._event_time = getter(stream.event_time)
-        self._names = [_name_at(paths) for paths in stream.keys]
+        times = [path for path in (stream.watermark, stream.event_time) if path]
+        keys = [path for key in stream.keys for path in key]
+        self._read = read = Reader([*times, *keys], self._encode.kept, self._encode.reserved)
+        self._watermark = read.getter(stream.watermark) if times else _no_time
+        self._event_time = read.getter(times[1]) if len(set(times)) > 1 else None
+        self._names = [_name_at(read, key) for key in stream.keys]
 
     def __call__(self, page: Page) -> PreparedPage:
         bodies: list[bytes] = []
         fingerprints: list[Fingerprint] = []
         times: list[datetime | None] = []
+        generated: list[datetime] = []
         last: datetime | None = None
         received = utc_now()
-        stream, encode = self._stream, self._encode
         for record in page.records:
-            moment = happened = None
-            if not stream.snapshot:
-                moment = parse_time(self._watermark(record))
-                if stream.event_time == stream.watermark:
-                    happened = moment
-                else:
-                    happened = parse_time(self._event_time(record)) or moment
-                if happened is None:
-                    self._say_once("no time", f"no {stream.event_time} that is a time")
+            values, kept = self._read(record)
+            moment = happened = parse_time(self._watermark(values))
+            if self._event_time:
+                happened = parse_time(self._event_time(values)) or moment
+            if happened is None and not self._stream.snapshot:
+                self._say_once("no time", f"no {self._stream.event_time} that is a time")
             time_generated = happened or received
-            bodies.append(encode(record, time_generated))
-            fingerprints.append(self._fingerprint(record, moment))
+            generated.append(time_generated)
+            body = self._encode.as_it_came(bytes(record), time_generated) if kept else None
+            bodies.append(body or self._encode(decoded(record), time_generated))
+            fingerprints.append(self._fingerprint(record, values, moment))
             times.append(moment)
             last = moment or last
-        size = sum(map(len, bodies))
-        return PreparedPage(bodies, fingerprints, times, size, last, page.vendor_time, page.last)
+        whole = b"".join(bodies)
+        if has_secret(whole):
+            bodies = [
+                self._encode(decoded(record), time) if has_secret(body) else body
+                for record, time, body in zip(page.records, generated, bodies, strict=True)
+            ]
+        return PreparedPage(
+            bodies, fingerprints, times, len(whole), last, page.vendor_time, page.last
+        )
 
-    def _fingerprint(self, record: Record, moment: datetime | None) -> Fingerprint:
-        if self._stream.snapshot:
-            return fingerprint(TIMELESS, _content(record))
-        second = _second(moment) if moment else TIMELESS
-        for name_of in self._names:
-            if name := name_of(record):
-                return fingerprint(second, name.encode("utf-8", "replace"))
-        self._say_once("no id", f"no {' or '.join('+'.join(k) for k in self._stream.keys)}")
-        return fingerprint(second, _content(record))
+    def _fingerprint(self, record: Record, values: Values, moment: datetime | None) -> Fingerprint:
+        if not self._stream.snapshot:
+            for find in self._names:
+                name = find(values)
+                if name is not None and name != "":
+                    return fingerprint(str(name).encode("utf-8", "replace"), moment)
+            self._say_once("no id", f"no {' or '.join('+'.join(k) for k in self._stream.keys)}")
+        return fingerprint(_content(record), moment)
 
     def _say_once(self, kind: str, what: str) -> None:
         if (self._stream.name, kind) in _said:
@@ -90,28 +97,25 @@ class Preparer:
         )
 
 
-def _name_at(paths: Sequence[str]) -> Callable[[Record], str | None]:
-    """A function that joins a record's values at ``paths``; None or '' where one is missing."""
-    finders = [getter(path) for path in paths]
-    if len(finders) == 1:
-        find = finders[0]
-        return lambda record: None if (value := find(record)) is None else str(value)
+def _no_time(_: Values) -> None:
+    """A snapshot's records have none."""
 
-    def joined(record: Record) -> str | None:
-        values = [find(record) for find in finders]
-        if any(value is None or value == "" for value in values):
+
+def _name_at(read: Reader, paths: Sequence[str]) -> Callable[[Values], Any]:
+    """A function that joins a record's values at ``paths``; None or '' where one is missing."""
+    finders = [read.getter(path) for path in paths]
+    if len(finders) == 1:
+        return finders[0]
+
+    def joined(values: Values) -> str | None:
+        found = [find(values) for find in finders]
+        if any(value is None or value == "" for value in found):
             return None
-        return "\n".join(map(str, values))
+        return "\n".join(map(str, found))
 
     return joined
 
 
-def _second(moment: datetime) -> int:
-    """The whole second since 1970 in which ``moment`` lies, as far as four bytes hold it."""
-    since = moment - _EPOCH  # three times as quick as moment.timestamp()
-    return min(max(since.days * 86_400 + since.seconds, 0), TIMELESS - 1)
-
-
-def _content(record: Any) -> bytes:
+def _content(record: Record) -> bytes:
     """The record's JSON, the same however its keys were ordered."""
-    return json.dumps(record, sort_keys=True, ensure_ascii=True).encode()
+    return json.dumps(decoded(record), sort_keys=True, ensure_ascii=True).encode()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-Record = dict[str, Any]
+from shared.raw_records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of raw records.
+    """One page of records.
 
     ``size`` is the answer's bytes; ``total`` how many records the vendor says the whole window has,
     None where it did not say; ``vendor_time`` the ``Date`` of the answer; ``last`` whether the
@@ -73,20 +73,3 @@ class Source(Protocol):
     side_by_side: int
 
     def pages(self, window: Window | None, /) -> Iterator[Page]: ...
-
-
-def getter(path: str) -> Callable[[Record], Any]:
-    """A function that finds the value at a dotted ``path``, None where it is not there."""
-    names = path.split(".")
-    if len(names) == 1:
-        return lambda record: record.get(path)
-
-    def find(record: Record) -> Any:
-        value: Any = record
-        for name in names:
-            if not isinstance(value, dict):
-                return None
-            value = value.get(name)
-        return value
-
-    return find

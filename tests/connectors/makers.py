@@ -12,6 +12,7 @@ from local.vendors.sentinelone import SentinelOne
 from shared.connectors import jira, sentinelone
 from shared.polling.runner import Connection
 from shared.polling.streams import Page, Source, Window
+from shared.raw_records import decoded
 from shared.records import isoformat
 from shared.settings import ALL_STREAMS, JiraSettings, PollingSettings, SentinelOneSettings
 
@@ -51,7 +52,7 @@ def source(
 
 
 def ids(pages: Iterator[Page]) -> list[str]:
-    return [str(record["id"]) for page in pages for record in page.records]
+    return [str(decoded(record)["id"]) for page in pages for record in page.records]
 
 
 def record_of(stream: str, number: int, seconds: float) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from shared.errors import VendorAnswerInvalid, VendorRefused
 from shared.polling.pages import Preparer
 from shared.polling.streams import Window
 from shared.polling.windows import SubWindow, walk
+from shared.raw_records import decoded
 from tests.connectors.makers import DAY, START, at, ids, record_of, source
 
 
@@ -181,7 +182,7 @@ def test_a_policy_says_whose_it_is(console: SentinelOne) -> None:
         ("sites", "s1"): {"mitigationMode": "protect"},
         ("groups", "g1"): {"mitigationMode": "detect"},
     }
-    found = [r for page in source(console, "policies").pages(None) for r in page.records]
+    found = list(policies(console))
     assert [(r["scopeLevel"], r["scopeId"], r["scopeName"]) for r in found] == [
         ("tenant", "", ""),
         ("account", "a1", "Acme"),
@@ -190,13 +191,18 @@ def test_a_policy_says_whose_it_is(console: SentinelOne) -> None:
     ]
 
 
+def policies(console: SentinelOne) -> Iterator[dict[str, Any]]:
+    for page in source(console, "policies").pages(None):
+        yield from map(decoded, page.records)
+
+
 def test_a_scope_the_token_may_not_see_is_passed_over(console: SentinelOne) -> None:
     """A site's token cannot read the tenant's policy, and still reads the site's."""
     console.add("sites", [{"id": "s1", "name": "Oslo"}])
     console.policies[("sites", "s1")] = {"mitigationMode": "protect"}
     console.faults.add("/tenant/policy", answer(403))
     console.faults.add("/accounts", answer(403))
-    found = [r for page in source(console, "policies").pages(None) for r in page.records]
+    found = list(policies(console))
     assert [record["scopeLevel"] for record in found] == ["site"]
 
 

@@ -36,7 +36,8 @@ from shared.errors import (
     VendorUnavailable,
 )
 from shared.polling import collected, engine, runner, windows
-from shared.polling.streams import Page, Record, Stream, Window
+from shared.polling.streams import Page, Stream, Window
+from shared.raw_records import Record, as_record
 from shared.records import isoformat
 from shared.settings import PollingSettings
 from tests.guarantees.model_table import (
@@ -106,11 +107,11 @@ class World:
         self.runs = 0
         self.failures: dict[str, Exception] = {}
 
-    def add(self, record: Record) -> None:
+    def add(self, record: dict[str, str]) -> None:
         """The vendor shows ``record`` from now on."""
         insort(self.records, (record["at"], record["id"]))
 
-    def new(self, name: str, lateness: float) -> Record:
+    def new(self, name: str, lateness: float) -> dict[str, str]:
         """A record that the vendor shows ``lateness`` seconds after it happened."""
         return {"id": name, "at": isoformat(self.now - timedelta(seconds=lateness))}
 
@@ -269,7 +270,7 @@ class ModelSource:
 
 
 def _record(at: str, name: str) -> Record:
-    return {"id": name, "at": at, "text": "x" * 40}
+    return as_record({"id": name, "at": at, "text": "x" * 40})
 
 
 class ModelDestination:

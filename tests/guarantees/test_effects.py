@@ -34,7 +34,7 @@ def all_arrived(world: World) -> bool:
 @pytest.mark.parametrize("eager", [True, False], ids=["uploads early", "uploads late"])
 @pytest.mark.parametrize("done", [True, False], ids=["after it", "before it"])
 def test_a_kill_at_each_effect_of_a_run_loses_nothing(*, done: bool, eager: bool) -> None:
-    """Also at a checkpoint's write: the next run brings the rest, and repeats three batches."""
+    """Also at a checkpoint's write: the next run brings the rest, and repeats four batches."""
     kinds: Counter[str] = Counter()
     for number in count():
         with polled_never() as world:

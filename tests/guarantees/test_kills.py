@@ -20,8 +20,8 @@ from shared.records import dump_json, isoformat, utc_now
 from tests.guarantees.runs_in_processes import begin, killed_at, processes, run_to_end
 
 STREAM = "Custom-SentinelOneActivities"
-# Delivered or in flight, and not committed: three batches.
-MOST_REPEATED = 3_000_000
+# Delivered or in flight, and not committed: four batches.
+MOST_REPEATED = 4_000_000
 
 
 def backlog(count: int) -> list[dict[str, Any]]:

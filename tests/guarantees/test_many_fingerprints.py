@@ -16,6 +16,7 @@ from shared.delivery.batches import Batch
 from shared.polling import runner
 from shared.polling.runner import Connection, Connector
 from shared.polling.streams import Page, Stream, Window
+from shared.raw_records import as_record
 from shared.records import isoformat, utc_now
 from shared.runs import OK, StreamRun
 from shared.settings import PollingSettings
@@ -43,7 +44,8 @@ class ManyAtOnce:
         assert window is not None
         for first in range(0, self.count, PAGE):
             numbers = range(first, min(first + PAGE, self.count))
-            yield Page([{"id": n, "at": self._at(n)} for n in numbers], 1, self.count)
+            records = [as_record({"id": n, "at": self._at(n)}) for n in numbers]
+            yield Page(records, 1, self.count)
 
     def _at(self, number: int) -> str:
         return isoformat(self.begun + timedelta(seconds=number * self.seconds // self.count))

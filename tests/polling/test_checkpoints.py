@@ -8,8 +8,8 @@ import pytest
 
 import shared.storage
 from shared.checkpoints import PER_ROW, TABLE, Progress, StreamCheckpoint
-from shared.seen import Fingerprint
 from shared.records import utc_now
+from shared.seen import Fingerprint
 
 pytestmark = pytest.mark.usefixtures("storage")
 

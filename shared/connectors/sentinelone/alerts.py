@@ -12,6 +12,7 @@ from shared.connectors.sentinelone.answers import API, epoch_milliseconds, list_
 from shared.errors import VendorAnswerInvalid
 from shared.polling.collected import ascending
 from shared.polling.streams import Page, Stream, Window
+from shared.raw_records import decoded, records_of
 from shared.vendor_http import VendorSession, expect
 
 PATH = "/unifiedalerts/graphql"
@@ -66,13 +67,13 @@ class UnifiedAlerts:
         while True:
             answer = self._session.post(self._url, {"query": QUERY, "variables": variables})
             edges = list_of(answer, PATH, "data", "alerts", "edges")
-            nodes = [edge.get("node") for edge in edges]
-            if not all(isinstance(node, dict) for node in nodes):
+            nodes = records_of([decoded(edge).get("node") for edge in edges])
+            if nodes is None:
                 raise VendorAnswerInvalid(f"SentinelOne answered {PATH} with edges without a node")
             alerts = answer.json["data"]["alerts"]
             count = alerts.get("totalCount")
             yield Page(
-                [node for node in nodes if node],
+                nodes,
                 answer.size,
                 count if isinstance(count, int) else None,
                 answer.vendor_time,

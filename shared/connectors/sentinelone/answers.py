@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import msgspec
+
 from shared.errors import VendorAnswerInvalid
 from shared.polling.streams import Window
+from shared.raw_records import Record, records_of
 from shared.vendor_http import Answer, expect
 
 API = "/web/api/v2.1"
@@ -19,15 +22,23 @@ def epoch_milliseconds(window: Window) -> tuple[int, int]:
     return int(window.start.timestamp() * 1000), int(window.end.timestamp() * 1000) + 1
 
 
-def list_of(answer: Answer, path: str, *names: str) -> list[dict[str, Any]]:
+class Listed(msgspec.Struct):
+    """What a list endpoint answers."""
+
+    data: list[Record]
+    pagination: Any = None
+    errors: Any = None
+
+
+def list_of(answer: Answer, path: str, *names: str) -> list[Record]:
     """The records at ``names``; an error in a 200 is an error all the same."""
     body = answer.json
     errors = body.get("errors") if isinstance(body, dict) else None
     said = _said(errors) if errors and errors != [None] else ""
     if said and not isinstance(body.get("data"), dict | list):
         raise _error_in_a_200(path, said)
-    records = expect(answer, "SentinelOne", path, *names)
-    if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
+    records = records_of(expect(answer, "SentinelOne", path, *names))
+    if records is None:
         raise VendorAnswerInvalid(
             f"SentinelOne answered {path} with a {'.'.join(names)!r} that is no list of objects"
         )

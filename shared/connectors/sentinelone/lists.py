@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from shared.connectors.sentinelone.answers import API, epoch_milliseconds, list_of, total
+from shared.connectors.sentinelone.answers import API, Listed, epoch_milliseconds, list_of, total
 from shared.errors import VendorAnswerInvalid, VendorRefused
-from shared.polling.streams import Page, Stream, Window, getter
+from shared.polling.streams import Page, Stream, Window
+from shared.raw_records import decoded, getter
 from shared.records import isoformat, parse_time
 from shared.vendor_http import VendorSession
 
@@ -83,7 +84,7 @@ class ListSource:
             # A cursor is tied to its filters and its sort: the same go with each.
             extra = {"cursor": cursor, "skipCount": "true"} if cursor else {}
             try:
-                answer = self._session.get(self._url, {**asked, **extra})
+                answer = self._session.get(self._url, {**asked, **extra}, Listed)
             except VendorRefused as error:
                 if cursor and error.status == 400:
                     raise _CursorRefused(error) from error
@@ -112,7 +113,7 @@ class ListSource:
 
     def _last_time(self, page: Page, end: datetime) -> datetime | None:
         """The last record's; one that was changed since it was found may lie behind the window."""
-        times = (parse_time(self._watermark(record)) for record in reversed(page.records))
+        times = (parse_time(self._watermark(decoded(record))) for record in reversed(page.records))
         return next((moment for moment in times if moment and moment < end), None)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from shared.connectors.sentinelone.answers import API, list_of, total
 from shared.connectors.sentinelone.lists import next_cursor
 from shared.errors import VendorAnswerInvalid, VendorRefused
-from shared.polling.streams import Page, Record, Stream, Window
+from shared.polling.streams import Page, Stream, Window
+from shared.raw_records import Record, as_record, decoded
 from shared.vendor_http import VendorSession, expect
 
 _LIMITS = {"/accounts": 1000, "/sites": 1000, "/groups": 300}
@@ -87,7 +88,7 @@ class Policies:
                 )
             readable += 1
             scope = {"scopeLevel": level, "scopeId": scope_id, "scopeName": name}
-            waiting.append({**policy, **scope})
+            waiting.append(as_record({**policy, **scope}))
             size += answer.size
             if len(waiting) == _POLICIES_A_PAGE:
                 yield Page(waiting, size)
@@ -111,7 +112,7 @@ class Policies:
         for level, path, names in _SCOPES:
             try:
                 for page in _all(self._session, self._url, path, *names):
-                    for scope in page.records:
+                    for scope in map(decoded, page.records):
                         scope_id = str(scope.get("id", ""))
                         yield (
                             level,
