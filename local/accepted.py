@@ -33,7 +33,7 @@ class Accepted:
 
     def __init__(self, ingest: Ingest | None, keep: Keep) -> None:
         self._ingest = ingest
-        self._keep = keep
+        self.keep = keep
         self._lock = threading.Lock()
         self._streams: dict[str, _Stream] = {}
         self._waiting: dict[str, list[Record]] = {}
@@ -58,9 +58,9 @@ class Accepted:
             kept.raw_bytes += raw_bytes
             kept.wire_bytes += wire_bytes
             kept.count += len(records)
-            if self._keep == "records":
+            if self.keep == "records":
                 kept.records += records
-            elif self._keep == "ids":
+            elif self.keep == "ids":
                 kept.ids.update(str(record.get("id") or record.get("uuid")) for record in records)
             if self._thread is not None:
                 self._waiting.setdefault(stream, []).extend(records)

@@ -15,9 +15,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypedDict
 
-import orjson
+import msgspec
 from aiohttp import web
 from isal import isal_zlib
 
@@ -164,7 +164,7 @@ class AzureMonitor:
             return refusal
         try:
             raw = self._unpacked(request, body)
-            records = _array(raw)
+            records = _array(raw, whole=self.accepted.keep == "records")
             if reason := self._bad_record(stream, records):
                 raise _Refusal(400, "InvalidRecord", reason)
         except _Refusal as refused:
@@ -273,13 +273,23 @@ class _Refusal(Exception):
         return azure_error(self.status, self.code, self.message)
 
 
-def _array(raw: bytes) -> list[dict[str, Any]]:
+class _Named(TypedDict, total=False):
+    """As much of a record as is kept where only ids are."""
+
+    id: Any
+    uuid: Any
+
+
+def _array(raw: bytes, *, whole: bool) -> list[dict[str, Any]]:
+    """The records of a body; all is checked, and only what is to be kept becomes objects."""
+    kind: Any = list[dict[str, Any]] if whole else list[_Named]
     try:
-        records = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
+        records: list[dict[str, Any]] = msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        message = "The body is not a JSON array of objects."
+        raise _Refusal(400, "InvalidRequest", message) from error
+    except msgspec.DecodeError as error:
         raise _Refusal(400, "InvalidRequest", f"The body is not JSON: {error}.") from error
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise _Refusal(400, "InvalidRequest", "The body is not a JSON array of objects.")
     return records
 
 

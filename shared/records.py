@@ -81,7 +81,16 @@ def parse_time(value: object) -> datetime | None:
     """
     try:
         if isinstance(value, str):
-            return _parse_text(value)
+            # Thirteen digits can look like ISO-8601 to datetime: a day in 1712 where 2024 is meant.
+            if len(value) > 8 and value.isdigit():
+                return _parse_digits(value)
+            try:
+                moment = datetime.fromisoformat(value)
+            except ValueError:
+                return _parse_odd_time(value.strip())
+            if moment.tzinfo is UTC:
+                return moment
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return _from_epoch(value)
     except OverflowError:
@@ -89,28 +98,15 @@ def parse_time(value: object) -> datetime | None:
     return None
 
 
-def _parse_text(text: str) -> datetime | None:
-    # Thirteen digits can look like ISO-8601 to datetime: a day in 1712 where 2024 is meant.
-    if len(text) > 8 and text.isdigit():
-        return _parse_digits(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return _parse_odd_time(text.strip())
-    if moment.tzinfo is UTC:
-        return moment
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
 def _parse_odd_time(text: str) -> datetime | None:
     for zone in (" UTC", " GMT"):
         if text.endswith(zone):
-            return _parse_text(text.removesuffix(zone) + "Z")
+            return parse_time(text.removesuffix(zone) + "Z")
     if text.isdigit():
         return _parse_digits(text)
     # A leap second: datetime knows none, so the second before it, and one more.
     if len(text) >= 19 and text[16:19] == ":60":
-        before = _parse_text(f"{text[:16]}:59{text[19:]}")
+        before = parse_time(f"{text[:16]}:59{text[19:]}")
         return before + timedelta(seconds=1) if before else None
     return None
 
@@ -171,7 +167,7 @@ class Encoder:
         """
         if len(record) <= _SHORTEST:
             return None
-        time = dump_json(time_generated)
+        time = orjson.dumps(time_generated, option=orjson.OPT_UTC_Z)
         body = b"".join((b'{"TimeGenerated":', time, self._between, record[1:]))
         return body if len(body) <= MAX_RECORD_BYTES else None
 

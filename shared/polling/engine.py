@@ -170,16 +170,17 @@ class StreamPoll:
 
     def _take(self, page: PreparedPage, pool: ThreadPoolExecutor, deliver_until: float) -> None:
         newest = self._progress.watermark_next or _EPOCH
+        seen, packer = self._seen, self._packer
         for body, known, moment in zip(page.bodies, page.fingerprints, page.times, strict=True):
             if moment is None:
                 self._encountered.add(known)
-            if known in self._seen:
+            if known in seen:
                 self._run.repeats += 1
                 continue
-            if batch := self._packer.add(body):
+            if batch := packer.add(body):
                 self._submit(batch, pool, deliver_until)
             # Known only now: what ``_submit`` may have written down had not to tell of this one.
-            self._seen.add(known)
+            seen.add(known)
             self._packed.append(known)
             if moment is None:
                 continue

@@ -52,38 +52,40 @@ class Preparer:
         generated: list[datetime] = []
         last: datetime | None = None
         received = utc_now()
+        encode, snapshot = self._encode, self._stream.snapshot
         for record in page.records:
             values, kept = self._read(record)
             moment = happened = parse_time(self._watermark(values))
             if self._event_time:
                 happened = parse_time(self._event_time(values)) or moment
-            if happened is None and not self._stream.snapshot:
+            if happened is None and not snapshot:
                 self._say_once("no time", f"no {self._stream.event_time} that is a time")
             time_generated = happened or received
             generated.append(time_generated)
-            body = self._encode.as_it_came(bytes(record), time_generated) if kept else None
-            bodies.append(body or self._encode(decoded(record), time_generated))
-            fingerprints.append(self._fingerprint(record, values, moment))
+            body = encode.as_it_came(bytes(record), time_generated) if kept else None
+            bodies.append(body or encode(decoded(record), time_generated))
+            key = _content(record) if snapshot else self._key(record, values)
+            fingerprints.append(fingerprint(key, moment))
             times.append(moment)
             last = moment or last
         whole = b"".join(bodies)
         if has_secret(whole):
             bodies = [
-                self._encode(decoded(record), time) if has_secret(body) else body
+                encode(decoded(record), time) if has_secret(body) else body
                 for record, time, body in zip(page.records, generated, bodies, strict=True)
             ]
         return PreparedPage(
             bodies, fingerprints, times, len(whole), last, page.vendor_time, page.last
         )
 
-    def _fingerprint(self, record: Record, values: Values, moment: datetime | None) -> Fingerprint:
-        if not self._stream.snapshot:
-            for find in self._names:
-                name = find(values)
-                if name is not None and name != "":
-                    return fingerprint(str(name).encode("utf-8", "replace"), moment)
-            self._say_once("no id", f"no {' or '.join('+'.join(k) for k in self._stream.keys)}")
-        return fingerprint(_content(record), moment)
+    def _key(self, record: Record, values: Values) -> bytes:
+        """What names a record: the first of its keys that is there, else all of it."""
+        for find in self._names:
+            name = find(values)
+            if name is not None and name != "":
+                return str(name).encode("utf-8", "replace")
+        self._say_once("no id", f"no {' or '.join('+'.join(k) for k in self._stream.keys)}")
+        return _content(record)
 
     def _say_once(self, kind: str, what: str) -> None:
         if (self._stream.name, kind) in _said:

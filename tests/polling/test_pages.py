@@ -153,7 +153,8 @@ def test_what_is_no_list_of_objects_is_none(data: bytes) -> None:
 def test_a_reader_finds_nothing_in_what_is_no_object() -> None:
     """A path may lead through a string or a null."""
     read = Reader(["a.b", "c"], None, frozenset())
-    for value in ("text", None, [], {}, {"b": None}):
+    odd: list[Any] = ["text", None, [], {}, {"b": None}]
+    for value in odd:
         values, kept = read(as_record({"a": value}))
         assert kept
         assert read.getter("a.b")(values) is None
