@@ -12,7 +12,6 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -225,10 +224,10 @@ class StreamPoll:
             # small.
             arrived = self._seen.lately(arrived)
         if not self._checkpoint.advance(progress, arrived):
-            self._rewrite(progress)
+            self._rewrite(progress, self._stored())
 
-    def _rewrite(self, progress: Progress) -> None:
-        forgotten = self._checkpoint.rewrite(progress, list(self._stored()))
+    def _rewrite(self, progress: Progress, arrived: list[Fingerprint]) -> None:
+        forgotten = self._checkpoint.rewrite(progress, arrived)
         if forgotten:
             logger.warning(
                 "%s: the overlap holds more records than a checkpoint can (%d too many): the "
@@ -248,7 +247,8 @@ class StreamPoll:
         now = utc_now()
         self._run.watermark = watermark
         self._run.status = LATE if watermark and now - watermark > LATE_AFTER else OK
-        self._rewrite(Progress(watermark=watermark, looked_at=now, history=self.history()))
+        done = Progress(watermark=watermark, looked_at=now, history=self.history())
+        self._rewrite(done, self._stored())
 
     def history(self) -> str:
         """The stream's history as of now, this run in it."""
@@ -275,12 +275,12 @@ class StreamPoll:
             return  # nothing to tell, or the checkpoint itself could not be written
         try:
             if not self._checkpoint.advance(self._progress, arrived):
-                self._checkpoint.rewrite(self._progress, sorted({*self._stored(), *arrived}))
+                self._rewrite(self._progress, sorted({*self._stored(), *arrived}))
         except StorageError as failed:
             logger.warning("%s: %d records may repeat: %s", self._stream.name, len(arrived), failed)
 
-    def _stored(self) -> Iterator[Fingerprint]:
+    def _stored(self) -> list[Fingerprint]:
         """What has arrived, oldest first: what is known, and neither in flight nor waiting."""
         undelivered = {known for upload in self._uploads for known in upload.fingerprints}
         undelivered.update(self._packed)
-        return (known for known in self._seen.oldest_first() if known not in undelivered)
+        return [known for known in self._seen.oldest_first() if known not in undelivered]

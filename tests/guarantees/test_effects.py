@@ -15,14 +15,14 @@ from tests.guarantees.model import IN_FLIGHT_BYTES, TABLE_FAULTS, Plan, World, i
 
 
 @contextlib.contextmanager
-def polled_never() -> Iterator[World]:
+def polled_never(rows: int = 60) -> Iterator[World]:
     """Twenty-nine records, some of them tied, and a stream that was never polled."""
     made = World(side_by_side=4)
     made.table.exists = True
     for number in range(29):
         made.add(made.new(f"r{number}", 500 - 10 * (number // 3)))
     with pytest.MonkeyPatch.context() as patch:
-        handler = install(made, patch, rows=60)
+        handler = install(made, patch, rows=rows)
         yield made
         engine.logger.removeHandler(handler)
 
@@ -58,3 +58,12 @@ def test_storage_that_fails_at_any_commit_loses_nothing(fault: str) -> None:
             assert world.run(Plan()) == OK
             assert all_arrived(world)
             assert world.repeated_bytes <= (0 if fault == "answer lost" else IN_FLIGHT_BYTES)
+
+
+def test_a_failed_run_that_cannot_keep_all_it_knows_says_so() -> None:
+    """What arrived beside a refused batch is more than a checkpoint holds: the oldest may repeat."""
+    with polled_never(rows=1) as world:
+        world.run(Plan(faults={("upload", 4): "forbidden"}))
+        assert world.overflowed
+        assert world.run(Plan()) == OK
+        assert all_arrived(world)
