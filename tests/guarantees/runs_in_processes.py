@@ -1,4 +1,4 @@
-"""Runs of a timer in processes of their own, to be killed at chosen requests."""
+"""Timers and the webhook in processes of their own, to be killed at chosen requests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
@@ -13,10 +14,14 @@ from local.faults import Fault, answer, first
 
 _PRELOADED = [
     "azure.data.tables",
+    "azure.functions",
     "azure.identity",
     "azure.monitor.ingestion",
+    "azure.storage.queue",
+    "local.host",
     "shared.connectors.sentinelone",
     "shared.delivery.logs_ingestion",
+    "shared.webhook",
     "tests.guarantees.runs_in_processes",
 ]
 
@@ -28,6 +33,17 @@ def poll_sentinelone(environment: dict[str, str]) -> None:
     from shared.polling.runner import poll
 
     poll(CONNECTOR)
+
+
+def serve_webhook(environment: dict[str, str], telling: Connection) -> None:
+    """The app's HTTP functions, until killed or orphaned; tells where they listen."""
+    os.environ.update(environment)
+    from local.host import Host
+
+    with Host() as host:
+        telling.send(host.url("OneLoginWebhook"))
+        if parent := multiprocessing.parent_process():
+            parent.join()
 
 
 def processes() -> Any:
