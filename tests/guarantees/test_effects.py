@@ -61,7 +61,7 @@ def test_storage_that_fails_at_any_commit_loses_nothing(fault: str) -> None:
 
 
 def test_a_failed_run_that_cannot_keep_all_it_knows_says_so() -> None:
-    """What arrived beside a refused batch is more than a checkpoint holds: the oldest may repeat."""
+    """More arrived beside a refused batch than a checkpoint holds: the oldest may repeat."""
     with polled_never(rows=1) as world:
         world.run(Plan(faults={("upload", 4): "forbidden"}))
         assert world.overflowed
