@@ -14,7 +14,6 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self, TypedDict
 
 import msgspec
@@ -25,6 +24,7 @@ from local.accepted import Accepted, Keep, Refuse
 from local.certificates import Certificates, certificates
 from local.data_collector import DataCollector
 from local.identity import MANAGED_IDENTITY, Identity, TokenRefused
+from local.running import Running
 from local.server import (
     Clock,
     LocalServer,
@@ -61,7 +61,7 @@ class _Minute:
     bytes: int = 0
 
 
-class AzureMonitor:
+class AzureMonitor(Running):
     """`rules` maps each rule's immutable id to its streams.
 
     What it accepted is in `accepted`. `refuse(stream, record)` may name a reason why a record is
@@ -140,17 +140,6 @@ class AzureMonitor:
         """Stops; what was accepted is in the workspace afterwards."""
         self.server.close()
         self.accepted.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     async def _ingest(self, request: web.Request) -> web.Response:
         rule, stream = request.match_info["rule"], request.match_info["stream"]

@@ -7,9 +7,9 @@ import re
 import subprocess
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
+from local.running import Running
 from tools.environment import ROOT, EnvironmentFailed, node_command
 
 # The emulator's account and key are published: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
@@ -19,7 +19,7 @@ START_SECONDS = 60
 _LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at (\S+)")
 
 
-class Azurite:
+class Azurite(Running):
     """Runs between start() and close(); `folder` keeps its data, None keeps it in memory.
 
     It ends with the process that started it, also when that one is killed.
@@ -101,17 +101,6 @@ class Azurite:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:

@@ -17,7 +17,6 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import azure.functions as func
@@ -27,6 +26,7 @@ from azure.functions.timer import TimerRequest
 
 from local.functions import Function, Invocation, load
 from local.queues import QueueOptions, QueueTrigger
+from local.running import Running
 from local.server import LocalServer
 
 logger = logging.getLogger("host")
@@ -35,7 +35,7 @@ MAX_REQUEST_BYTES = 100 * 1024 * 1024
 SHORTEST_POLL = 0.1
 
 
-class Host:
+class Host(Running):
     """Loads the app in `root`. `require_key` has HTTP functions ask for their key, as in Azure.
 
     start() serves HTTP; run() also ticks timers and polls queues, until close().
@@ -93,17 +93,6 @@ class Host:
         self.server.close()
         for thread in self._threads:
             thread.join()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _path(self, function: Function) -> str:
         route = function.trigger.get("route") or function.name

@@ -14,12 +14,12 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
 
 from local.certificates import Certificates
+from local.running import Running
 from local.server import Clock, LocalServer, json_answer, utc_now
 
 MANAGED_IDENTITY = "managed-identity"
@@ -38,7 +38,7 @@ class Caller:
     audience: str
 
 
-class Identity:
+class Identity(Running):
     """The token endpoints; http for the managed identity, https for Entra, as in Azure.
 
     `lifetime` is that of the tokens issued from now on; `revoke()` makes every issued one invalid.
@@ -83,17 +83,6 @@ class Identity:
         """Stops; tokens issued so far stay valid."""
         self.managed.close()
         self.entra.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def register_app(self, client_id: str) -> str:
         """Makes an app registration; returns its secret."""

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 from ssl import SSLContext
-from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
 
 from aiohttp import web
 
 from local.faults import Faults, Handler
+from local.running import Running
 
 MAX_BODY = 128 * 1024 * 1024
 Clock = Callable[[], datetime]
@@ -44,7 +44,7 @@ class Request:
     finished: float = field(compare=False)
 
 
-class LocalServer:
+class LocalServer(Running):
     """Serves `routes` on a free port (or `port`) of 127.0.0.1 between start() and close().
 
     `latency` delays each answer by that many seconds without using the processor; `now` is the
@@ -119,17 +119,6 @@ class LocalServer:
         self._thread.join(timeout=10)
         self._loop.close()
         self._thread = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     async def _open(self) -> None:
         app = web.Application(client_max_size=MAX_BODY, middlewares=[self._middleware])

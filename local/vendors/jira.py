@@ -13,11 +13,11 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from ssl import SSLContext
-from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
+from local.running import Running
 from local.server import Clock, LocalServer, Request, json_answer, serve_until_told, utc_now
 from local.vendors.collection import Between, Collection, Record, microseconds
 
@@ -28,7 +28,7 @@ MAX_LIMIT = 1000
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?(Z|[+-]\d\d:?\d\d)")
 
 
-class Jira:
+class Jira(Running):
     """A site. `longest_page` shortens pages; `phantom_total` is added to what `total` says.
 
     `denied` is the status that a missing permission or a plan without an audit log makes (403).
@@ -86,17 +86,6 @@ class Jira:
     def close(self) -> None:
         """Stops."""
         self.server.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     async def _audit(self, request: web.Request) -> web.Response:
         login = base64.b64encode(f"{self.username}:{self.token}".encode()).decode()

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from ssl import SSLContext
-from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from aiohttp import web
 
+from local.running import Running
 from local.server import (
     Clock,
     LocalServer,
@@ -40,7 +40,7 @@ GRAPHQL = "/unifiedalerts/graphql"
 MAX_FIRST = 100
 
 
-class SentinelOne:
+class SentinelOne(Running):
     """A tenant. Streams by their setting names: activities, threats, …, unifiedalerts, accounts.
 
     `last_cursor` says how the last page shows that it is the last; `encoded_cursors` has cursors
@@ -132,17 +132,6 @@ class SentinelOne:
     def close(self) -> None:
         """Stops."""
         self.server.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _lister(self, endpoint: Endpoint) -> Any:
         async def answer(request: web.Request) -> web.Response:
