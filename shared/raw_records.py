@@ -6,6 +6,7 @@ encode it again would take half of a poll's processor time, and five times the m
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any
@@ -22,6 +23,7 @@ Values = Any
 """What a ``Reader`` has read of one record, for its getters."""
 
 _OBJECT = ord("{")
+_PIECE = 1 << 20
 _NOT_THERE = Raw(b"")
 
 
@@ -54,12 +56,23 @@ def parse_answer(body: bytes, shape: type[msgspec.Struct] | None = None) -> Any:
     Any other answer is decoded whole, as is one that msgspec is too strict for.
     """
     if shape is not None:
-        str(body, "utf-8")  # msgspec does not look at the bytes of what it leaves as it is
         try:
+            _check_utf8(body)
             return msgspec.structs.asdict(msgspec.json.decode(body, type=shape))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             pass
     return parse_json(body)
+
+
+def _check_utf8(body: bytes) -> None:
+    """msgspec does not look at the bytes of what it leaves as it is; piece by piece, as one emoji
+    makes the text of a whole answer four times as large."""
+    if body.isascii():
+        return
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for at in range(0, len(body), _PIECE):
+        decoder.decode(body[at : at + _PIECE])
+    decoder.decode(b"", final=True)
 
 
 class Reader:
@@ -85,10 +98,17 @@ class Reader:
         try:
             values = self._strict(record)
         except msgspec.ValidationError:
-            return self._loose(record), False
+            return self._read_loosely(record), False
         if not self._reserved:
             return values, True
         return values, all(getattr(values, name) is _NOT_THERE for name in self._reserved)
+
+    def _read_loosely(self, record: Record) -> Values:
+        try:
+            return self._loose(record)
+        except msgspec.ValidationError:
+            # It has a number beyond all bounds, which is null to others.
+            return self._loose(as_record(decoded(record)))
 
     def getter(self, path: str) -> Callable[[Values], Any]:
         """A function that finds the value at ``path``, one of the reader's; None without it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,12 +24,12 @@ MAX_RECORD_BYTES = 999_998
 # SentinelOne's groups carry a site's registration token, its agents a licence key.
 SECRET_FIELDS = ("registrationToken", "licenseKey")
 _SECRET_MARKS = tuple(f'"{name}"'.encode() for name in SECRET_FIELDS)
+# Nobody need write a letter like this, but a field's name may be.
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
 ADDITIONAL = "AdditionalFields"
 _TIME = "TimeGenerated"
 _TRUNCATED = "_truncated"
-# An empty object, perhaps with spaces inside, has no first field; no record is as short.
-_SHORTEST = 16
 # Strings shorter than this are left whole while a record is cut.
 _SHORTEST_CUT = 64
 _MILLISECONDS_FROM = 100_000_000_000
@@ -150,6 +151,8 @@ class Encoder:
         """At most ``MAX_RECORD_BYTES`` bytes."""
         fields = frozenset(record)
         moved = fields & self.reserved if self.kept is None else fields - self.kept
+        if moved:
+            moved |= fields & {ADDITIONAL}  # its place is taken
         outgoing = {_TIME: time_generated, **self._added}
         outgoing |= {name: value for name, value in record.items() if name not in moved}
         if moved:
@@ -165,7 +168,7 @@ class Encoder:
 
         None where that cannot be: it is empty, or too large. Secrets are the caller's to look for.
         """
-        if len(record) <= _SHORTEST:
+        if b'"' not in record:
             return None
         time = orjson.dumps(time_generated, option=orjson.OPT_UTC_Z)
         body = b"".join((b'{"TimeGenerated":', time, self._between, record[1:]))
@@ -184,8 +187,8 @@ def encode(
 
 
 def has_secret(body: bytes) -> bool:
-    """Whether JSON has a field that does not go out."""
-    return any(mark in body for mark in _SECRET_MARKS)
+    """Whether JSON has, or may have, a field that does not go out."""
+    return any(mark in body for mark in _SECRET_MARKS) or bool(_ESCAPED_LETTER.search(body))
 
 
 def _without_secrets(value: Any) -> Any:

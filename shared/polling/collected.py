@@ -43,6 +43,7 @@ def ascending(window: Window, fetch: FetchPages, time_path: str, page_size: int)
         size = sum(page.size for page in pages)
         vendor_time = pages[0].vendor_time if pages else None
         yield Page(records, size, vendor_time=vendor_time, last=not waiting)
+        del pages, records  # a part's memory goes before the next one's comes
 
 
 def _collect(pages: Iterator[Page], most: int | None, page_size: int) -> list[Page] | None:

@@ -20,7 +20,7 @@ from itertools import islice
 from shared.checkpoints import Progress, StreamCheckpoint
 from shared.delivery.batches import Batch, Packer
 from shared.delivery.delivery import Delivered, Delivery
-from shared.errors import ConnectorError, DestinationError, StorageError, VendorError
+from shared.errors import ConnectorError, DestinationError, StorageError, VendorError, contained
 from shared.polling.pages import PreparedPage, Preparer
 from shared.polling.streams import Source, Window
 from shared.polling.windows import walk
@@ -85,6 +85,7 @@ class StreamPoll:
         self._history = ""
         self._position = _EPOCH
         self._ordered = True
+        self._writable = True
 
     def run(self, seen: Seen, fetch_until: float, deliver_until: float) -> None:
         """Walk what is due; the checkpoint is loaded and ``seen`` is what it knows.
@@ -112,22 +113,23 @@ class StreamPoll:
         window = self._open()
         finished, failure = True, None
         try:
-            with contextlib.closing(walk(self._source, window, self._prepare)) as pages:
-                try:
-                    for page in pages:
-                        self._know_vendor_time(page.vendor_time)
-                        self._take(page, pool, deliver_until)
-                        if time.monotonic() >= fetch_until and not page.last:
-                            finished = False
-                            break
-                except VendorError as error:
-                    failure = error  # what came before it is delivered all the same
-            if batch := self._packer.flush():
-                self._submit(batch, pool, deliver_until)
-            while self._uploads:
-                self._settle()
-        except ConnectorError as error:
-            self._know_what_arrived(error)
+            with contained():
+                with contextlib.closing(walk(self._source, window, self._prepare)) as pages:
+                    try:
+                        for page in pages:
+                            self._know_vendor_time(page.vendor_time)
+                            self._take(page, pool, deliver_until)
+                            if time.monotonic() >= fetch_until and not page.last:
+                                finished = False
+                                break
+                    except VendorError as error:
+                        failure = error  # what came before it is delivered all the same
+                if batch := self._packer.flush():
+                    self._submit(batch, pool, deliver_until)
+                while self._uploads:
+                    self._settle()
+        except ConnectorError:
+            self._know_what_arrived()
             raise
         if failure:
             raise failure
@@ -204,7 +206,10 @@ class StreamPoll:
         arrived: list[Fingerprint] = []
         position = self._progress.position
         for upload in islice(self._uploads, _COMMITTED_TOGETHER):
-            upload.future.result()
+            if upload.future.exception():
+                break  # what came before it is committed all the same
+        if self._uploads[0].future.exception():
+            self._uploads[0].future.result()
         while self._uploads and self._uploads[0].future.done():
             if self._uploads[0].future.exception():
                 break
@@ -216,6 +221,7 @@ class StreamPoll:
         self._commit(arrived)
 
     def _commit(self, arrived: list[Fingerprint]) -> None:
+        self._writable = False  # until it has been written
         progress = self._progress
         if progress.position and progress.watermark_next:
             earliest = min(progress.position, progress.watermark_next - self._lookback.overlap)
@@ -225,6 +231,7 @@ class StreamPoll:
             arrived = self._seen.lately(arrived)
         if not self._checkpoint.advance(progress, arrived):
             self._rewrite(progress, self._stored())
+        self._writable = True
 
     def _rewrite(self, progress: Progress, arrived: list[Fingerprint]) -> None:
         forgotten = self._checkpoint.rewrite(progress, arrived)
@@ -257,22 +264,23 @@ class StreamPoll:
         self._run.bytes_sent = done.bytes_sent
         return history_after(self._history, self._run)
 
-    def _know_what_arrived(self, error: ConnectorError) -> None:
+    def _know_what_arrived(self) -> None:
         """After a failure: batches behind the failed one may have arrived; do not send them again.
 
-        The position stays; their fingerprints are enough. Raises nothing: ``error`` is on its way.
+        The position stays; their fingerprints are enough. Raises nothing: an error is on its way.
         """
         arrived: list[Fingerprint] = []
         for upload in self._uploads:
             try:
-                upload.future.result()
+                with contained():
+                    upload.future.result()
                 arrived += upload.fingerprints
             except (DestinationError, StorageError) as failed:
                 arrived += [upload.fingerprints[index] for index in failed.settled]
             except ConnectorError:
                 logger.info("%s: a later batch failed too", self._stream.name)
-        if not arrived or (isinstance(error, StorageError) and not error.settled):
-            return  # nothing to tell, or the checkpoint itself could not be written
+        if not arrived or not self._writable:
+            return
         try:
             if not self._checkpoint.advance(self._progress, arrived):
                 self._rewrite(self._progress, sorted({*self._stored(), *arrived}))

@@ -35,8 +35,10 @@ def walk(
         handed += len(page.records)
         left = (page.total or 0) - handed
         backlog = source.side_by_side > 1 and left > RECORDS_EACH and not page.last
-        yield prepared
         last = prepared.last_time
+        del page  # an answer's memory goes before the next one's comes
+        yield prepared
+        del prepared
         # An object that was changed since it was found may be newer than all of the window.
         if backlog and window is not None and last is not None and last < window.end:
             rest = Window(max(last, window.start), window.end)

@@ -365,6 +365,10 @@ class _Awaited(Future[Any]):
         self.work_off()
         return super().result(timeout)
 
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self.work_off()
+        return super().exception(timeout)
+
 
 class Fetchers:
     """A pool that does what it is given at once; what it raises is not its business."""

@@ -9,9 +9,17 @@ from itertools import count
 
 import pytest
 
+from shared.delivery.batches import Batch
 from shared.polling import engine
 from shared.runs import OK
-from tests.guarantees.model import IN_FLIGHT_BYTES, TABLE_FAULTS, Plan, World, install
+from tests.guarantees.model import (
+    IN_FLIGHT_BYTES,
+    TABLE_FAULTS,
+    ModelDestination,
+    Plan,
+    World,
+    install,
+)
 
 
 @contextlib.contextmanager
@@ -67,3 +75,34 @@ def test_a_failed_run_that_cannot_keep_all_it_knows_says_so() -> None:
         assert world.overflowed
         assert world.run(Plan()) == OK
         assert all_arrived(world)
+
+
+@pytest.mark.parametrize("before", [26, 28, 29])
+def test_what_arrived_before_a_batch_that_fails_is_not_sent_again(before: int) -> None:
+    """Not in any run: a bad record whose dead letter cannot be kept, alone in a batch or not."""
+    with polled_never() as world:
+        world.records = world.records[:before]
+        world.add(world.new("poison", 1))
+        for _ in range(4):
+            world.run(Plan(faults={("dead letters", 0): "unavailable"}))
+            assert world.failures
+        assert len(world.arrived) == before
+        assert world.repeated_bytes == 0
+
+
+def test_a_fault_of_the_program_repeats_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is raised where it should not be: what arrived is known by the next run."""
+    with polled_never() as world:
+        upload = type(world.destination)._upload
+
+        def faulty(destination: ModelDestination, batch: Batch, fault: str) -> int:
+            if any(b'"r20"' in record for record in batch.records):
+                raise TypeError("a fault of the program")
+            return upload(destination, batch, fault)
+
+        monkeypatch.setattr(type(world.destination), "_upload", faulty)
+        for _ in range(4):
+            world.run(Plan(eager=[True]))
+            assert world.failures
+        assert world.repeated_bytes == 0
+        monkeypatch.undo()

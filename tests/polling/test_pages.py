@@ -103,6 +103,23 @@ def test_secrets_stay_behind() -> None:
     assert json.loads(second)["text"] == [{"n": 1}]
 
 
+@pytest.mark.parametrize("declared", [DECLARED, None])
+def test_a_secret_hides_behind_no_escape(declared: frozenset[str] | None) -> None:
+    """A name may be written with escaped letters, at the top or inside."""
+    for text in (b'{"text":{"license\\u004bey":"k"}}', b'{"\\u006cicenseKey":"k","id":"1"}'):
+        (body,) = prepared(text, declared=declared).bodies
+        assert b'"k"' not in body
+
+
+def test_a_place_that_is_taken_is_made() -> None:
+    """A record may have ``AdditionalFields`` of its own beside a field that moves into it."""
+    record = {"id": "1", "AdditionalFields": {"a": 1}, "TimeGenerated": "x"}
+    for declared in (DECLARED, None):
+        (body,) = prepared(dumped(record), declared=declared).bodies
+        moved = {"AdditionalFields": {"a": 1}, "TimeGenerated": "x"}
+        assert json.loads(body)["AdditionalFields"] == moved
+
+
 def test_an_oversize_record_is_cut() -> None:
     """And says so."""
     (body,) = prepared(dumped({**RECORD, "text": "x" * 1_500_000})).bodies
@@ -110,7 +127,7 @@ def test_an_oversize_record_is_cut() -> None:
     assert json.loads(body)["AdditionalFields"]["_truncated"] == ["text"]
 
 
-@pytest.mark.parametrize("empty", [b"{}", b"{ }", b"{\n\n}"])
+@pytest.mark.parametrize("empty", [b"{}", b"{ }", b"{" + b" \n" * 40 + b"}"])
 def test_an_empty_record_is_a_record(empty: bytes) -> None:
     """It is known by its content, and timed by its receipt."""
     page = prepared(empty, declared=None)
@@ -131,6 +148,24 @@ def test_what_only_the_standard_library_reads_is_a_record_all_the_same(text: str
     """One odd value holds up no stream."""
     page = prepared(dumped(RECORD), b'{"id":"8","text":%s}' % text.encode())
     assert [json.loads(body)["id"] for body in page.bodies] == ["7", "8"]
+
+
+@pytest.mark.parametrize("declared", [DECLARED, None])
+def test_a_number_beyond_all_bounds_holds_up_no_stream(declared: frozenset[str] | None) -> None:
+    """Also where the field is looked at."""
+    records = (
+        b'{"id":1e999,"uuid":"u"}',
+        b'{"id":"8","seen":{"at":"2026-03-04T12:00:00Z","n":1e999}}',
+    )
+    page = prepared(*records, declared=declared)
+    assert [bool(time) for time in page.times] == [False, True]
+    assert [json.loads(body)["event_name"] for body in page.bodies] == ["Test.", "Test."]
+
+
+def test_half_a_surrogate_in_bytes_holds_up_no_stream() -> None:
+    """Some vendors' UTF-8 has them; the rest of the text stays."""
+    (body,) = prepared(b'{"id":"1","text":"a\xed\xa0\xbdb"}').bodies
+    assert json.loads(body)["text"] == "a?b"
 
 
 def test_an_answer_of_another_shape_is_decoded_whole() -> None:
