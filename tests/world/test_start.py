@@ -42,7 +42,7 @@ def started(folder: Path, settings: Path) -> Iterator[str]:
         text=True,
     )
     assert process.stdout is not None
-    watch = threading.Timer(60, process.kill)
+    watch = threading.Timer(300, process.kill)  # only against a hang: a busy machine is slow
     watch.start()
     said = ""
     try:
@@ -55,7 +55,7 @@ def started(folder: Path, settings: Path) -> Iterator[str]:
         yield address[1]
     finally:
         process.send_signal(signal.SIGINT)
-        rest = process.communicate(timeout=60)[0]
+        rest = process.communicate(timeout=300)[0]
         watch.cancel()
     assert process.returncode == 0, said + rest
 
