@@ -7,6 +7,7 @@ and other 5xx are tried again with exponential backoff and jitter; five tries a 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -173,11 +174,12 @@ class VendorSession:
             # The error's text could hold the address with its parameters: the class is enough.
             raise _Failed(type(error).__name__) from error
         self._judge(response, path)
-        try:
-            value = parse_answer(body, shape)
-        except (ValueError, RecursionError):
-            raise VendorAnswerInvalid(self._no_json(response, body, path)) from None
-        return Answer(value, len(body), http_date(response.headers.get("Date")))
+        vendor_time = http_date(response.headers.get("Date"))
+        with contextlib.suppress(ValueError, RecursionError):
+            return Answer(parse_answer(body, shape), len(body), vendor_time)
+        answered = self._no_json(response, body, path)
+        del body  # the error outlives this stream's turn, and would keep it
+        raise VendorAnswerInvalid(answered)
 
     def _read(self, response: requests.Response, path: str) -> bytes:
         """The whole body, within its deadline and its limit: a slow drip ends too."""
