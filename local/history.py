@@ -29,20 +29,9 @@ from local.vendors.sentinelone import SentinelOne
 
 WEEK = timedelta(days=7)
 SEED = 20240229
-BULK = 100_000_000
 REPORTED_AFTER = timedelta(seconds=7)
 MOST_LATE = timedelta(minutes=8)
 RECENT = 12  # events of each kind in those minutes, beyond a week's even pace
-
-
-def activities(count: int, hours: float, until: datetime) -> Iterator[Record]:
-    """So many activities of about a kilobyte, spread evenly over the hours before `until`.
-
-    Their ids are none of a History's.
-    """
-    step = timedelta(hours=hours) / max(count, 1)
-    start = until - timedelta(hours=hours)
-    return (activity(n, start + (n - BULK) * step) for n in range(BULK, BULK + count))
 
 
 def _reported(n: int, at: datetime) -> Record:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hmac
 import json
 import re
@@ -20,7 +19,6 @@ from local.server import (
     LocalServer,
     Request,
     json_answer,
-    serve_until_told,
     utc_now,
 )
 from local.vendors.collection import Between, Collection, Item, Record
@@ -267,25 +265,3 @@ def _in_microseconds(milliseconds: int | None) -> int | None:
 def _graphql_error(message: str) -> web.Response:
     """GraphQL says no in a 200."""
     return json_answer({"data": None, "errors": [{"message": message}]})
-
-
-def main() -> None:
-    """Serves until standard input closes: `python -m local.vendors.sentinelone`."""
-    from local.history import activities
-
-    parser = argparse.ArgumentParser(prog="python -m local.vendors.sentinelone")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
-    parser.add_argument("--activities", type=int, default=0, metavar="COUNT")
-    parser.add_argument(
-        "--hours", type=float, default=23.0, help="the span that they are spread over"
-    )
-    options = parser.parse_args()
-    with SentinelOne(port=options.port) as vendor:
-        vendor.server.latency = options.latency
-        vendor.add("activities", activities(options.activities, options.hours, vendor.clock()))
-        serve_until_told({"SentinelOneUrl": vendor.url, "SentinelOneAPIToken": vendor.token})
-
-
-if __name__ == "__main__":
-    main()

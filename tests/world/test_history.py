@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from local.history import MOST_LATE, WEEK, History, activities
+from local.history import MOST_LATE, WEEK, History
 from local.vendors.collection import microseconds
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
@@ -72,12 +72,3 @@ def test_what_changes_keeps_its_id() -> None:
     assert sorted(sentinelone.ids("agents")) == before
     newest = sentinelone.streams["agents"].page("updatedAt", descending=True, limit=1)[0][0]
     assert newest.fields["updatedAt"] == microseconds(NOW)
-
-
-def test_bulk_activities_are_about_a_kilobyte() -> None:
-    """What speed is measured with is of the size that the goals speak of."""
-    sentinelone, _ = vendors()
-    sentinelone.add("activities", activities(200, 3, NOW))
-    sizes = [len(body) for body in sentinelone.streams["activities"].bodies()]
-    assert len(sizes) == 200
-    assert 900 < sum(sizes) / len(sizes) < 1_150
