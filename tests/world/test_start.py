@@ -19,7 +19,11 @@ from local.host import ROOT
 from local.start import SettingsFileInvalid, read_settings
 from local.workspace import Workspace
 
-RUN = "import sys; from local.start import main; sys.exit(main(sys.argv[1:]))"
+# A shell that begins something in the background has it ignore Ctrl+C, and its children with it.
+RUN = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from local.start import main; sys.exit(main(sys.argv[1:]))"
+)
 EVENT = {"uuid": "e-1", "event_type_id": 5, "event_timestamp": "2026-03-01 12:00:00 UTC"}
 
 
@@ -42,7 +46,7 @@ def started(folder: Path, settings: Path) -> Iterator[str]:
         text=True,
     )
     assert process.stdout is not None
-    watch = threading.Timer(300, process.kill)  # only against a hang: a busy machine is slow
+    watch = threading.Timer(120, process.kill)
     watch.start()
     said = ""
     try:
@@ -55,7 +59,7 @@ def started(folder: Path, settings: Path) -> Iterator[str]:
         yield address[1]
     finally:
         process.send_signal(signal.SIGINT)
-        rest = process.communicate(timeout=300)[0]
+        rest = process.communicate(timeout=120)[0]
         watch.cancel()
     assert process.returncode == 0, said + rest
 
