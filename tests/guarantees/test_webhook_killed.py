@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Any, Self
 
 import pytest
@@ -15,6 +14,7 @@ from urllib3.exceptions import ProtocolError
 
 from local.azure_monitor import AzureMonitor
 from local.faults import FOREVER, answer
+from local.running import Running
 from shared.delivery.spool import Spool
 from tests.guarantees.runs_in_processes import processes, serve_webhook
 from tests.webhook.posts import STREAM, TOKEN, events, run_delivery_retry
@@ -24,7 +24,7 @@ KILLS = 3
 BUSY = answer(503, headers={"Retry-After": "60"})
 
 
-class Webhook:
+class Webhook(Running):
     """The webhook's process: killed, it is begun anew, at another address.
 
     It dies at each ``every``-th answer of 200, while the other senders wait for theirs: that is
@@ -46,19 +46,8 @@ class Webhook:
         self._url = ""
         self._process: Any = None
 
-    def __enter__(self) -> Self:
-        self._begin()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._kill()
-
-    def _begin(self) -> None:
+    def start(self) -> Self:
+        """Begins it; returns when it listens."""
         here, there = self._context.Pipe(duplex=False)
         with here:
             self._process = self._context.Process(
@@ -70,8 +59,10 @@ class Webhook:
         with self._changed:
             self._url = url
             self._changed.notify_all()
+        return self
 
-    def _kill(self) -> None:
+    def close(self) -> None:
+        """SIGKILL; returns when it is dead."""
         self._process.kill()
         self._process.join()
         self._process.close()
@@ -109,10 +100,10 @@ class Webhook:
             its_turn = self._taken % self._every == 0 and self._taken <= self._every * KILLS
         if its_turn:
             with self._killing:
-                self._kill()
+                self.close()
                 self.kills += 1
                 self._meanwhile(self.kills)
-                self._begin()
+                self.start()
 
 
 @pytest.mark.parametrize(
