@@ -109,8 +109,8 @@ def poll(connector: Connector) -> list[StreamRun]:
 def _collect_seldom() -> None:
     """Let the garbage collector look for cycles less often, once a process.
 
-    A page is thousands of dicts without a cycle among them, gone when it is encoded. By Python's
-    default, the collector would walk all that lives every few pages: half of a poll's CPU.
+    A page is thousands of objects without a cycle among them, gone when it is prepared. By Python's
+    default, the collector would walk all that lives every few pages.
     """
     gc.set_threshold(50_000, 20, 20)
 
