@@ -72,7 +72,7 @@ def test_a_sign_in_that_hangs_holds_nobody_up(onelogin: AzureMonitor) -> None:
     onelogin.identity.managed.faults.add("/msi", silence(), times=FOREVER)
     began = time.monotonic()
     assert post(events(1)).status_code == 200
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 12
     assert Spool().depth() == 1
 
 
