@@ -7,7 +7,7 @@ encode it again would take half of a poll's processor time, and five times the m
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -76,7 +76,7 @@ def _check_utf8(body: bytes) -> None:
 
 
 class Reader:
-    """Reads the values at a few paths of records, and whether each field may stay where it is.
+    """Reads the values at a few paths of records, and whether all fields of each may stay.
 
     ``kept`` are the fields that may, None for all but the ``reserved``.
     """
@@ -93,15 +93,26 @@ class Reader:
         self._strict = _decoder(self._attributes, numbered, kept)
         self._reserved = list(numbered.values()) if kept is None else []
 
-    def __call__(self, record: Record) -> tuple[Values, bool]:
-        """Raises ``ValueError`` where the record is no object."""
+    def __call__(self, records: Sequence[Record]) -> tuple[list[Values], list[bool]]:
+        """Raises ``ValueError`` where a record is no object."""
+        try:
+            values = list(map(self._strict, records))
+        except msgspec.ValidationError:
+            found = list(map(self._read, records))
+            return [values for values, _ in found], [kept for _, kept in found]
+        if not self._reserved:
+            return values, [True] * len(values)
+        return values, list(map(self._leaves_reserved, values))
+
+    def _read(self, record: Record) -> tuple[Values, bool]:
         try:
             values = self._strict(record)
         except msgspec.ValidationError:
             return self._read_loosely(record), False
-        if not self._reserved:
-            return values, True
-        return values, all(getattr(values, name) is _NOT_THERE for name in self._reserved)
+        return values, self._leaves_reserved(values)
+
+    def _leaves_reserved(self, values: Values) -> bool:
+        return all(getattr(values, name) is _NOT_THERE for name in self._reserved)
 
     def _read_loosely(self, record: Record) -> Values:
         try:

@@ -31,7 +31,9 @@ def fingerprint(key: bytes, moment: datetime | None) -> Fingerprint:
     second = TIMELESS
     if moment is not None:
         since = moment - _EPOCH  # three times as quick as moment.timestamp()
-        second = min(max(since.days * 86_400 + since.seconds, 0), TIMELESS - 1)
+        second = since.days * 86_400 + since.seconds
+        if not 0 <= second < TIMELESS:
+            second = 0 if second < 0 else TIMELESS - 1
     return second << _HASH_BITS | int.from_bytes(digest, "little")
 
 

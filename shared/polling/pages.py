@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.polling.streams import Page, Stream
 from shared.raw_records import Reader, Record, Values, decoded
-from shared.records import Encoder, has_secret, parse_time, utc_now
+from shared.records import MAX_RECORD_BYTES, Encoder, has_secret, parse_time, utc_now
 from shared.seen import Fingerprint, fingerprint
 
 logger = logging.getLogger("connectors.polling")
@@ -46,37 +46,39 @@ class Preparer:
         self._names = [_name_at(read, key) for key in stream.keys]
 
     def __call__(self, page: Page) -> PreparedPage:
-        bodies: list[bytes] = []
-        fingerprints: list[Fingerprint] = []
-        times: list[datetime | None] = []
-        generated: list[datetime] = []
-        last: datetime | None = None
+        records = page.records
+        values, kept = self._read(records)
+        times = happened = list(map(parse_time, map(self._watermark, values)))
+        if self._event_time:
+            own = map(parse_time, map(self._event_time, values))
+            happened = [moment or time for moment, time in zip(own, times, strict=True)]
+        bodies = self._bodies(records, kept, happened)
+        name = _content if self._stream.snapshot else self._key
+        fingerprints = list(map(fingerprint, map(name, records, values), times))
+        last = next((time for time in reversed(times) if time), None)
+        size = sum(map(len, bodies))
+        return PreparedPage(bodies, fingerprints, times, size, last, page.vendor_time, page.last)
+
+    def _bodies(
+        self,
+        records: Sequence[Record],
+        kept: Sequence[bool],
+        happened: Sequence[datetime | None],
+    ) -> list[bytes]:
+        """Each record as it goes out: as it came wherever it can."""
         received = utc_now()
-        encode, snapshot = self._encode, self._stream.snapshot
-        for record in page.records:
-            values, kept = self._read(record)
-            moment = happened = parse_time(self._watermark(values))
-            if self._event_time:
-                happened = parse_time(self._event_time(values)) or moment
-            if happened is None and not snapshot:
+        generated = [moment or received for moment in happened]
+        bodies = self._encode.as_they_came(records, generated)
+        secrets = has_secret(b"".join(bodies))
+        for number, moment in enumerate(happened):
+            body = bodies[number]
+            if moment is None and not self._stream.snapshot:
                 self._say_once("no time", f"no {self._stream.event_time} that is a time")
-            time_generated = happened or received
-            generated.append(time_generated)
-            body = encode.as_it_came(bytes(record), time_generated) if kept else None
-            bodies.append(body or encode(decoded(record), time_generated))
-            key = _content(record) if snapshot else self._key(record, values)
-            fingerprints.append(fingerprint(key, moment))
-            times.append(moment)
-            last = moment or last
-        whole = b"".join(bodies)
-        if has_secret(whole):
-            bodies = [
-                encode(decoded(record), time) if has_secret(body) else body
-                for record, time, body in zip(page.records, generated, bodies, strict=True)
-            ]
-        return PreparedPage(
-            bodies, fingerprints, times, len(whole), last, page.vendor_time, page.last
-        )
+            # A record with a time is not empty.
+            whole = kept[number] and moment is not None and len(body) <= MAX_RECORD_BYTES
+            if not whole or (secrets and has_secret(body)):
+                bodies[number] = self._encode(decoded(records[number]), generated[number])
+        return bodies
 
     def _key(self, record: Record, values: Values) -> bytes:
         """What names a record: the first of its keys that is there, else all of it."""
@@ -118,6 +120,6 @@ def _name_at(read: Reader, paths: Sequence[str]) -> Callable[[Values], Any]:
     return joined
 
 
-def _content(record: Record) -> bytes:
+def _content(record: Record, _: Values = None) -> bytes:
     """The record's JSON, the same however its keys were ordered."""
     return json.dumps(decoded(record), sort_keys=True, ensure_ascii=True).encode()

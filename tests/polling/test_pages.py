@@ -190,7 +190,7 @@ def test_a_reader_finds_nothing_in_what_is_no_object() -> None:
     read = Reader(["a.b", "c"], None, frozenset())
     odd: list[Any] = ["text", None, [], {}, {"b": None}]
     for value in odd:
-        values, kept = read(as_record({"a": value}))
+        (values,), (kept,) = read([as_record({"a": value})])
         assert kept
         assert read.getter("a.b")(values) is None
         assert read.getter("c")(values) is None
