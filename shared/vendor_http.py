@@ -27,7 +27,7 @@ from shared import VERSION
 from shared.errors import VendorAnswerInvalid, VendorRefused, VendorUnavailable
 from shared.http_headers import http_date, retry_after_seconds
 from shared.raw_records import parse_answer
-from shared.tls import SharedTLS
+from shared.tls import session_for
 
 TRIES = 5
 MAX_ANSWER_BYTES = 64_000_000
@@ -62,13 +62,15 @@ class _Failed(Exception):
 class VendorSession:
     """One vendor's connection for one run; threads share it.
 
-    ``headers`` carry the sign-in. ``explain`` gives, for a status that is final, the setting or
-    permission to look at. ``begin`` sets each stream's deadline and its counts to zero.
+    ``address`` is of the host that all its requests go to; ``headers`` carry the sign-in.
+    ``explain`` gives, for a status that is final, the setting or permission to look at. ``begin``
+    sets each stream's deadline and its counts to zero.
     """
 
     def __init__(
         self,
         vendor: str,
+        address: str,
         headers: Mapping[str, str],
         explain: Callable[[int], str],
         requests_per_second: float | None = None,
@@ -85,10 +87,7 @@ class VendorSession:
         self._next_turn = 0.0
         self._lock = threading.Lock()
         self._deadline = time.monotonic() + _ANSWER_SECONDS
-        self._session = requests.Session()
-        self._session.mount("https://", SharedTLS(_CONNECTIONS))
-        # A .netrc entry for the host would replace the token.
-        self._session.auth = lambda request: request
+        self._session = session_for(address, _CONNECTIONS)
         self.requests = 0
         self.retries = 0
 

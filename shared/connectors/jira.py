@@ -99,9 +99,8 @@ def _explain(status: int) -> str:
 def connection(settings: JiraSettings) -> Connection:
     """Jira as ``settings`` name it: Basic auth with e-mail address and token."""
     login = f"{settings.username}:{settings.access_token}".encode()
-    session = VendorSession(
-        "Jira", {"Authorization": f"Basic {base64.b64encode(login).decode()}"}, _explain
-    )
+    headers = {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
+    session = VendorSession("Jira", settings.url, headers, _explain)
     source = AuditRecords(session, settings.url)
     return Connection(settings.url, session, [source], settings.polling)
 

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import hmac
 import logging
-import threading
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from urllib.parse import urlsplit
@@ -22,11 +21,14 @@ from shared.delivery.batches import Batch
 from shared.delivery.verdicts import verdict
 from shared.errors import DestinationRefused, DestinationUnavailable
 from shared.settings import DestinationSettings, read_destination
+from shared.tls import session_for
 
 logger = logging.getLogger("connectors.delivery")
 
 _PATH = "/api/logs"
 _CONNECT_SECONDS = 10.0
+# As many as a worker has threads, if PYTHON_THREADPOOL_THREAD_COUNT is set to its highest.
+_CONNECTIONS = 32
 # The tables that people have, by the streams' names; a new stream's table is named like itself.
 _LOG_TYPES = (
     ("Custom-SentinelOne", "SentinelOne"),
@@ -44,9 +46,7 @@ class DataCollector:
         self._uri = settings.data_collector_uri.rstrip("/")
         self._workspace = settings.workspace_id
         self._key = settings.workspace_key
-        # A session of requests belongs to one thread.
-        self._sessions = threading.local()
-        self._opened: list[requests.Session] = []
+        self._session = session_for(self._uri, _CONNECTIONS)
         logger.warning(
             "Delivering through the HTTP Data Collector API, whose support ended on 14 September "
             "2026: set LogsIngestionEndpoint and a rule to use the Logs Ingestion API"
@@ -61,7 +61,7 @@ class DataCollector:
         body = batch.body()
         date = format_datetime(datetime.now(UTC), usegmt=True)
         try:
-            answer = self._session().post(
+            answer = self._session.post(
                 f"{self._uri}{_PATH}",
                 params={"api-version": "2016-04-01"},
                 data=body,
@@ -101,15 +101,7 @@ class DataCollector:
 
     def close(self) -> None:
         """See ``Destination.close``."""
-        for session in self._opened:
-            session.close()
-
-    def _session(self) -> requests.Session:
-        if not hasattr(self._sessions, "session"):
-            self._sessions.session = requests.Session()
-            self._opened.append(self._sessions.session)
-        session: requests.Session = self._sessions.session
-        return session
+        self._session.close()
 
 
 def log_type(stream: str) -> str:

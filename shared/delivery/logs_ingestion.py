@@ -12,7 +12,6 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import requests
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
@@ -34,7 +33,7 @@ from shared.errors import (
     SettingsError,
 )
 from shared.records import declared_fields
-from shared.tls import SharedTLS
+from shared.tls import session_for
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
@@ -101,7 +100,7 @@ class LogsIngestion:
             # Delivery retries by itself: the SDK's own retries miss 408, 429 and resets on a POST.
             retry_policy=RetryPolicy.no_retries(),
             permit_redirects=False,
-            transport=_transport(),
+            transport=_transport(self._endpoint),
         )
 
     def declared(self, stream: str) -> frozenset[str] | None:
@@ -166,15 +165,14 @@ class LogsIngestion:
         )
 
 
-def _transport() -> RequestsTransport:
+def _transport(endpoint: str) -> RequestsTransport:
     """The SDK's own transport, with a connection kept for each thread that may upload.
 
     By itself it keeps ten; with more webhook posts at a time, each further one would pay for a new
     TLS connection: ten times the processor time of the upload itself.
     """
-    session = requests.Session()
-    session.mount("https://", SharedTLS(_CONNECTIONS))
-    return RequestsTransport(session=session)
+    session = session_for(endpoint, _CONNECTIONS)
+    return RequestsTransport(session=session, connection_verify=session.verify)
 
 
 def rule_setting(stream: str, rule_ids: Mapping[str, str]) -> str | None:

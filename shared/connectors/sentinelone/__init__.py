@@ -105,13 +105,14 @@ def _explain(status: int) -> str:
 
 def connection(settings: SentinelOneSettings) -> Connection:
     """The console as ``settings`` name it, with the streams they choose, in the table's order."""
+    url = settings.url
     session = VendorSession(
         "SentinelOne",
+        url,
         {"Authorization": f"ApiToken {settings.api_token}"},
         _explain,
         settings.requests_per_second,
     )
-    url = settings.url
     others: Mapping[str, Callable[[], Source]] = {
         "unifiedalerts": lambda: UnifiedAlerts(session, url, UNIFIED_ALERTS),
         "policies": lambda: Policies(session, url, POLICIES),
