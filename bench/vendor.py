@@ -1,8 +1,9 @@
 """A lean SentinelOne (and an empty Jira) over HTTPS: pages are joined from prepared bytes.
 
 A tenant's address says what it holds: ``https://127.0.0.1:…/20000-3`` has 20,000 activities; what
-stands behind the hyphen makes it another tenant, with a checkpoint of its own. Each answer takes
-``--latency`` seconds, without using the processor.
+stands behind the hyphen makes it another tenant, with a checkpoint of its own. ``/local/prepare``
+makes the bytes of tenants of one size, before anything is measured. Each answer takes ``--latency``
+seconds, without using the processor.
 """
 
 from __future__ import annotations
@@ -113,11 +114,13 @@ class Vendor:
     def __init__(self, now: datetime) -> None:
         self._start = (now - SPREAD - _EPOCH) // _MICROSECOND
         self._bodies = activity_bodies(_BODIES)
+        self._heads: dict[int, list[bytes]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """SentinelOne's lists and Jira's audit log, each behind a tenant's name."""
         api = "/{tenant}/web/api/v2.1"
         return [
+            web.get("/local/prepare/{count}", self._prepare),
             web.get(api + "/activities", self._activities),
             web.post(api + "/unifiedalerts/graphql", self._graphql),
             web.post(api + "/users/api-token-details", self._token),
@@ -135,8 +138,9 @@ class Vendor:
         at = int(request.query.get("cursor", low))
         until = min(at + PAGE, high)
         following = b'"%d"' % until if until < high else b"null"
+        heads, bodies = self._heads[count], self._bodies
         body = b'{"data":[%s],"pagination":{"totalItems":%d,"nextCursor":%s}}' % (
-            b",".join([self._record(number, step) for number in range(at, until)]),
+            b",".join([heads[number] + bodies[number % _BODIES] for number in range(at, until)]),
             high - low,
             following,
         )
@@ -147,11 +151,18 @@ class Vendor:
         at = (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
         return min(max(-((self._start - at) // step), 0), count)
 
-    def _record(self, number: int, step: int) -> bytes:
+    async def _prepare(self, request: web.Request) -> web.Response:
+        count = int(request.match_info["count"])
+        if count not in self._heads:
+            step = SPREAD // _MICROSECOND // max(count, 1)
+            self._heads[count] = [self._head(number, step) for number in range(count)]
+        return json_answer({})
+
+    def _head(self, number: int, step: int) -> bytes:
+        """What a record begins with: the times and the id that are its own."""
         moment = _NAIVE_EPOCH + timedelta(microseconds=self._start + number * step)
         time = moment.isoformat(timespec="microseconds") + "Z"
-        head = f'{{"id":"{number:018d}","createdAt":"{time}","updatedAt":"{time}",'
-        return head.encode() + self._bodies[number % _BODIES]
+        return f'{{"id":"{number:018d}","createdAt":"{time}","updatedAt":"{time}",'.encode()
 
     async def _graphql(self, _request: web.Request) -> web.Response:
         ends = {"hasNextPage": False, "endCursor": None}

@@ -44,12 +44,12 @@ def _measured(work: Callable[[], object]) -> Result:
     }
 
 
-def poll(warm: str) -> Result:
-    """One poll of SentinelOne as the timer does it; the process has polled ``warm`` before."""
+def poll() -> Result:
+    """One poll of SentinelOne as the timer does it, in a process that has polled it before."""
     from shared.connectors.sentinelone import CONNECTOR
     from shared.polling.runner import poll as poll_once
 
-    with _setting("SentinelOneUrl", warm):
+    with _setting("SentinelOneStreams", "threats"):  # of which there are none
         poll_once(CONNECTOR)
     runs: list[Any] = []
     result = _measured(lambda: runs.extend(poll_once(CONNECTOR)))
@@ -66,7 +66,7 @@ def _setting(name: str, value: str) -> Iterator[None]:
     os.environ[name] = before
 
 
-def straightforward(warm: str) -> Result:
+def straightforward() -> Result:
     """The same records the straightforward way, in a process that has done it before."""
     from bench.straightforward import copy_activities, straightforward_client
 
@@ -75,8 +75,7 @@ def straightforward(warm: str) -> Result:
         moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for moment in (now - timedelta(hours=24), now)
     )
     client = straightforward_client(os.environ)
-    with _setting("SentinelOneUrl", warm):
-        copy_activities(client, os.environ, start, end)
+    copy_activities(client, os.environ, end, end)
     return _measured(lambda: copy_activities(client, os.environ, start, end))
 
 

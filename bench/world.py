@@ -62,7 +62,9 @@ class World:
 
     def tenant(self, records: int) -> str:
         """The address of a tenant nobody has polled yet, with so many activities."""
-        return f"{self.vendor.addresses['url']}/{records}-{next(self._tenants)}"
+        vendor = self.vendor.addresses["url"]
+        self._ask(f"{vendor}/local/prepare/{records}")
+        return f"{vendor}/{records}-{next(self._tenants)}"
 
     def received(self, stream: str) -> dict[str, int]:
         """What Azure Monitor accepted since ``forget``: requests, records, distinct, bytes."""
