@@ -127,7 +127,10 @@ class StreamPoll:
                 if batch := self._packer.flush():
                     self._submit(batch, pool, deliver_until)
                 while self._uploads:
-                    self._settle()
+                    arrived = self._settle()
+                    # What arrives last is written down with the window's end, if it ends here.
+                    if self._uploads or failure or not finished:
+                        self._commit(arrived)
         except ConnectorError:
             self._know_what_arrived()
             raise
@@ -195,14 +198,14 @@ class StreamPoll:
 
     def _submit(self, batch: Batch, pool: ThreadPoolExecutor, deliver_until: float) -> None:
         while len(self._uploads) >= IN_FLIGHT:
-            self._settle()
+            self._commit(self._settle())
         future = pool.submit(self._delivery.deliver, batch, deliver_until)
         position = self._position if self._ordered else self._progress.position or _EPOCH
         self._uploads.append(_Upload(future, position, self._packed))
         self._packed = []
 
-    def _settle(self) -> None:
-        """Wait for the oldest uploads, and commit them with those behind them that are done."""
+    def _settle(self) -> list[Fingerprint]:
+        """Wait for the oldest uploads; what arrived of them and of those behind that are done."""
         arrived: list[Fingerprint] = []
         position = self._progress.position
         for upload in islice(self._uploads, _COMMITTED_TOGETHER):
@@ -218,7 +221,7 @@ class StreamPoll:
             position = upload.position
         if not self._stream.snapshot:
             self._progress = replace(self._progress, position=position)
-        self._commit(arrived)
+        return arrived
 
     def _commit(self, arrived: list[Fingerprint]) -> None:
         self._writable = False  # until it has been written

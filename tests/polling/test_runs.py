@@ -251,6 +251,20 @@ def test_an_idle_poll_is_one_request_and_one_write_a_stream(
     assert all(written.endswith("-1") for written in after.values())
 
 
+def test_what_arrives_last_is_written_down_with_the_windows_end(
+    azure_monitor: AzureMonitor, sentinelone: SentinelOne, storage: str, only: Callable[[str], None]
+) -> None:
+    """A run whose records fit a batch is one upload and one write."""
+    only("activities")
+    sentinelone.add("activities", [{"id": str(n), "createdAt": ago(hours=1)} for n in range(3)])
+    poll_sentinelone()
+    (row,) = checkpoint_rows(storage)
+    assert row["written"].endswith("-1")
+    poll_sentinelone()
+    names = Counter(("0", "1", "2"))
+    assert arrived(azure_monitor, "Custom-SentinelOneActivities") == names
+
+
 def test_storage_that_is_down_fails_the_run_before_anything_is_fetched(
     sentinelone: SentinelOne, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None]
 ) -> None:
