@@ -38,7 +38,7 @@ def walk(
         left = (page.total or 0) - handed
         backlog = source.side_by_side > 1 and left > RECORDS_EACH and not page.last
         last = prepared.last_time
-        del page  # an answer's memory goes before the next one's comes
+        del page  # as in ``SubWindow.fetch``
         yield prepared
         del prepared
         # An object that was changed since it was found may be newer than all of the window.
@@ -69,7 +69,7 @@ class SubWindow:
                 if self.total is None:
                     self.total = page.total or len(page.records)
                 prepared = prepare(page)
-                # Its records, five times their bytes, are not to live on while the next is fetched.
+                # An answer's memory goes before the next one's comes.
                 del page
                 if not self._put(prepared):
                     return
