@@ -48,12 +48,21 @@ def parse_json(body: bytes | memoryview) -> Any:
     """The value of a JSON body; raises ``ValueError`` where it is none.
 
     What orjson is too strict for (a lone surrogate, an integer over 64 bits, NaN) is read by the
-    standard library, so that one odd string does not hold up a stream; NaN becomes null.
+    standard library, so that one odd value does not hold up a stream; NaN becomes null, and an
+    integer of thousands of digits a string.
     """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return json.loads(bytes(body), parse_constant=lambda _: None)
+        return json.loads(bytes(body), parse_constant=lambda _: None, parse_int=_integer)
+
+
+def _integer(text: str) -> int | str:
+    """What Python does not read as a number, by its limit on digits, stays text."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def dump_json(value: Any) -> bytes:
@@ -169,9 +178,10 @@ class Encoder:
     def as_they_came(
         self, records: Sequence[Buffer], times_generated: Sequence[datetime]
     ) -> list[bytes]:
-        """Records of which all fields stay, each in its own JSON behind what is added.
+        """Records in their own JSON, each behind what is added.
 
-        They may not be empty. Their size and their secrets are the caller's to look at.
+        The caller replaces those of which not all may stay: empty, too large, with a field that has
+        to move or a secret.
         """
         if not records:
             return []

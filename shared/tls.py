@@ -17,6 +17,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.ssl_ import create_urllib3_context
 
+from shared.errors import SettingsError
+
+# To a destination, as many as a worker has threads, if PYTHON_THREADPOOL_THREAD_COUNT is set to its
+# highest.
+WORKER_THREADS = 32
 # A compressed batch is written at once, not in urllib3's blocks of 16 KB.
 _BLOCK_BYTES = 1 << 18
 
@@ -25,10 +30,17 @@ def session_for(url: str, connections: int) -> requests.Session:
     """A session for the host of ``url`` alone; threads may share it, ``connections`` at a time.
 
     HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE count as they are now, a .netrc never: its entry
-    for the host would replace the token.
+    for the host would replace the token. Raises SettingsError where there is no such bundle.
     """
     session = requests.Session()
     found = session.merge_environment_settings(url, {}, None, None, None)
+    if isinstance(found["verify"], str) and not Path(found["verify"]).exists():
+        raise SettingsError(
+            [
+                "REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE) names no file that there is: set it to the "
+                "trusted authorities' certificates, or remove it"
+            ]
+        )
     session.trust_env = False
     session.proxies, session.verify = found["proxies"], found["verify"]
     session.mount("https://", _SharedTLS(connections))

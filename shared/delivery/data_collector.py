@@ -21,14 +21,12 @@ from shared.delivery.batches import Batch
 from shared.delivery.verdicts import verdict
 from shared.errors import DestinationRefused, DestinationUnavailable
 from shared.settings import DestinationSettings, read_destination
-from shared.tls import session_for
+from shared.tls import WORKER_THREADS, session_for
 
 logger = logging.getLogger("connectors.delivery")
 
 _PATH = "/api/logs"
 _CONNECT_SECONDS = 10.0
-# As many as a worker has threads, if PYTHON_THREADPOOL_THREAD_COUNT is set to its highest.
-_CONNECTIONS = 32
 # The tables that people have, by the streams' names; a new stream's table is named like itself.
 _LOG_TYPES = (
     ("Custom-SentinelOne", "SentinelOne"),
@@ -46,7 +44,7 @@ class DataCollector:
         self._uri = settings.data_collector_uri.rstrip("/")
         self._workspace = settings.workspace_id
         self._key = settings.workspace_key
-        self._session = session_for(self._uri, _CONNECTIONS)
+        self._session = session_for(self._uri, WORKER_THREADS)
         logger.warning(
             "Delivering through the HTTP Data Collector API, whose support ended on 14 September "
             "2026: set LogsIngestionEndpoint and a rule to use the Logs Ingestion API"

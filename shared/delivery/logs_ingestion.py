@@ -33,14 +33,12 @@ from shared.errors import (
     SettingsError,
 )
 from shared.records import declared_fields
-from shared.tls import session_for
+from shared.tls import WORKER_THREADS, session_for
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 
 _CONNECT_SECONDS = 10.0
-# As many as a worker has threads, if PYTHON_THREADPOOL_THREAD_COUNT is set to its highest.
-_CONNECTIONS = 32
 # https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview#authentication
 _AUDIENCES = {
     ".cn": "https://monitor.azure.cn",
@@ -171,7 +169,7 @@ def _transport(endpoint: str) -> RequestsTransport:
     By itself it keeps ten; with more webhook posts at a time, each further one would pay for a new
     TLS connection: ten times the processor time of the upload itself.
     """
-    session = session_for(endpoint, _CONNECTIONS)
+    session = session_for(endpoint, WORKER_THREADS)
     return RequestsTransport(session=session, connection_verify=session.verify)
 
 

@@ -14,6 +14,10 @@ from shared.raw_records import Reader, Record, Values, decoded
 from shared.records import MAX_RECORD_BYTES, Encoder, has_secret, parse_time, utc_now
 from shared.seen import Fingerprint, fingerprint
 
+# So many records are looked at together: what is read of them (all of ``threatInfo``, say) lives
+# no longer than that.
+_TOGETHER = 100
+
 logger = logging.getLogger("connectors.polling")
 # What was said once a process: (stream, what).
 _said: set[tuple[str, str]] = set()
@@ -46,18 +50,31 @@ class Preparer:
         self._names = [_name_at(read, key) for key in stream.keys]
 
     def __call__(self, page: Page) -> PreparedPage:
-        records = page.records
-        values, kept = self._read(records)
-        times = happened = list(map(parse_time, map(self._watermark, values)))
-        if self._event_time:
-            own = map(parse_time, map(self._event_time, values))
-            happened = [moment or time for moment, time in zip(own, times, strict=True)]
-        bodies = self._bodies(records, kept, happened)
-        name = _content if self._stream.snapshot else self._key
-        fingerprints = list(map(fingerprint, map(name, records, values), times))
+        bodies: list[bytes] = []
+        fingerprints: list[Fingerprint] = []
+        times: list[datetime | None] = []
+        for first in range(0, len(page.records), _TOGETHER):
+            self._add(page.records[first : first + _TOGETHER], bodies, fingerprints, times)
         last = next((time for time in reversed(times) if time), None)
         size = sum(map(len, bodies))
         return PreparedPage(bodies, fingerprints, times, size, last, page.vendor_time, page.last)
+
+    def _add(
+        self,
+        records: Sequence[Record],
+        bodies: list[bytes],
+        fingerprints: list[Fingerprint],
+        times: list[datetime | None],
+    ) -> None:
+        values, kept = self._read(records)
+        moments = happened = list(map(parse_time, map(self._watermark, values)))
+        if self._event_time:
+            own = map(parse_time, map(self._event_time, values))
+            happened = [moment or time for moment, time in zip(own, moments, strict=True)]
+        bodies += self._bodies(records, kept, happened)
+        name = _content if self._stream.snapshot else self._key
+        fingerprints += map(fingerprint, map(name, records, values), moments)
+        times += moments
 
     def _bodies(
         self,
@@ -65,7 +82,7 @@ class Preparer:
         kept: Sequence[bool],
         happened: Sequence[datetime | None],
     ) -> list[bytes]:
-        """Each record as it goes out: as it came wherever it can."""
+        """Each record as it goes out: as it came wherever all of its fields may stay."""
         received = utc_now()
         generated = [moment or received for moment in happened]
         bodies = self._encode.as_they_came(records, generated)
@@ -74,9 +91,9 @@ class Preparer:
             body = bodies[number]
             if moment is None and not self._stream.snapshot:
                 self._say_once("no time", f"no {self._stream.event_time} that is a time")
-            # A record with a time is not empty.
-            whole = kept[number] and moment is not None and len(body) <= MAX_RECORD_BYTES
-            if not whole or (secrets and has_secret(body)):
+            # Only a record without a time can be empty; an empty one does not join.
+            whole = kept[number] and (moment is not None or b'"' in bytes(records[number]))
+            if not whole or len(body) > MAX_RECORD_BYTES or (secrets and has_secret(body)):
                 bodies[number] = self._encode(decoded(records[number]), generated[number])
         return bodies
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from local.certificates import Certificates, certificates
 from local.server import LocalServer
 from shared import tls as shared_tls
-from shared.errors import VendorUnavailable
+from shared.errors import SettingsError, VendorUnavailable
 from shared.tls import session_for
 from shared.vendor_http import VendorSession
 
@@ -96,3 +96,10 @@ def test_a_netrc_entry_replaces_no_token(
     with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
         vendor = VendorSession("Vendor", server.url, {"Authorization": "ApiToken t"}, str)
         assert vendor.get(server.url).json == {"signed_in": "ApiToken t"}
+
+
+def test_a_bundle_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is sent, and with what to do."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "nowhere.pem")
+    with pytest.raises(SettingsError, match="REQUESTS_CA_BUNDLE"):
+        session_for("https://127.0.0.1", 2)

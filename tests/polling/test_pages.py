@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.connectors.sentinelone.answers import Listed
@@ -68,6 +69,7 @@ values = st.recursive(
 names = st.sampled_from([*sorted(DECLARED), "uuid", "other", "registrationToken", "ï.", ""])
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(names, values), st.sampled_from([DECLARED, None]))
 def test_it_is_encoded_as_if_it_had_been_decoded(
     record: dict[str, Any], declared: frozenset[str] | None
@@ -194,6 +196,35 @@ def test_a_reader_finds_nothing_in_what_is_no_object() -> None:
         assert kept
         assert read.getter("a.b")(values) is None
         assert read.getter("c")(values) is None
+
+
+@pytest.mark.parametrize("declared", [DECLARED, None])
+def test_a_record_without_a_time_goes_out_as_it_came_too(declared: frozenset[str] | None) -> None:
+    """All of its digits, that is."""
+    record = b'{"id":"1", "text":1.10000000000000000001}'
+    (body,) = prepared(record, declared=declared).bodies
+    assert body.endswith(record[1:])
+
+
+def test_a_number_of_thousands_of_digits_holds_up_no_stream() -> None:
+    """Nor do its digits get lost."""
+    digits = "7" * 5_000
+    (body,) = prepared(b'{"id":"1","new":%s}' % digits.encode()).bodies
+    assert json.loads(body)["AdditionalFields"]["new"] == digits
+
+
+def test_a_page_takes_little_more_memory_than_its_bytes() -> None:
+    """Also where the time stands in an object that has to be decoded for it."""
+    inside = {"at": "2026-03-04T12:00:00Z", "parts": [{"a": n, "b": [n] * 5} for n in range(100)]}
+    record = dumped({**RECORD, "seen": inside})
+    answer = parse_answer(b'{"data":[%s]}' % b",".join([record] * 2_000), Listed)
+    page = Page(records_of(answer["data"]) or [], 0)
+    prepare = Preparer(STREAM, DECLARED)
+    tracemalloc.start()
+    prepare(page)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * 2_000 * len(record)
 
 
 def test_a_record_outlives_the_answer_it_was_cut_out_of() -> None:
