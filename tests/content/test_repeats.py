@@ -1,0 +1,75 @@
+"""The queries that our pages give against repeats: they find every repeat, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from local.workspace import Workspace
+from shared.connectors import jira, sentinelone
+from shared.polling.pages import Preparer
+from shared.polling.streams import Page
+from shared.raw_records import as_record
+from shared.records import declared_fields
+from tests.content.golden import NOW, STREAMS, cases, sent
+
+PAGES = Path(__file__).parents[2] / "docs"
+LOGINS = "Custom-OneLogin"
+POLLED = {
+    stream.name: stream
+    for stream in (
+        *(stream for stream, _ in sentinelone.LISTS.values()),
+        sentinelone.UNIFIED_ALERTS,
+        sentinelone.POLICIES,
+        sentinelone.SITES,
+        jira.STREAM,
+    )
+}
+TABLES = ("SentinelOne_CL", "Jira_Audit_CL", "OneLogin_CL")
+_CHANGED = re.compile(r'(?<="updatedAt": ")\d{4}')
+
+
+def queries(page: str, word: str) -> list[str]:
+    """The queries of a page's first block of KQL that has the word."""
+    blocks = (PAGES / page).read_text("utf-8").split("```kusto\n")[1:]
+    block = next(text for part in blocks if word in (text := part.partition("\n```")[0]))
+    return block.split("\n\n")
+
+
+def records(stream: str) -> list[dict[str, Any]]:
+    """What a stream's run sends: the golden records, and those that it would send once changed."""
+    found = [case["record"] for case in cases(stream)]
+    if stream == LOGINS:
+        return [sent(stream, record) for record in found]
+    texts = [json.dumps(record) for record in found]
+    if not POLLED[stream].snapshot:  # of which one run sees one state
+        texts += [_CHANGED.sub("2031", text) for text in texts]
+    both = [json.loads(text) for text in texts]
+    prepare = Preparer(POLLED[stream], declared_fields(stream))
+    page = prepare(Page([as_record(record) for record in both], 0))
+    distinct = dict(zip(reversed(page.fingerprints), reversed(page.bodies), strict=True))
+    return [json.loads(body) for body in distinct.values()]
+
+
+def sizes(workspace: Workspace, asked: list[str]) -> list[int]:
+    return [len(workspace.query(kql).rows) for kql in asked]
+
+
+def test_the_query_that_removes_repeats_removes_nothing_else() -> None:
+    """All records twice are what all of them once are; so is what the guide to migration counts."""
+    workspace = Workspace(None, now=lambda: NOW)
+    batches = {stream: records(stream) for stream, table in STREAMS.items() if table in TABLES}
+    for stream, batch in batches.items():
+        workspace.ingest(stream, batch)
+    once = sizes(workspace, list(TABLES))
+    for stream, batch in batches.items():
+        workspace.ingest(stream, batch)
+    assert sizes(workspace, list(TABLES)) == [2 * rows for rows in once]
+    assert sizes(workspace, queries("guarantees.md", "arg_max")) == once
+    (counted,) = queries("migrate.md", "Records = count()")
+    found = {row["Source"]: row for row in workspace.query(counted).dicts()}
+    workspace.close()
+    for table, rows in zip(TABLES[:2], once, strict=False):
+        assert (found[table]["Rows"], found[table]["Records"]) == (2 * rows, rows)
