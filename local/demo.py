@@ -218,13 +218,15 @@ def _run(place: Place, state: State) -> int:
     lost = sum(line.lost for line in lines)
     print()
     print(table(lines, {name: total["records"] for name, total in totals.items()}))
+    print("vendor had, arrived: objects, by their latest state; sent now: every state of them, and")
+    print("snapshots (policies, sites), which have no time to be behind by.")
     print()
     twice = sum(line.twice for line in lines)
     verdict = f"{numbered(lost, 'record')} lost." if lost else "Everything arrived."
     if twice:
         verdict += f" {numbered(twice, 'row')} came twice."
     print(f"{verdict} {time.monotonic() - started:.0f} s.")
-    print(f"Ask the tables:  python3 -m tools query '{EXAMPLE}'")
+    print(f"Ask the tables:  python3 -m tools query '{EXAMPLE}' (or make query Q='…')")
     return 1 if lost else 0
 
 

@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--file", type=Path, default=WORKSPACE, help="another workspace's file")
     arguments = parser.parse_args(argv)
     kql = sys.stdin.read() if arguments.kql == "-" else arguments.kql
+    if not kql.strip():  # what `make query` without Q gives
+        parser.error("name a query: make query Q='SentinelOne | summarize count() by EventType'")
     if not arguments.file.is_file():
         print(
             f"There is no workspace at {arguments.file} yet: `make demo` fills one.",

@@ -31,6 +31,9 @@ def main(arguments: list[str]) -> int:
     except (SettingsFileInvalid, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    if not token:
+        print("OneLoginBearerToken is not set in local.settings.json: set it, or give --token.")
+        return 1
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     if body[:2] == b"\x1f\x8b":
         headers["Content-Encoding"] = "gzip"

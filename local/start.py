@@ -7,11 +7,13 @@ say is local: without a storage account the emulator, without a destination the 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import logging
 import os
 import socket
 import sys
+from collections.abc import Collection
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +21,14 @@ from pathlib import Path
 from local.host import ROOT, Host, wait_for_interrupt
 from local.query import WORKSPACE
 from local.world import FOLDER, SIGN_IN, destination, environment, storage
-from shared.settings import SETTINGS
+from shared.errors import SettingsError
+from shared.settings import (
+    SETTINGS,
+    read_destination,
+    read_jira,
+    read_onelogin,
+    read_sentinelone,
+)
 
 SETTINGS_FILE = ROOT / "local.settings.json"
 VENDORS = ("SentinelOneUrl", "JiraHomeSiteName", "OneLoginBearerToken")
@@ -47,12 +56,22 @@ def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
         ) from error
     filled = {name: value.strip() for name, value in settings.items() if value.strip()}
     known = {setting.name for setting in SETTINGS}
+    for name in filled.keys() - known:
+        if meant := _meant(name, known):
+            print(f"{path.name}: there is no setting {name}; {meant} may be meant.")
     given = {
         name: value
         for name, value in os.environ.items()
         if name in filled or name.partition("__")[0] in known or name.startswith(SIGN_IN)
     }
     return {**filled, **given}
+
+
+def _meant(name: str, known: Collection[str]) -> str | None:
+    """The setting that is written nearly like ``name``, if one is."""
+    lower = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.8)
+    return lower[found[0]] if found else None
 
 
 def main(arguments: list[str]) -> int:
@@ -86,6 +105,8 @@ def main(arguments: list[str]) -> int:
         folder = options.folder
         settings |= local_parts(settings, world, folder / "storage", folder / WORKSPACE.name)
         world.enter_context(environment(settings))
+        for problem in problems():
+            print(f"Settings: {problem}", file=sys.stderr)
         host = world.enter_context(Host(port=options.port))
         _introduce(host)
         if options.now:
@@ -96,6 +117,17 @@ def main(arguments: list[str]) -> int:
         wait_for_interrupt()
         print("Stopping, after what runs now …")
     return 0
+
+
+def problems() -> list[str]:
+    """What is wrong with the settings, as each part's first use would say."""
+    found = []
+    for read in (read_sentinelone, read_jira, read_onelogin, read_destination):
+        try:
+            read()
+        except SettingsError as error:
+            found.append(str(error))
+    return list(dict.fromkeys(found))
 
 
 def _taken(port: int) -> bool:

@@ -104,6 +104,9 @@ def _table(path: Path) -> Table:
 def _stream(path: Path, name: str, declared: dict[str, Any]) -> StreamDecl:
     if not name.startswith("Custom-"):
         raise ValueError(f"{path.name}: stream {name} must begin with Custom-")
+    for key in ("columns", "transform"):
+        if key not in declared:
+            raise ValueError(f"{path.name}: stream {name} lacks {key!r}")
     _check_types(path, name, declared["columns"])
     transform = SENTINEL / "transforms" / declared["transform"]
     return StreamDecl(name, declared["columns"], transform.read_text(encoding="utf-8"))

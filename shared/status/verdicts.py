@@ -54,7 +54,10 @@ ADVICE: Mapping[str, str] = {
         "The data collection rule does not fit this version: deploy this version's template again. "
         "Nothing was dropped, and the next run goes on."
     ),
-    "SettingsError": "Set what the message names in the function app's environment variables.",
+    "SettingsError": (
+        "Set what the message names in the function app's environment variables; on your own "
+        "machine, in local.settings.json."
+    ),
     "StorageUnavailable": (
         "See that the function app's own storage account is there, that its network rules let the "
         "app in, and that the app's identity has its three data roles."

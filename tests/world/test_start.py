@@ -16,7 +16,7 @@ import pytest
 
 from local import send
 from local.host import ROOT
-from local.start import SettingsFileInvalid, read_settings
+from local.start import SettingsFileInvalid, problems, read_settings
 from local.workspace import Workspace
 
 # A shell that begins something in the background has it ignore Ctrl+C, and its children with it.
@@ -62,6 +62,30 @@ def started(folder: Path, settings: Path) -> Iterator[str]:
         rest = process.communicate(timeout=120)[0]
         watch.cancel()
     assert process.returncode == 0, said + rest
+
+
+def test_a_setting_written_nearly_right_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be ignored without a word; what the host and Azure know is nobody's typo."""
+    host = {"FUNCTIONS_WORKER_RUNTIME": "python", "AzureWebJobsStorage__accountName": "x"}
+    read_settings(settings_file(tmp_path, OverlapMinutez="5", SentinelOneURL="x", **host))
+    said = sorted(capsys.readouterr().out.splitlines())
+    assert said == [
+        "local.settings.json: there is no setting OverlapMinutez; OverlapMinutes may be meant.",
+        "local.settings.json: there is no setting SentinelOneURL; SentinelOneUrl may be meant.",
+    ]
+
+
+def test_what_is_wrong_with_the_settings_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not at the first tick, five minutes later; each problem once."""
+    monkeypatch.setenv("SentinelOneUrl", "console.example")
+    monkeypatch.setenv("OverlapMinutes", "abc")
+    said = "\n".join(problems())
+    assert "SentinelOneAPIToken" in said
+    assert said.count("OverlapMinutes") == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C cannot be sent to one process there")

@@ -16,7 +16,6 @@ from tools import project
 from tools.content import load_tables
 from tools.template import app, codeless, content, ingestion, outputs, parameters, settings
 from tools.template.arm import OWN_GROUP, SCHEMA, Group, Json, parameter, value
-from tools.template.sections import SECTIONS
 
 TEMPLATE = project.ROOT / "azuredeploy.json"
 CODELESS = project.ROOT / "sentinel" / "codeless" / "jira.json"
@@ -72,11 +71,11 @@ def _names(group: Group) -> Json:
             )
         ),
         **{
-            f"use{section.key}": value(f"not(empty(parameters('{asked}')))")
-            for section, asked in (
-                (SECTIONS[0], "SentinelOneUrl"),
-                (SECTIONS[2], "JiraHomeSiteName"),
-                (SECTIONS[3], "TrapEyeObjectId"),
+            f"use{key}": value(f"not(empty(parameters('{asked}')))")
+            for key, asked in (
+                ("SentinelOne", "SentinelOneUrl"),
+                ("Jira", "JiraHomeSiteName"),
+                ("TrapEye", "TrapEyeObjectId"),
             )
         },
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tools.template import app
 from tools.template.arm import RULES_API, SITES_API, Json, either, parameter, value, variable
 from tools.template.ingestion import ENDPOINT, rule_id
-from tools.template.sections import SECTIONS
+from tools.template.sections import section
 
 _HOST = f"reference({app.APP}, '{SITES_API}').defaultHostName"
 # The Logs Ingestion API's audience in each of Azure's clouds.
@@ -22,8 +22,7 @@ _AUDIENCE = either(
 
 def outputs() -> Json:
     """Addresses and names, and what to paste into TrapEye."""
-    trapeye = next(section for section in SECTIONS if section.key == "TrapEye")
-    rule = f"reference({rule_id(trapeye)}, '{RULES_API}').immutableId"
+    rule = f"reference({rule_id(section('TrapEye'))}, '{RULES_API}').immutableId"
     return {
         "functionAppName": _text(variable("app")),
         "keyVaultName": _text(variable("vault")),

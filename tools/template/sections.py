@@ -39,6 +39,14 @@ SECTIONS = (
 )
 
 
+def section(key: str) -> Section:
+    """The section of that key."""
+    return next(each for each in SECTIONS if each.key == key)
+
+
 def section_of_table(table: str) -> Section:
-    """The section that a table belongs to."""
-    return next(section for section in SECTIONS if table in section.tables)
+    """The section that a table belongs to; raises ``ValueError`` where none has it."""
+    for each in SECTIONS:
+        if table in each.tables:
+            return each
+    raise ValueError(f"{table} has no section in tools/template/sections.py: add one, or name it")
