@@ -337,7 +337,11 @@ def read_onelogin() -> OneLoginSettings | None:
     return OneLoginSettings(bearer_tokens=tuple(token for token in (first, second) if token))
 
 
-RULE_SETTINGS = ("SentinelOneRuleId", "OneLoginRuleId", "JiraAuditRuleId", "ConnectorHealthRuleId")
+RULE_SETTINGS = tuple(
+    setting.name
+    for setting in SETTINGS
+    if setting.name.endswith("RuleId") and setting.name != "LogsIngestionRuleId"
+)
 
 
 def read_destination() -> DestinationSettings:
