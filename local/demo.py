@@ -218,8 +218,8 @@ def _run(place: Place, state: State) -> int:
     lost = sum(line.lost for line in lines)
     print()
     print(table(lines, {name: total["records"] for name, total in totals.items()}))
-    print("An object that changed counts once where it was had and arrived, each state where it was")
-    print("sent; policies and sites are snapshots, which have no time to be behind by.")
+    print("An object that changed counts once as had and arrived, and each of its states as sent;")
+    print("policies and sites are snapshots, which have no time to be behind by.")
     print()
     twice = sum(line.twice for line in lines)
     verdict = f"{numbered(lost, 'record')} lost." if lost else "Everything arrived."
