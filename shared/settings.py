@@ -30,7 +30,10 @@ ALL_STREAMS = (
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One app setting. ``default`` is its value where absent, None where there is none."""
+    """One app setting. ``default`` is its value where absent, None where there is none.
+
+    ``bounds`` are the least and the most of a number, both allowed.
+    """
 
     name: str
     section: str
@@ -39,6 +42,7 @@ class Setting:
     default: str | None = None
     secret: bool = False
     example: str = ""
+    bounds: tuple[float, float] = (0, 0)
 
 
 SETTINGS = (
@@ -67,12 +71,14 @@ SETTINGS = (
         "SentinelOne",
         "The most requests a second sent to the console.",
         default="10",
+        bounds=(0.1, 10_000),
     ),
     Setting(
         "SentinelOneInventoryMinutes",
         "SentinelOne",
         "How often agents, groups, applications, policies and sites are looked at.",
         default="60",
+        bounds=(0, 7 * 24 * 60),
     ),
     Setting(
         "JiraHomeSiteName",
@@ -155,12 +161,14 @@ SETTINGS = (
         "Platform",
         "How far back a stream begins that has no checkpoint.",
         default="24",
+        bounds=(0, 365 * 24),
     ),
     Setting(
         "OverlapMinutes",
         "Platform",
         "How late an event may appear and still arrive: each window begins so much earlier.",
         default="10",
+        bounds=(0, 24 * 60),
     ),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -248,7 +256,9 @@ class _Reader:
             self.problems.append(f"{name} {error}")
             return ""
 
-    def number(self, name: str, low: float, high: float) -> float:
+    def number(self, name: str) -> float:
+        low, high = _BY_NAME[name].bounds
+
         def check(value: str) -> str:
             try:
                 inside = low <= float(value) <= high
@@ -269,8 +279,8 @@ def read_polling(reader: _Reader | None = None) -> PollingSettings:
     """How far back to look; raises SettingsError."""
     own = reader or _Reader()
     settings = PollingSettings(
-        initial_lookback_hours=own.number("InitialLookbackHours", 0, 24 * 365),
-        overlap_minutes=own.number("OverlapMinutes", 0, 24 * 60),
+        initial_lookback_hours=own.number("InitialLookbackHours"),
+        overlap_minutes=own.number("OverlapMinutes"),
     )
     if reader is None:
         own.done()
@@ -303,8 +313,8 @@ def read_sentinelone() -> SentinelOneSettings | None:
                 "SentinelOneStreams", lambda value: checks.streams(value, ALL_STREAMS)
             ).split(",")
         ),
-        requests_per_second=reader.number("SentinelOneRequestsPerSecond", 0.1, 10_000),
-        inventory_minutes=reader.number("SentinelOneInventoryMinutes", 0, 7 * 24 * 60),
+        requests_per_second=reader.number("SentinelOneRequestsPerSecond"),
+        inventory_minutes=reader.number("SentinelOneInventoryMinutes"),
         polling=read_polling(reader),
     )
     reader.done()

@@ -38,7 +38,10 @@ def table() -> str:
 def _default(setting: Setting) -> str:
     if setting.name == "SentinelOneStreams":
         return "all"
-    return f"`{setting.default}`" if setting.default is not None else ""
+    if setting.default is None:
+        return ""
+    low, high = setting.bounds
+    return f"`{setting.default}`" + (f" ({low:,} to {high:,})" if high else "")
 
 
 def example() -> str:
