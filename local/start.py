@@ -121,12 +121,12 @@ def main(arguments: list[str]) -> int:
 
 def problems() -> list[str]:
     """What is wrong with the settings, as each part's first use would say."""
-    found = []
+    found: list[str] = []
     for read in (read_sentinelone, read_jira, read_onelogin, read_destination):
         try:
             read()
         except SettingsError as error:
-            found.append(str(error))
+            found += error.problems
     return list(dict.fromkeys(found))
 
 

@@ -33,7 +33,7 @@ def fingerprint(key: bytes, moment: datetime | None) -> Fingerprint:
         since = moment - _EPOCH  # three times as quick as moment.timestamp()
         second = since.days * 86_400 + since.seconds
         if not 0 <= second < TIMELESS:
-            second = 0 if second < 0 else TIMELESS - 1
+            second = min(max(second, 0), TIMELESS - 1)
     return second << _HASH_BITS | int.from_bytes(digest, "little")
 
 

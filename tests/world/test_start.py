@@ -80,11 +80,13 @@ def test_a_setting_written_nearly_right_is_told(
 def test_what_is_wrong_with_the_settings_is_said_at_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Not at the first tick, five minutes later; each problem once."""
+    """Not at the first tick, five minutes later; each problem once, whoever has it."""
     monkeypatch.setenv("SentinelOneUrl", "console.example")
+    monkeypatch.setenv("JiraHomeSiteName", "acme")
     monkeypatch.setenv("OverlapMinutes", "abc")
     said = "\n".join(problems())
     assert "SentinelOneAPIToken" in said
+    assert "JiraAccessToken" in said
     assert said.count("OverlapMinutes") == 1
 
 
