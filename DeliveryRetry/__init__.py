@@ -1,15 +1,15 @@
-"""Delivers what the webhook had to spool; ``shared.delivery.retry`` says how a message ends."""
+"""Delivers spooled events; see ``shared.delivery.redelivery``."""
 
 from __future__ import annotations
 
 import azure.functions as func
 
 from shared.connectors.onelogin import SOURCE
-from shared.delivery.destination import destination
-from shared.delivery.retry import deliver_message
-from shared.health import WebhookHealth
-from shared.once import once
-from shared.settings import read_destination
+from shared.delivery.redelivery import deliver_message
+from shared.delivery.sink import destination
+from shared.health.webhook import WebhookHealth
+from shared.runtime.once import once
+from shared.settings.app import read_destination
 
 
 @once

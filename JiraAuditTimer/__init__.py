@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from shared.connectors.jira import CONNECTOR
-from shared.polling.runner import poll
+from shared.polling.run import poll
 
 
 def main(timer: func.TimerRequest) -> None:

@@ -1,13 +1,13 @@
-"""Takes OneLogin's events as they are posted; ``shared.webhook`` says with which answers."""
+"""Receives OneLogin's events; see ``shared.webhook.receiver`` for its answers."""
 
 from __future__ import annotations
 
 import azure.functions as func
 
 from shared.connectors.onelogin import SOURCE
-from shared.health import WebhookHealth
-from shared.once import once
-from shared.webhook import Webhook
+from shared.health.webhook import WebhookHealth
+from shared.runtime.once import once
+from shared.webhook.receiver import Webhook
 
 
 @once

@@ -8,7 +8,7 @@ import azure.functions as func
 def main(req: func.HttpRequest) -> func.HttpResponse:
     """Answer GET or POST /api/Status."""
     # HTTP functions share a process: a webhook's cold start must not wait for this page's modules.
-    from shared.status.answers import answer
+    from shared.status.handler import answer
 
     given = answer(req.method, req.params, req.headers.get("accept") or "", req.get_body())
     return func.HttpResponse(

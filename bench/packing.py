@@ -14,13 +14,15 @@ from azure.monitor.ingestion._helpers import _create_gzip_requests  # what uploa
 from bench.vendor import PAGE, activity_bodies
 from shared.connectors.sentinelone import ACTIVITIES
 from shared.connectors.sentinelone.answers import Listed
-from shared.delivery.batches import Packer, compress, decompress
-from shared.polling.pages import Preparer
-from shared.polling.runner import _collect_seldom
-from shared.polling.streams import Page
-from shared.raw_records import parse_answer, records_of
-from shared.records import Encoder, declared_fields, parse_json
-from shared.seen import Seen
+from shared.delivery.batch import Packer, compress, decompress
+from shared.polling.prepare import Preparer
+from shared.polling.run import _collect_seldom
+from shared.records.codec import parse_json
+from shared.records.declared import declared_fields
+from shared.records.encoder import Encoder
+from shared.records.raw import parse_answer, records_of
+from shared.source.stream import Page
+from shared.state.fingerprints import Seen
 
 Result = dict[str, Any]
 _ROUNDS = 5

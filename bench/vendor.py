@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 import orjson
 from aiohttp import web
 
-from local.certificates import certificates
-from local.server import (
+from local.loopback.certificates import certificates
+from local.loopback.server import (
     LocalServer,
     folder_for_certificates,
     json_answer,

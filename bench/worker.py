@@ -47,7 +47,7 @@ def _measured(work: Callable[[], object]) -> Result:
 def poll() -> Result:
     """One poll of SentinelOne as the timer does it, in a process that has polled it before."""
     from shared.connectors.sentinelone import CONNECTOR
-    from shared.polling.runner import poll as poll_once
+    from shared.polling.run import poll as poll_once
 
     with _setting("SentinelOneStreams", "threats"):  # of which there are none
         poll_once(CONNECTOR)
@@ -81,9 +81,9 @@ def straightforward() -> Result:
 
 def idle() -> Result:
     """Two polls of both vendors with nothing new; the second is measured."""
-    from shared.checkpoints import StreamCheckpoint
     from shared.connectors import jira, sentinelone
-    from shared.polling.runner import poll as poll_once
+    from shared.polling.run import poll as poll_once
+    from shared.state.checkpoint import StreamCheckpoint
 
     writes: list[str] = []
     write = StreamCheckpoint._put

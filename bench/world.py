@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from local.azurite import Azurite
+from local.azure.azurite import Azurite
 from tools.environment import ROOT
 
 LATENCY = 0.05
@@ -129,7 +129,9 @@ def world(latency: float = LATENCY) -> Iterator[World]:
     with contextlib.ExitStack() as stack:
         azurite = stack.enter_context(Azurite())
         monitor = stack.enter_context(
-            _server("local.azure_monitor", "--keep", "ids", "--no-rate-limit", *lenient, *delay)
+            _server(
+                "local.azure.logs_ingestion", "--keep", "ids", "--no-rate-limit", *lenient, *delay
+            )
         )
         vendor = stack.enter_context(_server("bench.vendor", *delay))
         yield World(vendor, monitor, azurite)

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.azure_monitor import AzureMonitor, declared_rules, rule_id
-from local.azurite import Azurite
-from local.certificates import certificates
-from local.host import ROOT
-from local.identity import Identity
-from local.workspace import Workspace
-from shared.settings import SETTINGS
+from local.azure.azurite import Azurite
+from local.azure.entra import Identity
+from local.azure.logs_ingestion import AzureMonitor, declared_rules, rule_id
+from local.host.host import ROOT
+from local.loopback.certificates import certificates
+from local.workspace.workspace import Workspace
+from shared.settings.app import SETTINGS
 
 FOLDER = ROOT / ".local"
 SIGN_IN = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_")

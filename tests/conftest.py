@@ -8,23 +8,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.azure_monitor import AzureMonitor, declared_rules, rule_id
-from local.azurite import Azurite
-from local.certificates import Certificates, certificates
-from local.host import ROOT
-from local.identity import Identity
+from local.azure.azurite import Azurite
+from local.azure.entra import Identity
+from local.azure.logs_ingestion import AzureMonitor, declared_rules, rule_id
+from local.host.host import ROOT
+from local.loopback.certificates import Certificates, certificates
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
 from local.world import LOOPBACK, SIGN_IN
-from shared import vault
-from shared.delivery.destination import forget_destination
-from shared.health import stop_gathering
-from shared.identity import forget_credential
-from shared.polling import pages
-from shared.settings import RULE_SETTINGS, SETTINGS
-from shared.storage import forget_clients
+from shared.azure.identity import forget_credential
+from shared.azure.storage import forget_clients
+from shared.delivery.sink import forget_destination
+from shared.health.aggregator import stop_gathering
+from shared.polling import prepare
+from shared.settings import key_vault
+from shared.settings.app import RULE_SETTINGS, SETTINGS
 
 BEARER_TOKEN = "local-onelogin-token"
+
+
+pytest_plugins = ("tests.app",)
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +50,8 @@ def forget_what_is_cached() -> None:
     forget_destination()
     forget_clients()
     forget_credential()
-    vault.forget()
-    pages._said.clear()
+    key_vault.forget()
+    prepare._said.clear()
     folders = {path.parent.name for path in ROOT.glob("*/function.json")}
     for name, module in list(sys.modules.items()):
         if name.removeprefix("__app__.") in folders:

@@ -24,11 +24,19 @@ class Command:
 
 
 COMMANDS = {
-    "demo": Command("local.demo:main", "three vendors' events into local tables, shown", node=True),
-    "start": Command("local.start:main", "run the app here, on its real schedules", node=True),
-    "send": Command("local.send:main", "post a file to the local webhook, as OneLogin would"),
-    "query": Command("local.query:main", "ask the local workspace in KQL"),
-    "check": Command("local.check:main", "test the connections in local.settings.json", node=True),
+    "demo": Command(
+        "local.demo.demo:main", "three vendors' events into local tables, shown", node=True
+    ),
+    "start": Command(
+        "local.commands.start:main", "run the app here, on its real schedules", node=True
+    ),
+    "send": Command(
+        "local.commands.send:main", "post a file to the local webhook, as OneLogin would"
+    ),
+    "query": Command("local.commands.query:main", "ask the local workspace in KQL"),
+    "check": Command(
+        "local.commands.check:main", "test the connections in local.settings.json", node=True
+    ),
     "test": Command("tools.quality:test", "run the tests", node=True),
     "lint": Command("tools.quality:lint", "check style and format; --fix mends"),
     "types": Command("tools.quality:types", "check types"),

@@ -1,4 +1,4 @@
-"""Writes shared/declared_fields.json: the fields that each stream declares.
+"""Writes shared/records/declared_streams.json: the fields that each stream declares.
 
 The function app reads it to know which fields Azure Monitor would drop, and moves those to
 AdditionalFields. It is generated so that the app needs no YAML.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from tools.content import ROOT, load_tables
 
-PATH = ROOT / "shared" / "declared_fields.json"
+PATH = ROOT / "shared" / "records" / "declared_streams.json"
 
 
 def declared_fields() -> dict[str, list[str]]:
@@ -25,7 +25,7 @@ def declared_fields() -> dict[str, list[str]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the file; with ``--check`` says whether it is what it should be. 0 is good."""
     parser = argparse.ArgumentParser(
-        prog="declared-fields", description="Write shared/declared_fields.json"
+        prog="declared-fields", description="Write shared/records/declared_streams.json"
     )
     parser.add_argument("--check", action="store_true", help="change nothing, fail on drift")
     arguments = parser.parse_args(argv)

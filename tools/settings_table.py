@@ -1,4 +1,4 @@
-"""Writes what shared/settings.SETTINGS says into the README's table and the example settings file.
+"""Writes the README's table and the example settings file from shared/settings/app.SETTINGS.
 
 ``local.settings.json.example`` is what VS Code uploads as app settings once it is copied and filled
 in: so it names every setting.
@@ -11,7 +11,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from shared.settings import SETTINGS, Setting
+from shared.settings.app import SETTINGS
+from shared.settings.setting import Setting
 from tools.project import ROOT
 
 README = ROOT / "README.md"
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             path.write_text(wanted, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != wanted:
             print(
-                f"{path.name} is not what shared/settings.py says: "
+                f"{path.name} is not what shared/settings/app.py says: "
                 "run `python -m tools settings-table`",
                 file=sys.stderr,
             )

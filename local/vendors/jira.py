@@ -17,9 +17,16 @@ from typing import Self
 
 from aiohttp import web
 
-from local.running import Running
-from local.server import Clock, LocalServer, Request, json_answer, serve_until_told, utc_now
-from local.vendors.collection import Between, Collection, Record, microseconds
+from local.loopback.server import (
+    Clock,
+    LocalServer,
+    Request,
+    json_answer,
+    serve_until_told,
+    utc_now,
+)
+from local.loopback.service import Running
+from local.vendors.record_store import Between, Collection, Record, microseconds
 
 USERNAME = "auditor@example.com"
 TOKEN = "local-jira-token"

@@ -13,15 +13,9 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from local.running import Running
-from local.server import (
-    Clock,
-    LocalServer,
-    Request,
-    json_answer,
-    utc_now,
-)
-from local.vendors.collection import Between, Collection, Item, Record
+from local.loopback.server import Clock, LocalServer, Request, json_answer, utc_now
+from local.loopback.service import Running
+from local.vendors.record_store import Between, Collection, Item, Record
 from local.vendors.sentinelone_rules import (
     BASE,
     ENDPOINTS,

@@ -16,8 +16,8 @@ from typing import Any
 
 from aiohttp import web
 
-from local.server import json_answer
-from local.vendors.collection import Between, Key, microseconds
+from local.loopback.server import json_answer
+from local.vendors.record_store import Between, Key, microseconds
 
 BASE = "/web/api/v2.1"
 COMPARE = frozenset({"gt", "gte", "lt", "lte"})

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 
 from shared.errors import VendorAnswerInvalid
-from shared.polling.collected import ascending
-from shared.polling.runner import Connection, Connector
-from shared.polling.streams import Page, Stream, Window
-from shared.raw_records import Record, records_of
-from shared.settings import JiraSettings, read_jira
-from shared.vendor_http import VendorSession, expect
+from shared.records.raw import Record, records_of
+from shared.settings.app import JiraSettings, read_jira
+from shared.source.ascending import ascending
+from shared.source.client import VendorSession, expect
+from shared.source.connector import Connection, Connector
+from shared.source.stream import Page, Stream, Window
 
 PATH = "/rest/api/3/auditing/record"
 LIMIT = 1000

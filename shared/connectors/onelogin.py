@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from shared.records import parse_time
-from shared.settings import read_onelogin
+from shared.records.timestamps import parse_time
+from shared.settings.app import read_onelogin
 
 CONNECTOR = "OneLogin"
 STREAM = "Custom-OneLogin"
@@ -19,7 +19,7 @@ TOKEN_SETTING = "OneLoginBearerToken"  # noqa: S105  (a setting's name)
 
 
 class OneLoginEvents:
-    """The webhook's source of events, see ``shared.webhook.EventSource``."""
+    """The webhook's source of events, see ``shared.source.push.EventSource``."""
 
     name = CONNECTOR
     stream = STREAM

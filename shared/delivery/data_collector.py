@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import requests
 
-from shared import vault
-from shared.delivery.batches import Batch
-from shared.delivery.verdicts import verdict
+from shared.delivery.batch import Batch
+from shared.delivery.responses import verdict
 from shared.errors import DestinationRefused, DestinationUnavailable
-from shared.settings import DestinationSettings, read_destination
-from shared.tls import WORKER_THREADS, session_for
+from shared.http.session import WORKER_THREADS, session_for
+from shared.settings import key_vault
+from shared.settings.app import DestinationSettings, read_destination
 
 logger = logging.getLogger("connectors.delivery")
 
@@ -94,7 +94,7 @@ class DataCollector:
 
     def renew_sign_in(self) -> None:
         """The key may have been changed in the Key Vault since it was read."""
-        if vault.reread():
+        if key_vault.reread():
             self._key = read_destination().workspace_key
 
     def close(self) -> None:

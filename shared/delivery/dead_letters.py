@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import shared.storage
-from shared.delivery.batches import compress
-from shared.delivery.stored import Storage, made_on_first_use, storage_faults
-from shared.events import emit
-from shared.records import dump_json, parse_json, utc_now
+import shared.azure.storage
+from shared.azure.stored import Storage, made_on_first_use, storage_faults
+from shared.delivery.batch import compress
+from shared.records.codec import dump_json, parse_json
+from shared.records.timestamps import utc_now
+from shared.telemetry.events import emit
 
 logger = logging.getLogger("connectors.delivery")
 
@@ -64,7 +65,7 @@ class DeadLetters:
     """The container ``dead-letters`` of the app's storage account."""
 
     def __init__(
-        self, storage: Storage = shared.storage, now: Callable[[], datetime] = utc_now
+        self, storage: Storage = shared.azure.storage, now: Callable[[], datetime] = utc_now
     ) -> None:
         self._storage = storage
         self._now = now

@@ -23,17 +23,17 @@ from azure.core.pipeline.policies import RetryPolicy
 from azure.core.pipeline.transport import RequestsTransport
 from azure.monitor.ingestion import LogsIngestionClient
 
-import shared.identity
-from shared.delivery.batches import Batch, compress
-from shared.delivery.verdicts import verdict
+import shared.azure.identity
+from shared.delivery.batch import Batch, compress
+from shared.delivery.responses import verdict
 from shared.errors import (
     DestinationError,
     DestinationRefused,
     DestinationUnavailable,
     SettingsError,
 )
-from shared.records import declared_fields
-from shared.tls import WORKER_THREADS, session_for
+from shared.http.session import WORKER_THREADS, session_for
+from shared.records.declared import declared_fields
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
@@ -60,7 +60,7 @@ class SignIn:
         # MSAL keeps what it got: whoever waits here finds the token of the one before.
         with self._lock:
             try:
-                credential: Any = shared.identity.credential()
+                credential: Any = shared.azure.identity.credential()
                 token: AccessTokenInfo = credential.get_token_info(*scopes, options=options or {})
             except ClientAuthenticationError as error:
                 raise DestinationRefused(
@@ -128,7 +128,7 @@ class LogsIngestion:
 
     def renew_sign_in(self) -> None:
         """See ``Destination.renew_sign_in``; the SDK drops its own token on a 401."""
-        shared.identity.forget_credential()
+        shared.azure.identity.forget_credential()
 
     def close(self) -> None:
         """See ``Destination.close``."""

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-import shared.storage
-from shared.delivery.batches import compress, decompress
-from shared.delivery.stored import Storage, made_on_first_use, storage_faults
+import shared.azure.storage
+from shared.azure.stored import Storage, made_on_first_use, storage_faults
+from shared.delivery.batch import compress, decompress
 
 QUEUE = "delivery-retry"
 POISON_QUEUE = "delivery-retry-poison"
@@ -71,7 +71,7 @@ class Message:
 class Spool:
     """The queue ``delivery-retry`` and the container ``spool`` of the app's storage account."""
 
-    def __init__(self, storage: Storage = shared.storage) -> None:
+    def __init__(self, storage: Storage = shared.azure.storage) -> None:
         self._storage = storage
 
     def put(self, stream: str, records: Sequence[bytes], *, tries: int = 0, delay: int = 0) -> None:

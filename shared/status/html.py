@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 from datetime import datetime
 
-from shared.runs import CATCHING_UP, FAILING, LATE, OFF, OK
 from shared.status.model import Verdict
-from shared.status.words import ago, clock
+from shared.telemetry.humanize import ago, clock
+from shared.telemetry.run import CATCHING_UP, FAILING, LATE, OFF, OK
 
 # A state's class in page.css, and its mark in a square of 16; the word stands beside it.
 _MARKS = {

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.runs import CATCHING_UP, FAILING, LATE, OFF, OK
+from shared.telemetry.run import CATCHING_UP, FAILING, LATE, OFF, OK
 
 # The worst first.
 SEVERITY = (FAILING, LATE, CATCHING_UP, OK, OFF)

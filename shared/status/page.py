@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.runs import CATCHING_UP, FAILING, LATE, OFF, OK
+from shared.delivery.redrive_report import RedriveReport
+from shared.diagnostics.steps import FAILED, SKIPPED, Step, TestReport
 from shared.status.html import badge, colour, mark, text, told
 from shared.status.model import SEVERITY, AppStatus, Queue, Verdict
 from shared.status.page_streams import connector_section, short
-from shared.status.steps import FAILED, SKIPPED, RedriveReport, Step, TestReport
-from shared.status.words import clock, span
+from shared.telemetry.humanize import clock, span
+from shared.telemetry.run import CATCHING_UP, FAILING, LATE, OFF, OK
 
 _HEADLINES = {
     OK: "All is well",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from shared.runs import FAILING, LATE, OFF, OK
 from shared.status.html import badge, text, told, when
 from shared.status.model import LEFT_OUT, ConnectorStatus, Hour, StreamStatus
-from shared.status.words import clock, size, span
+from shared.telemetry.humanize import clock, size, span
+from shared.telemetry.run import FAILING, LATE, OFF, OK
 
 _WIDTH, _STEP, _BAR = 240, 10, 7
 _RECORDS_HEIGHT, _BYTES_HEIGHT, _MIDDLE = 26, 12, 28

@@ -10,11 +10,11 @@ from typing import Any
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
 from shared.connectors import jira, sentinelone
-from shared.polling.runner import Connection
-from shared.polling.streams import Page, Source, Window
-from shared.raw_records import decoded
-from shared.records import isoformat
-from shared.settings import ALL_STREAMS, JiraSettings, PollingSettings, SentinelOneSettings
+from shared.records.raw import decoded
+from shared.records.timestamps import isoformat
+from shared.settings.app import ALL_STREAMS, JiraSettings, PollingSettings, SentinelOneSettings
+from shared.source.connector import Connection
+from shared.source.stream import Page, Source, Window
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = Window(START, START + timedelta(days=1))

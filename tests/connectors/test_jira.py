@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.faults import first
+from local.loopback.faults import first
 from local.vendors.jira import Jira
 from shared.errors import VendorAnswerInvalid
-from shared.polling import collected
+from shared.source import ascending
 from tests.connectors.makers import DAY, audit_record, ids, source
 
 
@@ -41,7 +41,7 @@ def test_a_window_of_more_than_ten_pages_is_halved(jira: Jira) -> None:
     jira.add(audit_record(n, n * 5) for n in range(16_000))
     pages = list(source(jira).pages(DAY))
     assert list(dict.fromkeys(ids(iter(pages)))) == numbers(range(16_000))
-    assert max(len(page.records) for page in pages) <= collected.PAGES * 1000
+    assert max(len(page.records) for page in pages) <= ascending.PAGES * 1000
 
 
 def test_more_than_ten_pages_within_a_second_are_taken_all_the_same(jira: Jira) -> None:
@@ -85,7 +85,7 @@ def test_a_walk_keeps_its_from_and_to(jira: Jira) -> None:
 
 def test_a_record_that_is_no_object_is_an_error(jira: Jira) -> None:
     """A page that breaks its promise is not half a page."""
-    from local.faults import answer
+    from local.loopback.faults import answer
 
     jira.faults.add("auditing", answer(200, '{"records": ["x"], "total": 1}'))
     with pytest.raises(VendorAnswerInvalid, match="no objects"):

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from local.faults import answer, changed, first
+from local.loopback.faults import answer, changed, first
 from local.vendors.sentinelone import SentinelOne
 from shared.connectors.sentinelone import LISTS
 from shared.errors import VendorAnswerInvalid, VendorRefused
-from shared.polling.pages import Preparer
-from shared.polling.streams import Window
-from shared.polling.windows import SubWindow, walk
-from shared.raw_records import decoded
+from shared.polling.prefetch import SubWindow, walk
+from shared.polling.prepare import Preparer
+from shared.records.raw import decoded
+from shared.source.stream import Window
 from tests.connectors.makers import DAY, START, at, ids, record_of, source
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from local.workspace import Workspace
+from local.workspace.workspace import Workspace
 from tests.content.analysed import queries
 from tests.content.golden import NOW
 from tools.kql_check import Analysis, analyse

@@ -15,8 +15,10 @@ from typing import Any
 import orjson
 import yaml
 
-from local.workspace import Workspace
-from shared.records import declared_fields, encode, isoformat, parse_time
+from local.workspace.workspace import Workspace
+from shared.records.declared import declared_fields
+from shared.records.encoder import encode
+from shared.records.timestamps import isoformat, parse_time
 from tools.content import load_tables
 
 FOLDER = Path(__file__).with_name("golden")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.workspace import Workspace
+from local.workspace.workspace import Workspace
 from tests.content.golden import NOW, STREAMS, cases, rows_of
 from tools.content import Table, load_tables
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from local.workspace import Workspace
-from shared.records import parse_time
+from local.workspace.workspace import Workspace
+from shared.records.timestamps import parse_time
 from tests.content.golden import NOW, STREAMS, cases, sent
 from tools.content import load_parsers, load_tables
 from tools.kql_check import Analysis

@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from local import query
-from local.kql import Rows
-from local.kql_text import place, tokens, with_existing_columns, with_ingestion_time, with_names
-from local.workspace import QueryError, Workspace
+from local.commands import query
+from local.workspace.kql_engine import Rows
+from local.workspace.kql_rewrite import (
+    place,
+    tokens,
+    with_existing_columns,
+    with_ingestion_time,
+    with_names,
+)
+from local.workspace.workspace import QueryError, Workspace
 from tests.content.golden import NOW, cases, sent
 
 LOGINS = "Custom-OneLogin"

@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from local.workspace import Workspace
+from local.workspace.workspace import Workspace
 from shared.connectors import jira, sentinelone
-from shared.polling.pages import Preparer
-from shared.polling.streams import Page
-from shared.raw_records import as_record
-from shared.records import declared_fields
+from shared.polling.prepare import Preparer
+from shared.records.declared import declared_fields
+from shared.records.raw import as_record
+from shared.source.stream import Page
 from tests.content.golden import NOW, STREAMS, cases, sent
 
 PAGES = Path(__file__).parents[2] / "docs"

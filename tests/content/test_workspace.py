@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from local.ingest_sql import MAX_FIELD_BYTES
-from local.kql import Rows
-from local.workspace import QueryError, Workspace
+from local.workspace.kql_engine import Rows
+from local.workspace.typing_sql import MAX_FIELD_BYTES
+from local.workspace.workspace import QueryError, Workspace
 from tests.content.golden import NOW
 from tools.content import ROOT, StreamDecl, Table
 
@@ -235,7 +235,10 @@ def test_another_process_can_query_while_one_fills(tmp_path: Path) -> None:
     filling = Workspace(file)
     filling.ingest(ACTIVITIES, [{"id": "1"}])
     query = "SentinelOne_CL | project id_s"
-    arguments = ["-c", "from local.query import main; import sys; sys.exit(main(sys.argv[1:]))"]
+    arguments = [
+        "-c",
+        "from local.commands.query import main; import sys; sys.exit(main(sys.argv[1:]))",
+    ]
     done = subprocess.run(
         [sys.executable, *arguments, query, "--json", "--file", str(file)],
         cwd=ROOT,

@@ -8,15 +8,15 @@ import time
 
 import pytest
 
-from local.azure_monitor import AzureMonitor
-from local.faults import answer, reset
-from shared.delivery.batches import Batch
+from local.azure.logs_ingestion import AzureMonitor
+from local.loopback.faults import answer, reset
+from shared.delivery.batch import Batch
+from shared.delivery.batch_sender import Delivered, Delivery
 from shared.delivery.data_collector import log_type, signature
 from shared.delivery.dead_letters import DeadLetters
-from shared.delivery.delivery import Delivered, Delivery
-from shared.delivery.destination import Destination, destination
+from shared.delivery.sink import Destination, destination
 from shared.errors import DestinationRefused
-from shared.settings import read_destination
+from shared.settings.app import read_destination
 
 RECORD = '{"TimeGenerated":"2026-01-02T03:04:05Z","notes":"Zoë 漢字 🔒","data":{"deep":{"a":1}}}'
 

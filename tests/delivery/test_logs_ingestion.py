@@ -10,21 +10,21 @@ from typing import Any
 import orjson
 import pytest
 
-from local.azure_monitor import AzureMonitor
-from local.faults import Fault, answer, reset, reset_after, silence
-from local.identity import Identity
-from shared.delivery.batches import Batch
+from local.azure.entra import Identity
+from local.azure.logs_ingestion import AzureMonitor
+from local.loopback.faults import Fault, answer, reset, reset_after, silence
+from shared.delivery.batch import Batch
+from shared.delivery.batch_sender import Delivered, Delivery
 from shared.delivery.dead_letters import DeadLetters
-from shared.delivery.delivery import Delivered, Delivery
-from shared.delivery.destination import Destination, destination
 from shared.delivery.logs_ingestion import rule_setting, scope
+from shared.delivery.sink import Destination, destination
 from shared.errors import (
     DestinationRefused,
     DestinationUnavailable,
     RuleRefusesRecords,
     SettingsError,
 )
-from shared.settings import read_destination
+from shared.settings.app import read_destination
 
 STREAM = "Custom-OneLogin"
 

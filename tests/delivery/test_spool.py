@@ -14,16 +14,16 @@ import orjson
 import pytest
 from azure.storage.queue import QueueClient
 
-from local.azure_monitor import AzureMonitor
-from local.faults import FOREVER, answer, delay
-from shared import storage as clients
-from shared.delivery.batches import compress
+from local.azure.logs_ingestion import AzureMonitor
+from local.loopback.faults import FOREVER, answer, delay
+from shared.azure import storage as clients
+from shared.delivery.batch import compress
 from shared.delivery.dead_letters import DeadLetters
-from shared.delivery.destination import Destination, destination
-from shared.delivery.retry import deliver_message
+from shared.delivery.redelivery import deliver_message
+from shared.delivery.sink import Destination, destination
 from shared.delivery.spool import CONTAINER, QUEUE, Message, Spool
 from shared.errors import SettingsError, StorageUnavailable
-from shared.settings import read_destination
+from shared.settings.app import read_destination
 
 STREAM = "Custom-OneLogin"
 _random = random.Random(20260301)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.delivery.retry import delay_after
+from shared.delivery.redelivery import delay_after
 from shared.delivery.spool import MAX_MESSAGE_BYTES, Message, MessageUnreadable
 
 

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 import pytest
 from azure.data.tables import TableServiceClient
 
-from shared.checkpoints import TABLE, StreamCheckpoint, partition_key
 from shared.connectors.sentinelone import LISTS
-from shared.settings import SETTINGS
+from shared.settings.app import SETTINGS
+from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
 from tools import project
 from tools.content import load_tables
 

@@ -22,10 +22,10 @@ from typing import Any, Self, TypeVar, cast
 import orjson
 import pytest
 
-from shared import checkpoints, storage
-from shared.delivery.batches import Batch, Packer
+from shared.azure import storage
+from shared.delivery.batch import Batch, Packer
+from shared.delivery.batch_sender import Delivery
 from shared.delivery.dead_letters import DeadLetters, Refused
-from shared.delivery.delivery import Delivery
 from shared.errors import (
     BatchRefused,
     BatchTooLarge,
@@ -35,11 +35,15 @@ from shared.errors import (
     StorageUnavailable,
     VendorUnavailable,
 )
-from shared.polling import collected, engine, runner, windows
-from shared.polling.streams import Page, Stream, Window
-from shared.raw_records import Record, as_record
-from shared.records import isoformat
-from shared.settings import PollingSettings
+from shared.polling import prefetch, stream_poll
+from shared.polling import run as polling_run
+from shared.records.raw import Record, as_record
+from shared.records.timestamps import isoformat
+from shared.settings.app import PollingSettings
+from shared.source import ascending
+from shared.source.connector import Connection, Connector
+from shared.source.stream import Page, Stream, Window
+from shared.state import checkpoint
 from tests.guarantees.model_table import (
     ModelTable,
     answer_lost,
@@ -56,7 +60,7 @@ EPOCH = datetime(2026, 3, 29, tzinfo=UTC)  # clocks change in Europe at one o'cl
 OVERLAP = timedelta(minutes=10)
 PAGE = 3
 BATCH_BYTES = 400
-IN_FLIGHT_BYTES = engine.IN_FLIGHT * BATCH_BYTES
+IN_FLIGHT_BYTES = stream_poll.IN_FLIGHT * BATCH_BYTES
 PARTITION = "Model:model.example"
 STREAM = Stream("Custom-Model", "model", "at", "at", (("id", "at"),))
 
@@ -156,9 +160,9 @@ class World:
     def _tick(self, plan: Plan) -> str:
         polling = PollingSettings(initial_lookback_hours=24 * 365, overlap_minutes=10)
         session = cast(Any, SimpleNamespace(begin=lambda _: None, requests=0, retries=0))
-        connection = runner.Connection("https://model.example", session, [self.source], polling)
-        connector = runner.Connector("Model", lambda: connection)
-        run = runner._Run(connector, connection, self.destination)
+        connection = Connection("https://model.example", session, [self.source], polling)
+        connector = Connector("Model", lambda: connection)
+        run = polling_run._Run(connector, connection, self.destination)
         run._run_id = f"{self.runs:012d}"
         run._deliver_until = self.process.clock() + 60
         run._stream(0, self.process.fetched + (10**6 if plan.pages is None else plan.pages))
@@ -225,7 +229,7 @@ class ModelSource:
     def pages(self, window: Window | None) -> Iterator[Page]:
         assert window is not None
         if self._newest_first:
-            return collected.ascending(window, self._by_offset, "at", PAGE)
+            return ascending.ascending(window, self._by_offset, "at", PAGE)
         return self._by_key(window)
 
     def _by_key(self, window: Window) -> Iterator[Page]:
@@ -400,26 +404,26 @@ class _Warnings(logging.Handler):
 def install(world: World, patch: pytest.MonkeyPatch, *, rows: int) -> logging.Handler:
     """Put the product's modules into ``world``, with small limits: ``rows`` rows a checkpoint."""
     patch.setattr(storage, "table", lambda _: world.table)
-    patch.setattr(checkpoints, "PER_PROPERTY", 3)
-    patch.setattr(checkpoints, "PROPERTIES", 3)
-    patch.setattr(checkpoints, "PER_ROW", 9)
-    patch.setattr(checkpoints, "MAX_ROWS", rows)
-    patch.setattr(windows, "RECORDS_EACH", 2 * PAGE)
-    patch.setattr(windows, "ThreadPoolExecutor", Fetchers)
-    patch.setattr(collected, "PAGES", 2)
-    patch.setattr(engine, "ThreadPoolExecutor", lambda *_, **__: Uploads(world))
-    patch.setattr(engine, "Packer", functools.partial(Packer, limit=BATCH_BYTES))
+    patch.setattr(checkpoint, "PER_PROPERTY", 3)
+    patch.setattr(checkpoint, "PROPERTIES", 3)
+    patch.setattr(checkpoint, "PER_ROW", 9)
+    patch.setattr(checkpoint, "MAX_ROWS", rows)
+    patch.setattr(prefetch, "RECORDS_EACH", 2 * PAGE)
+    patch.setattr(prefetch, "ThreadPoolExecutor", Fetchers)
+    patch.setattr(ascending, "PAGES", 2)
+    patch.setattr(stream_poll, "ThreadPoolExecutor", lambda *_, **__: Uploads(world))
+    patch.setattr(stream_poll, "Packer", functools.partial(Packer, limit=BATCH_BYTES))
     clock = SimpleNamespace(monotonic=lambda: world.process.fetched)
-    patch.setattr(engine, "time", clock)
-    patch.setattr(engine, "utc_now", world.host_clock)
-    patch.setattr(runner, "utc_now", world.host_clock)
-    patch.setattr(runner, "DeadLetters", lambda: ModelDeadLetters(world))
+    patch.setattr(stream_poll, "time", clock)
+    patch.setattr(stream_poll, "utc_now", world.host_clock)
+    patch.setattr(polling_run, "utc_now", world.host_clock)
+    patch.setattr(polling_run, "DeadLetters", lambda: ModelDeadLetters(world))
 
     def delivery(destination: Any, dead_letters: DeadLetters) -> Delivery:
         process = world.process
         return Delivery(destination, dead_letters, clock=process.clock, sleep=process.sleep)
 
-    patch.setattr(runner, "Delivery", delivery)
+    patch.setattr(polling_run, "Delivery", delivery)
     handler = _Warnings(world)
-    engine.logger.addHandler(handler)
+    stream_poll.logger.addHandler(handler)
     return handler

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
-from local.faults import Fault, answer, first
+from local.loopback.faults import Fault, answer, first
 
 _PRELOADED = [
     "azure.data.tables",
@@ -18,10 +18,10 @@ _PRELOADED = [
     "azure.identity",
     "azure.monitor.ingestion",
     "azure.storage.queue",
-    "local.host",
+    "local.host.host",
     "shared.connectors.sentinelone",
     "shared.delivery.logs_ingestion",
-    "shared.webhook",
+    "shared.webhook.receiver",
     "tests.guarantees.runs_in_processes",
 ]
 
@@ -30,7 +30,7 @@ def poll_sentinelone(environment: dict[str, str]) -> None:
     """What the timer's function does, in a process that knows nothing but its settings."""
     os.environ.update(environment)
     from shared.connectors.sentinelone import CONNECTOR
-    from shared.polling.runner import poll
+    from shared.polling.run import poll
 
     poll(CONNECTOR)
 
@@ -38,7 +38,7 @@ def poll_sentinelone(environment: dict[str, str]) -> None:
 def serve_webhook(environment: dict[str, str], telling: Connection) -> None:
     """The app's HTTP functions, until killed or orphaned; tells where they listen."""
     os.environ.update(environment)
-    from local.host import Host
+    from local.host.host import Host
 
     with Host() as host:
         telling.send(host.url("OneLoginWebhook"))

@@ -9,9 +9,9 @@ from itertools import count
 
 import pytest
 
-from shared.delivery.batches import Batch
-from shared.polling import engine
-from shared.runs import OK
+from shared.delivery.batch import Batch
+from shared.polling import stream_poll
+from shared.telemetry.run import OK
 from tests.guarantees.model import (
     IN_FLIGHT_BYTES,
     TABLE_FAULTS,
@@ -32,7 +32,7 @@ def polled_never(rows: int = 60) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         handler = install(made, patch, rows=rows)
         yield made
-        engine.logger.removeHandler(handler)
+        stream_poll.logger.removeHandler(handler)
 
 
 def all_arrived(world: World) -> bool:

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from local.azure_monitor import AzureMonitor
-from local.faults import first
+from local.azure.logs_ingestion import AzureMonitor
+from local.loopback.faults import first
 from local.vendors.sentinelone import SentinelOne
 from shared.connectors.sentinelone import CONNECTOR
 from shared.errors import CheckpointConflict, RunFailed
-from shared.polling import engine, runner
-from shared.polling.runner import poll
-from shared.records import isoformat, utc_now
+from shared.polling import run as polling_run
+from shared.polling import stream_poll
+from shared.polling.run import poll
+from shared.records.timestamps import isoformat, utc_now
 
 STREAM = "Custom-SentinelOneActivities"
 
@@ -64,7 +65,7 @@ def test_a_host_with_a_wrong_clock_skips_nothing(
         return utc_now() + wrong
 
     with monkeypatch.context() as host:
-        for module in (engine, runner):
+        for module in (stream_poll, polling_run):
             host.setattr(module, "utc_now", host_clock)
         sentinelone.add("activities", activities(range(20), lambda n: timedelta(minutes=n)))
         poll(CONNECTOR)

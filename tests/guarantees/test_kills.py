@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
-from local.azure_monitor import AzureMonitor
-from local.faults import Faults
+from local.azure.logs_ingestion import AzureMonitor
+from local.loopback.faults import Faults
 from local.vendors.sentinelone import SentinelOne
-from shared import storage
-from shared.checkpoints import TABLE
-from shared.records import dump_json, isoformat, utc_now
+from shared.azure import storage
+from shared.records.codec import dump_json
+from shared.records.timestamps import isoformat, utc_now
+from shared.state.checkpoint import TABLE
 from tests.guarantees.runs_in_processes import begin, killed_at, processes, run_to_end
 
 STREAM = "Custom-SentinelOneActivities"

@@ -10,16 +10,17 @@ from typing import Any, cast
 
 import pytest
 
-from shared import checkpoints, storage
-from shared.checkpoints import PER_ROW, TABLE, StreamCheckpoint, partition_key
-from shared.delivery.batches import Batch
-from shared.polling import runner
-from shared.polling.runner import Connection, Connector
-from shared.polling.streams import Page, Stream, Window
-from shared.raw_records import as_record
-from shared.records import isoformat, utc_now
-from shared.runs import OK, StreamRun
-from shared.settings import PollingSettings
+from shared.azure import storage
+from shared.delivery.batch import Batch
+from shared.polling import run as polling_run
+from shared.records.raw import as_record
+from shared.records.timestamps import isoformat, utc_now
+from shared.settings.app import PollingSettings
+from shared.source.connector import Connection, Connector
+from shared.source.stream import Page, Stream, Window
+from shared.state import checkpoint
+from shared.state.checkpoint import PER_ROW, TABLE, StreamCheckpoint, partition_key
+from shared.telemetry.run import OK, StreamRun
 
 STREAM = Stream("Custom-Many", "many", "at", "at", (("id",),))
 ADDRESS = "https://many.example"
@@ -76,7 +77,7 @@ def poll(source: ManyAtOnce) -> tuple[StreamRun, int]:
     polling = PollingSettings(initial_lookback_hours=24, overlap_minutes=10)
     connection = Connection(ADDRESS, session, [source], polling)
     target = Counting()
-    run = runner._Run(Connector("Many", lambda: connection), connection, target)
+    run = polling_run._Run(Connector("Many", lambda: connection), connection, target)
     run._stream(0, run._deadline)
     assert not run._failures
     return run._runs[0], target.records
@@ -112,7 +113,7 @@ def test_more_than_all_rows_know_warns_and_loses_nothing(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest may repeat, the warning says so, every record has arrived; here of two rows."""
-    monkeypatch.setattr(checkpoints, "MAX_ROWS", 2)
+    monkeypatch.setattr(checkpoint, "MAX_ROWS", 2)
     most = 2 * PER_ROW
     caplog.set_level(logging.WARNING)
     many = ManyAtOnce(most + 30_000, seconds=60)

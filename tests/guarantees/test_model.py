@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from shared.polling import engine
-from shared.records import isoformat
-from shared.runs import LATE, OK
+from shared.polling import stream_poll
+from shared.records.timestamps import isoformat
+from shared.telemetry.run import LATE, OK
 from tests.guarantees.model import (
     OVERLAP,
     UPLOAD_FAULTS,
@@ -137,7 +137,7 @@ class Histories(RuleBasedStateMachine):
                 assert sum(self.world.arrived.values()) == before
             self._repeats_are_bounded()
         finally:
-            engine.logger.removeHandler(self.handler)
+            stream_poll.logger.removeHandler(self.handler)
             self.patch.undo()
 
 

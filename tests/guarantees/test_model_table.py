@@ -9,7 +9,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import AzureError
 from azure.data.tables import UpdateMode
 
-from shared import storage
+from shared.azure import storage
 from tests.guarantees.model_table import ModelTable
 
 KEY = {"PartitionKey": "p", "RowKey": "r"}

@@ -12,9 +12,9 @@ import pytest
 import requests
 from urllib3.exceptions import ProtocolError
 
-from local.azure_monitor import AzureMonitor
-from local.faults import FOREVER, answer
-from local.running import Running
+from local.azure.logs_ingestion import AzureMonitor
+from local.loopback.faults import FOREVER, answer
+from local.loopback.service import Running
 from shared.delivery.spool import Spool
 from tests.guarantees.runs_in_processes import processes, serve_webhook
 from tests.webhook.posts import STREAM, TOKEN, events, run_delivery_retry

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from local.azure_monitor import AzureMonitor
-from local.faults import FOREVER, answer, changed, html
+from local.azure.logs_ingestion import AzureMonitor
+from local.loopback.faults import FOREVER, answer, changed, html
 from local.vendors.sentinelone import SentinelOne
+from shared.azure.storage import forget_clients
 from shared.connectors.sentinelone.lists import ListSource
 from shared.errors import RunFailed
-from shared.records import isoformat, parse_time, utc_now
-from shared.runs import CATCHING_UP
-from shared.storage import forget_clients
+from shared.records.timestamps import isoformat, parse_time, utc_now
+from shared.telemetry.run import CATCHING_UP
 from tests.polling.timers import (
     ACTIVITIES,
     activities,

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient
 
-from local.azure_monitor import AzureMonitor
-from local.azurite import Azurite
+from local.azure.azurite import Azurite
+from local.azure.logs_ingestion import AzureMonitor
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
-from shared.checkpoints import TABLE, partition_key
 from shared.connectors import jira as jira_connector
 from shared.connectors import sentinelone as sentinelone_connector
 from shared.errors import RunFailed, SettingsError, StorageUnavailable
-from shared.polling.runner import budget_seconds, poll
-from shared.records import utc_now
+from shared.polling.budget import budget_seconds
+from shared.polling.run import poll
+from shared.records.timestamps import utc_now
+from shared.state.checkpoint import TABLE, partition_key
 from tests.connectors.makers import record_of
 from tests.polling.timers import (
     ACTIVITIES,

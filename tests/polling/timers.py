@@ -7,18 +7,18 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-import shared.storage
-from local.azure_monitor import AzureMonitor
-from shared.checkpoints import TABLE, StreamCheckpoint, partition_key
+import shared.azure.storage
+from local.azure.logs_ingestion import AzureMonitor
 from shared.connectors import sentinelone as sentinelone_connector
+from shared.delivery.batch_sender import Delivery
 from shared.delivery.dead_letters import DeadLetters
-from shared.delivery.delivery import Delivery
-from shared.delivery.destination import destination
-from shared.polling.engine import Lookback, StreamPoll
-from shared.polling.runner import poll
-from shared.records import isoformat, utc_now
-from shared.runs import StreamRun
-from shared.settings import read_destination
+from shared.delivery.sink import destination
+from shared.polling.run import poll
+from shared.polling.stream_poll import Lookback, StreamPoll
+from shared.records.timestamps import isoformat, utc_now
+from shared.settings.app import read_destination
+from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
+from shared.telemetry.run import StreamRun
 
 ACTIVITIES = "Custom-SentinelOneActivities"
 
@@ -46,7 +46,7 @@ def poll_without_time_left(run_id: str) -> str:
     assert connection is not None
     source = next(s for s in connection.sources if s.stream.name == ACTIVITIES)
     key = partition_key("SentinelOne", connection.address)
-    checkpoint = StreamCheckpoint(shared.storage.table(TABLE), key, ACTIVITIES, run_id)
+    checkpoint = StreamCheckpoint(shared.azure.storage.table(TABLE), key, ACTIVITIES, run_id)
     run = StreamRun("SentinelOne", ACTIVITIES, run_id, utc_now())
     delivery = Delivery(destination(read_destination()), DeadLetters())
     lookback = Lookback(timedelta(hours=24), timedelta(minutes=10))

@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
-from local.workspace import Workspace
-from shared.records import declared_fields, encode
+from local.workspace.workspace import Workspace
+from shared.records.declared import declared_fields
+from shared.records.encoder import encode
 from tests.rules.files import Rule
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.status.page import style
-from shared.status.words import many, size, span
+from shared.telemetry.humanize import many, size, span
 
 
 def _palettes() -> list[dict[str, str]]:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-import shared.storage
-from local.faults import FOREVER, answer
-from local.makers_saas import onelogin_event
+import shared.azure.storage
+from local.loopback.faults import FOREVER, answer
+from local.vendors.onelogin_records import onelogin_event
 from shared.delivery.spool import POISON_QUEUE, Message, Spool
 from shared.errors import RunFailed
-from shared.polling import runner
-from shared.records import utc_now
+from shared.polling import run as polling_run
+from shared.records.timestamps import utc_now
+from tests.app import App, replay_a_day
 from tests.status.browser import Screen, chromium, look
-from tests.status.conftest import App, replay_a_day
 
 pytestmark = [
     pytest.mark.slow,
@@ -62,7 +62,7 @@ def catching_up(app: App) -> None:
     app.fill(12_000)
     app.sentinelone.server.latency = 0.3
     # Ten minutes shrunk to seconds: a page may still take as long as it does.
-    app.settings.setattr(runner, "DELIVERY_SHARE", 20.0)
+    app.settings.setattr(polling_run, "DELIVERY_SHARE", 20.0)
     app.poll_sentinelone()
     app.settings.delenv("AzureFunctionsJobHost__functionTimeout")
     app.poll_jira()
@@ -85,7 +85,7 @@ def broken(app: App) -> None:
     app.poll_jira()
     app.monitor.faults.add("Custom-OneLogin", answer(503), times=FOREVER)
     app.post_events([{**event, "uuid": f"late-{n}"} for n, event in enumerate(_events(30))])
-    queue = shared.storage.queue(POISON_QUEUE)
+    queue = shared.azure.storage.queue(POISON_QUEUE)
     queue.create_queue()
     Spool().put("Custom-OneLogin", [b'{"uuid":"given up"}'])
     queue.send_message(Message("Custom-OneLogin", 5, gzip=b"").text())

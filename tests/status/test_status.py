@@ -12,25 +12,26 @@ from typing import Any
 import orjson
 import pytest
 
-import shared.storage
-from local.faults import FOREVER, answer
-from local.makers_saas import onelogin_event
-from shared.checkpoints import TABLE
+import shared.azure.storage
+from local.loopback.faults import FOREVER, answer
+from local.vendors.onelogin_records import onelogin_event
 from shared.delivery.dead_letters import DeadLetters, Refused
 from shared.errors import RunFailed
-from shared.records import isoformat, parse_time, utc_now
-from shared.runs import StreamRun, history_after
-from shared.settings import SETTINGS
-from tests.status.conftest import App, ask
+from shared.records.timestamps import isoformat, parse_time, utc_now
+from shared.settings.app import SETTINGS
+from shared.state.checkpoint import TABLE
+from shared.telemetry.history import history_after
+from shared.telemetry.run import StreamRun
+from tests.app import App, ask
 
 
 def row_of(stream: str) -> dict[str, Any]:
-    rows = shared.storage.table(TABLE).list_entities()
+    rows = shared.azure.storage.table(TABLE).list_entities()
     return next(dict(row) for row in rows if row["RowKey"] == f"Custom-{stream}")
 
 
 def change(stream: str, **changes: Any) -> None:
-    shared.storage.table(TABLE).upsert_entity({**row_of(stream), **changes})
+    shared.azure.storage.table(TABLE).upsert_entity({**row_of(stream), **changes})
 
 
 def page() -> str:
@@ -203,7 +204,7 @@ def test_a_webhook_that_hears_nothing_for_a_day_is_late(app: App) -> None:
     """Silence of a day is worth a look; that of an hour is a quiet hour."""
     for hours, state in ((1, "ok"), (30, "late")):
         run = StreamRun("OneLogin", "Custom-OneLogin", "r", utc_now() - timedelta(hours=hours))
-        shared.storage.table(TABLE).upsert_entity(
+        shared.azure.storage.table(TABLE).upsert_entity(
             {
                 "PartitionKey": "OneLogin:webhook",
                 "RowKey": "Custom-OneLogin",
@@ -240,7 +241,7 @@ def test_a_token_about_to_end_is_a_problem(app: App) -> None:
 def test_the_page_comes_while_storage_is_down(app: App, storage: str) -> None:
     """With no storage account the page says so, once; nothing is raised."""
     app.settings.setenv("AzureWebJobsStorage", re.sub(r":\d+/", ":9/", storage))
-    shared.storage.forget_clients()
+    shared.azure.storage.forget_clients()
     status = app.status()
     assert status["state"] == "failing"
     assert [p["reason"] for p in status["problems"] if "torage" in p["reason"]]
@@ -252,7 +253,7 @@ def test_the_page_comes_without_a_single_setting(app: App) -> None:
     """A function app just made: everything is off or to be set, and the page says what."""
     for name in [s.name for s in SETTINGS if s.name in os.environ]:
         app.settings.delenv(name)
-    shared.storage.forget_clients()
+    shared.azure.storage.forget_clients()
     status = app.status()
     assert status["state"] == "failing"
     assert any("LogsIngestionEndpoint" in problem["reason"] for problem in status["problems"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local.azure_monitor import AzureMonitor
+from local.azure.logs_ingestion import AzureMonitor
 from tests.webhook.posts import TOKEN
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import azure.functions as func
 
-from shared import storage
+from shared.azure import storage
 from shared.delivery.dead_letters import DeadLetters
 from shared.delivery.spool import QUEUE
 

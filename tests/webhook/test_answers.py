@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 import pytest
 
-from local.azure_monitor import AzureMonitor
-from shared import webhook
+from local.azure.logs_ingestion import AzureMonitor
 from shared.delivery.spool import Spool
-from shared.records import parse_time
-from shared.webhook_body import MAX_BYTES
+from shared.records.timestamps import parse_time
+from shared.webhook import receiver
+from shared.webhook.body import MAX_BYTES
 from tests.webhook.posts import STREAM, TOKEN, dead_letters, event, events, post
 
 
@@ -51,7 +51,7 @@ def test_a_fault_of_the_program_makes_onelogin_send_again(
     def fail(*_: Any, **__: Any) -> bytes:
         raise KeyError("Ada Lovelace")
 
-    monkeypatch.setattr(webhook, "encode", fail)
+    monkeypatch.setattr(receiver, "encode", fail)
     answer = post(events(1))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
     assert "KeyError" in caplog.text

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.webhook_body import MAX_BYTES, BodyRefused, elements
+from shared.webhook.body import MAX_BYTES, BodyRefused, elements
 
 # Beyond 64 bits a number is read as a float: no column holds more.
 integers = st.integers(-(2**63), 2**63 - 1)

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from local.azure_monitor import AzureMonitor
-from local.faults import FOREVER, Fault, answer, delay, reset, silence
-from shared import storage as clients
-from shared.circuit import Circuit
-from shared.delivery.destination import destination
-from shared.delivery.retry import deliver_message
+from local.azure.logs_ingestion import AzureMonitor
+from local.loopback.faults import FOREVER, Fault, answer, delay, reset, silence
+from shared.azure import storage as clients
+from shared.delivery.redelivery import deliver_message
+from shared.delivery.sink import destination
 from shared.delivery.spool import QUEUE, Spool
-from shared.settings import read_destination
+from shared.runtime.circuit_breaker import Circuit
+from shared.settings.app import read_destination
 from tests.webhook.posts import STREAM, dead_letters, event, events, post, run_delivery_retry
 
 BUSY = answer(503, headers={"Retry-After": "60"})

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.azure_monitor import AzureMonitor
-from local.certificates import Certificates
-from local.faults import FOREVER, answer, silence
-from shared import vault
-from tests.core.test_vault import Vault
+from local.azure.logs_ingestion import AzureMonitor
+from local.loopback.certificates import Certificates
+from local.loopback.faults import FOREVER, answer, silence
+from shared.settings import key_vault as vault
+from tests.settings.test_key_vault import Vault
 from tests.webhook.posts import events, post
 
 

@@ -11,10 +11,10 @@ from shared.connectors.sentinelone.alerts import UnifiedAlerts
 from shared.connectors.sentinelone.lists import Endpoint, ListSource
 from shared.connectors.sentinelone.snapshots import Policies, Sites
 from shared.connectors.sentinelone.token import token_expires
-from shared.polling.runner import Connection, Connector
-from shared.polling.streams import Source, Stream
-from shared.settings import SentinelOneSettings, read_sentinelone
-from shared.vendor_http import VendorSession
+from shared.settings.app import SentinelOneSettings, read_sentinelone
+from shared.source.client import VendorSession
+from shared.source.connector import Connection, Connector
+from shared.source.stream import Source, Stream
 
 
 def _stream(

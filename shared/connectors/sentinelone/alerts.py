@@ -10,10 +10,10 @@ from typing import Any
 
 from shared.connectors.sentinelone.answers import API, epoch_milliseconds, list_of
 from shared.errors import VendorAnswerInvalid
-from shared.polling.collected import ascending
-from shared.polling.streams import Page, Stream, Window
-from shared.raw_records import decoded, records_of
-from shared.vendor_http import VendorSession, expect
+from shared.records.raw import decoded, records_of
+from shared.source.ascending import ascending
+from shared.source.client import VendorSession, expect
+from shared.source.stream import Page, Stream, Window
 
 PATH = "/unifiedalerts/graphql"
 LIMIT = 100

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from shared.errors import VendorAnswerInvalid
-from shared.polling.streams import Window
-from shared.raw_records import Record, records_of
-from shared.vendor_http import Answer, expect
+from shared.records.raw import Record, records_of
+from shared.source.client import Answer, expect
+from shared.source.stream import Window
 
 API = "/web/api/v2.1"
 

@@ -12,10 +12,10 @@ from urllib.parse import unquote
 
 from shared.connectors.sentinelone.answers import API, Listed, epoch_milliseconds, list_of, total
 from shared.errors import VendorAnswerInvalid, VendorRefused
-from shared.polling.streams import Page, Stream, Window
-from shared.raw_records import decoded, getter
-from shared.records import isoformat, parse_time
-from shared.vendor_http import VendorSession
+from shared.records.raw import decoded, getter
+from shared.records.timestamps import isoformat, parse_time
+from shared.source.client import VendorSession
+from shared.source.stream import Page, Stream, Window
 
 SIDE_BY_SIDE = 4
 _RESTARTS = 3

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from shared.connectors.sentinelone.answers import API, list_of, total
 from shared.connectors.sentinelone.lists import next_cursor
 from shared.errors import VendorAnswerInvalid, VendorRefused
-from shared.polling.streams import Page, Stream, Window
-from shared.raw_records import Record, as_record, decoded
-from shared.vendor_http import VendorSession, expect
+from shared.records.raw import Record, as_record, decoded
+from shared.source.client import VendorSession, expect
+from shared.source.stream import Page, Stream, Window
 
 _LIMITS = {"/accounts": 1000, "/sites": 1000, "/groups": 300}
 # The scopes that have a policy, with the names that the list of each stands under in its answer.

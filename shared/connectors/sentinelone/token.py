@@ -12,9 +12,9 @@ from datetime import datetime
 
 from shared.connectors.sentinelone.answers import API
 from shared.errors import VendorError
-from shared.records import parse_time
-from shared.settings import SentinelOneSettings
-from shared.vendor_http import VendorSession, expect
+from shared.records.timestamps import parse_time
+from shared.settings.app import SentinelOneSettings
+from shared.source.client import VendorSession, expect
 
 PATH = "/users/api-token-details"
 _SECONDS = 5.0

@@ -1,0 +1,115 @@
+"""Microsoft's storage emulator as a child process: blobs, queues and tables on free ports."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+from pathlib import Path
+from typing import IO, Self
+
+from local.loopback.service import Running
+from tools.environment import ROOT, EnvironmentFailed, node_command
+
+# The emulator's account and key are published: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
+ACCOUNT = "devstoreaccount1"
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+START_SECONDS = 60
+_LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at (\S+)")
+
+
+class Azurite(Running):
+    """Runs between start() and close(); `folder` keeps its data, None keeps it in memory.
+
+    It ends with the process that started it, also when that one is killed.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[str] | None = None
+        self._addresses: dict[str, str] = {}
+
+    @property
+    def connection_string(self) -> str:
+        """What AzureWebJobsStorage is set to."""
+        parts = {
+            "DefaultEndpointsProtocol": "http",
+            "AccountName": ACCOUNT,
+            "AccountKey": KEY,
+            **{f"{k}Endpoint": f"{v}/{ACCOUNT}" for k, v in self._addresses.items()},
+        }
+        return ";".join(f"{name}={value}" for name, value in parts.items())
+
+    @property
+    def pid(self) -> int:
+        """The emulator's process, for tests that stop and continue it."""
+        if self._process is None:
+            raise RuntimeError("Azurite is not running")
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Starts it and waits until all three services listen."""
+        program = ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
+        if not program.exists():
+            raise EnvironmentFailed("Azurite is missing: python3 -m tools environment installs it.")
+        places = [f"--{service}Port=0" for service in ("blob", "queue", "table")]
+        places += ["--location", str(self._folder)] if self._folder else ["--inMemoryPersistence"]
+        options = ["--skipApiVersionCheck", "--disableTelemetry"]
+        hook = Path(__file__).with_name("exit_with_parent.js")
+        self._process = subprocess.Popen(
+            [*node_command(), "--require", str(hook), str(program), *places, *options],
+            cwd=self._folder or ROOT,
+            env={**os.environ, "NODE_NO_WARNINGS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._wait_until_listening(self._process)
+        return self
+
+    def _wait_until_listening(self, process: subprocess.Popen[str]) -> None:
+        output = _pipe(process.stdout)
+        said: list[str] = []
+        watch = threading.Timer(START_SECONDS, process.kill)
+        watch.start()
+        try:
+            for line in output:
+                said.append(line)
+                if found := _LISTENING.search(line):
+                    self._addresses[found[1]] = found[2].rstrip("/")
+                if len(self._addresses) == 3:
+                    break
+            else:
+                self.close()
+                raise EnvironmentFailed("Azurite did not start:\n" + "".join(said[-10:]))
+        finally:
+            watch.cancel()
+        # It logs every request: unread, the pipe would fill and stop it.
+        threading.Thread(target=_drain, args=(output,), name="azurite log", daemon=True).start()
+
+    def close(self) -> None:
+        """Lets it save and stop; ends it if it does not."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _pipe(stream: IO[str] | None) -> IO[str]:
+    if stream is None:
+        raise RuntimeError("the child has no output")
+    return stream
+
+
+def _drain(output: IO[str]) -> None:
+    with output:
+        for _line in output:
+            pass

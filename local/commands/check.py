@@ -1,0 +1,46 @@
+"""`python3 -m tools check`: the status page's connection test, with local.settings.json.
+
+As with `start`, what the settings do not say is local: storage, and the destination.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from local.commands.settings_file import SETTINGS_FILE, SettingsFileInvalid, read_settings
+from local.commands.start import local_parts
+from local.world import environment
+from shared.diagnostics.connection_test import ALL, choices, test
+from shared.diagnostics.steps import TestReport
+
+
+def main(arguments: list[str]) -> int:
+    """Test what is named, print each step; returns 1 where one failed."""
+    parser = argparse.ArgumentParser(prog="python3 -m tools check", description=__doc__)
+    parser.add_argument("what", nargs="?", default=ALL, choices=choices())
+    parser.add_argument("--settings", type=Path, default=SETTINGS_FILE)
+    options = parser.parse_args(arguments)
+    try:
+        settings = read_settings(options.settings)
+    except SettingsFileInvalid as error:
+        print(error, file=sys.stderr)
+        return 1
+    with ExitStack() as world:
+        settings |= local_parts(settings, world, None)
+        world.enter_context(environment(settings))
+        report = test(options.what)
+    print(shown(report))
+    return 0 if report.passed else 1
+
+
+def shown(report: TestReport) -> str:
+    """The report as lines of text."""
+    lines: list[str] = []
+    for step in report.steps:
+        lines.append(f"{step.result:<8}{step.part}: {step.name} ({step.seconds:.1f} s)")
+        lines += [f"        {text}" for text in (step.detail, step.advice) if text]
+    outcome = "passed" if report.passed else "FAILED"
+    return "\n".join([*lines, f"{outcome} in {report.seconds:.1f} s"])

@@ -1,0 +1,53 @@
+"""local.settings.json, read and checked."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from local.host.host import ROOT
+from local.world import SIGN_IN
+from shared.settings.app import SETTINGS
+
+SETTINGS_FILE = ROOT / "local.settings.json"
+
+
+class SettingsFileInvalid(Exception):
+    """local.settings.json cannot be read; the message says what to do."""
+
+
+def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
+    """The `Values` of local.settings.json, under what the environment says already."""
+    if not path.exists():
+        raise SettingsFileInvalid(
+            f"{path.name} is missing: copy local.settings.json.example to it and fill it in. "
+            "To see the app at work without any vendor: python3 -m tools demo"
+        )
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))["Values"]
+        settings = {name: value for name, value in values.items() if isinstance(value, str)}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingsFileInvalid(
+            f'{path.name} is not JSON with an object "Values": {error}'
+        ) from error
+    filled = {name: value.strip() for name, value in settings.items() if value.strip()}
+    known = {setting.name for setting in SETTINGS}
+    for name in filled.keys() - known:
+        if meant := _meant(name, known):
+            print(f"{path.name}: there is no setting {name}; {meant} may be meant.")
+    given = {
+        name: value
+        for name, value in os.environ.items()
+        if name in filled or name.partition("__")[0] in known or name.startswith(SIGN_IN)
+    }
+    return {**filled, **given}
+
+
+def _meant(name: str, known: Collection[str]) -> str | None:
+    """The setting that is written nearly like ``name``, if one is."""
+    lower = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.8)
+    return lower[found[0]] if found else None

@@ -1,0 +1,1 @@
+"""The demo: a week at three vendors."""

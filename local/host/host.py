@@ -1,0 +1,171 @@
+"""A small Functions host: timers on their schedule, HTTP on loopback, queues polled.
+
+What it does is what Azure's host does with the same folder; Core Tools' `func start` works there
+too. Functions run in this very process, on threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hmac
+import json
+import logging
+import secrets
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import azure.functions as func
+from aiohttp import web
+from azure.core.exceptions import AzureError
+from azure.functions.timer import TimerRequest
+
+from local.host.function_json import Function, Invocation, load
+from local.host.queue_trigger import QueueOptions, QueueTrigger
+from local.loopback.server import LocalServer
+from local.loopback.service import Running
+
+logger = logging.getLogger("host")
+ROOT = Path(__file__).resolve().parents[2]
+MAX_REQUEST_BYTES = 100 * 1024 * 1024
+SHORTEST_POLL = 0.1
+
+
+class Host(Running):
+    """Loads the app in `root`. `require_key` has HTTP functions ask for their key, as in Azure.
+
+    start() serves HTTP; run() also ticks timers and polls queues, until close().
+    """
+
+    def __init__(self, root: Path = ROOT, *, port: int = 0, require_key: bool = False) -> None:
+        self.functions = load(root)
+        self.key = secrets.token_urlsafe(24)
+        options = json.loads((root / "host.json").read_text(encoding="utf-8"))
+        self._prefix = options.get("extensions", {}).get("http", {}).get("routePrefix", "api")
+        queue_options = QueueOptions.read(options)
+        self.queues = {
+            name: QueueTrigger(function, queue_options)
+            for name, function in self.functions.items()
+            if function.kind == "queueTrigger"
+        }
+        self._require_key = require_key
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        routes = [
+            web.route("*", self._path(function), functools.partial(self._http, function))
+            for function in self.functions.values()
+            if function.kind == "httpTrigger"
+        ]
+        self.server = LocalServer(routes, port=port)
+
+    def url(self, name: str) -> str:
+        """An HTTP function's address, with its key."""
+        return f"{self.server.url}{self._path(self.functions[name])}?code={self.key}"
+
+    def tick(self, name: str, *, past_due: bool = False) -> Invocation:
+        """Calls a timer function now."""
+        return self.functions[name].invoke(TimerRequest(past_due=past_due))
+
+    def poll(self, name: str) -> int:
+        """Works off one batch of a queue function's messages; returns how many there were."""
+        return self.queues[name].poll()
+
+    def start(self) -> Self:
+        """Serves the HTTP functions."""
+        self.server.start()
+        return self
+
+    def run(self) -> None:
+        """Ticks every timer on its schedule and polls every queue, each in a thread."""
+        for function in self.functions.values():
+            if function.kind == "timerTrigger":
+                self._thread(self._keep_ticking, function)
+        for trigger in self.queues.values():
+            self._thread(self._keep_polling, trigger)
+
+    def close(self) -> None:
+        """Takes nothing new, and waits for what runs."""
+        self._stopping.set()
+        self.server.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _path(self, function: Function) -> str:
+        route = function.trigger.get("route") or function.name
+        return f"/{self._prefix}/{route}" if self._prefix else f"/{route}"
+
+    def _thread(self, work: Any, argument: object) -> None:
+        thread = threading.Thread(target=work, args=(argument,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _keep_ticking(self, function: Function) -> None:
+        """One run at a time: a tick missed while one runs is made up for once, at its end."""
+        due, missed = function.schedule.next(datetime.now(UTC)), False
+        while not self._stopping.wait(max(0.0, (due - datetime.now(UTC)).total_seconds())):
+            function.invoke(TimerRequest(past_due=missed))
+            now, following = datetime.now(UTC), function.schedule.next(due)
+            due, missed = max(now, following), following <= now
+
+    def _keep_polling(self, trigger: QueueTrigger) -> None:
+        pause = SHORTEST_POLL
+        while not self._stopping.wait(pause):
+            try:
+                found = trigger.poll()
+            except AzureError as error:
+                logger.warning("The queue of %s cannot be read: %s", trigger.function.name, error)
+                found = 0
+            longest = trigger.options.max_polling_seconds
+            pause = SHORTEST_POLL if found else min(longest, pause * 2)
+
+    async def _http(self, function: Function, request: web.Request) -> web.Response:
+        methods = [method.upper() for method in function.trigger.get("methods", [])]
+        if methods and request.method not in methods:
+            return web.Response(status=404)
+        if not self._key_fits(function, request):
+            return web.Response(status=401)
+        body = await request.read()
+        if len(body) > MAX_REQUEST_BYTES:
+            return web.Response(status=413)
+        asked = func.HttpRequest(
+            method=request.method,
+            url=str(request.url),
+            headers=dict(request.headers),
+            params=dict(request.query),
+            route_params=dict(request.match_info),
+            body=body,
+        )
+        loop = asyncio.get_running_loop()
+        done = await loop.run_in_executor(None, function.invoke, asked)
+        if not done.ok:
+            return web.Response(status=500)
+        return _answer(done.result)
+
+    def _key_fits(self, function: Function, request: web.Request) -> bool:
+        if function.trigger.get("authLevel", "function") == "anonymous":
+            return True
+        given = request.query.get("code") or request.headers.get("x-functions-key") or ""
+        if not given:
+            return not self._require_key
+        return hmac.compare_digest(given.encode(), self.key.encode())
+
+
+def _answer(result: Any) -> web.Response:
+    if isinstance(result, str):
+        return web.Response(text=result)
+    answer = web.Response(status=result.status_code, body=result.get_body())
+    answer.headers["Content-Type"] = f"{result.mimetype}; charset={result.charset}"
+    for name, value in result.headers.items():
+        answer.headers[name] = value
+    return answer
+
+
+def wait_for_interrupt() -> None:
+    """Returns on Ctrl+C."""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)

@@ -1,0 +1,1 @@
+"""HTTP servers on loopback, and what can go wrong with them."""

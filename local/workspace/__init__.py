@@ -1,0 +1,1 @@
+"""A Log Analytics workspace on this machine."""

@@ -1,0 +1,197 @@
+"""Runs KQL over DuckDB: duckdb-kql, and around it what Log Analytics has besides.
+
+What is added: parsers called by their alias, ``ingestion_time()``, ``column_ifexists()``, and
+columns whose names differ by case alone, which DuckDB takes for one.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import duckdb_kql
+from duckdb_kql.translate import CLOCK_SLOT
+from duckdb_kql.types import kusto_type
+
+from local.workspace.kql_errors import QueryError, query_error
+from local.workspace.kql_rewrite import (
+    INGESTION_TIME,
+    tokens,
+    with_existing_columns,
+    with_ingestion_time,
+    with_names,
+    without_calls,
+)
+from local.workspace.typing_sql import quoted
+
+Schema = dict[str, list[str]]
+
+# A query that is asked again, as a rule's is, takes its translation (a tenth of a second) once.
+_TRANSLATIONS_KEPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A query's result: columns as name and KQL type, rows in their order.
+
+    A dynamic value is what its JSON says, a datetime is aware (UTC), a string is never None.
+    """
+
+    columns: list[tuple[str, str]]
+    rows: list[tuple[Any, ...]]
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """The rows as column to value."""
+        names = [name for name, _ in self.columns]
+        return [dict(zip(names, row, strict=True)) for row in self.rows]
+
+
+def case_twins(tables: Iterable[Iterable[str]]) -> dict[str, str]:
+    """Other names, of the same length, for columns that differ from an earlier one by case."""
+    renamed: dict[str, str] = {}
+    for columns in tables:
+        taken: set[str] = set()
+        for name in columns:
+            other, digit = renamed.get(name, name), 2
+            while other.casefold() in taken:
+                other, digit = f"{name[:-1]}{digit}", digit + 1
+            taken.add(other.casefold())
+            if other != name:
+                renamed[name] = other
+    return renamed
+
+
+class Engine:
+    """Queries over one DuckDB connection whose tables were made for them.
+
+    ``parsers`` are aliases and their queries. The caller sees to it that one thread at a time
+    uses the connection.
+    """
+
+    def __init__(self, schema: Schema, parsers: Mapping[str, str], twins: dict[str, str]) -> None:
+        self._tables = list(schema)
+        self._schema = dict(schema)
+        self._parsers = dict(parsers)
+        self._twins = twins
+        self._names = {other: name for name, other in twins.items()}
+        self._views: dict[str, str] = {}
+        self._translated: dict[str, Translated] = {}
+
+    @property
+    def sources(self) -> list[str]:
+        """What a query may name: tables and parsers."""
+        return [*self._tables, *self._parsers]
+
+    def sql(self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime) -> Translated:
+        """The query as SQL for DuckDB, with what to bind. Raises ``QueryError``."""
+        try:
+            self._prepare_parsers(connection, kql)
+        except (duckdb_kql.KqlError, duckdb.Error) as fault:
+            raise self._error(fault, kql) from fault
+        if kql not in self._translated:
+            if len(self._translated) == _TRANSLATIONS_KEPT:
+                self._translated.clear()
+            self._translated[kql] = self._translation(connection, kql, now)
+        made = self._translated[kql]
+        moment = now.astimezone(UTC).replace(tzinfo=None)
+        bound = {CLOCK_SLOT: moment} if CLOCK_SLOT in made.parameters else {}
+        return Translated(made.sql, made.parameters | bound)
+
+    def _translation(
+        self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime
+    ) -> Translated:
+        try:
+            text = without_calls(self._rewritten(connection, kql), self._parsers)
+            made = duckdb_kql.to_sql(text, schema=self._schema, query_now=now, allow_write=False)
+        except (duckdb_kql.KqlError, duckdb.Error) as fault:
+            raise self._error(fault, kql) from fault
+        return Translated(str(made), dict(made.parameters))
+
+    def query(self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime) -> Rows:
+        """The query's result. Raises ``QueryError``."""
+        if not tokens(kql):
+            raise QueryError("the query is empty")
+        made = self.sql(connection, kql, now)
+        try:
+            result = connection.execute(made.sql, made.parameters or None)
+            described, rows = result.description or [], result.fetchall()
+        except duckdb.Error as fault:
+            raise self._error(fault, kql) from fault
+        kept = [
+            (index, self._names.get(column[0], column[0]), _kind(column[1]))
+            for index, column in enumerate(described)
+            if not column[0].startswith(INGESTION_TIME)
+        ]
+        return Rows(
+            [(name, kind) for _, name, kind in kept],
+            [tuple(_value(row[index], kind) for index, _, kind in kept) for row in rows],
+        )
+
+    def _rewritten(self, connection: duckdb.DuckDBPyConnection, kql: str) -> str:
+        def columns_of(query: str) -> list[str]:
+            """The columns that a query which is already rewritten results in."""
+            made = duckdb_kql.to_sql(query, schema=self._schema)
+            return _columns(connection, str(made), made.parameters)
+
+        text = with_names(with_ingestion_time(kql), self._twins)
+        return with_existing_columns(text, columns_of, self._twins)
+
+    def _prepare_parsers(self, connection: duckdb.DuckDBPyConnection, kql: str) -> None:
+        """Makes the parsers that a query names: each a view, translated once."""
+        for alias in self._parsers.keys() & {token.text for token in tokens(kql)}:
+            if alias not in self._views:
+                tables = {name: tuple(self._schema[name]) for name in self._tables}
+                body = self._rewritten(connection, self._parsers[alias])
+                self._views[alias] = _translated(body, tuple(tables.items()))
+            there = "SELECT 1 FROM duckdb_views() WHERE temporary AND view_name = $1"
+            if not connection.execute(there, [alias]).fetchall():
+                connection.execute(f"CREATE TEMP VIEW {quoted(alias)} AS {self._views[alias]}")
+            self._schema[alias] = _columns(connection, f"SELECT * FROM {quoted(alias)}", {})
+
+    def _error(self, fault: Exception, kql: str) -> QueryError:
+        return query_error(fault, kql, self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """SQL, and the values of its named parameters."""
+
+    sql: str
+    parameters: dict[str, Any]
+
+
+@functools.cache
+def _translated(kql: str, schema: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    """A parser's query as SQL; the longest takes a second."""
+    return str(duckdb_kql.to_sql(kql, schema={name: list(columns) for name, columns in schema}))
+
+
+def _columns(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]
+) -> list[str]:
+    """The names of what a query of SQL results in."""
+    described = connection.execute(f"DESCRIBE {sql}", dict(parameters) or None)
+    return [row[0] for row in described.fetchall()]
+
+
+def _kind(duckdb_type: object) -> str:
+    """The KQL type; what has no type at all comes of ``dynamic(null)``."""
+    return "dynamic" if str(duckdb_type).strip('"') == "NULL" else kusto_type(duckdb_type)
+
+
+def _value(value: Any, kind: str) -> Any:
+    if kind == "string":
+        return "" if value is None else value
+    if kind == "dynamic":
+        return json.loads(value) if isinstance(value, str) else value
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value
+
+
+__all__ = ["Engine", "QueryError", "Rows", "Schema", "case_twins"]

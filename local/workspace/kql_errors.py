@@ -1,0 +1,174 @@
+"""What is wrong with a query, said where it is wrong.
+
+The engine (duckdb-kql) and the database (DuckDB) each report faults in their own words, some of
+them about SQL that nobody wrote. Here they become one kind of error that points into the query.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import duckdb
+from duckdb_kql import KqlError, KqlSchemaError, KqlSyntaxError, KqlUnsupportedError
+
+from local.workspace.kql_rewrite import Token, place, tokens
+
+OPERATORS = (
+    "as consume count datatable distinct evaluate extend facet find fork getschema invoke join "
+    "limit lookup make-series mv-apply mv-expand order parse parse-kv parse-where partition print "
+    "project project-away project-keep project-rename project-reorder range reduce render sample "
+    "sample-distinct scan search serialize sort summarize take top top-hitters top-nested union "
+    "where"
+).split()
+
+
+class QueryError(Exception):
+    """A query that cannot be run. Line and column are counted from 1."""
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}: {self.message}"
+
+    def pointing(self, kql: str) -> str:
+        """The message, the query's line, and a caret under the place."""
+        lines = kql.split("\n")
+        line = lines[self.line - 1] if self.line <= len(lines) else ""
+        # A tab in the line stays a tab under it, so that the caret stands where it should.
+        lead = "".join("\t" if c == "\t" else " " for c in line[: self.column - 1])
+        return f"{self}\n  {line}\n  {lead}^"
+
+
+def query_error(fault: Exception, kql: str, sources: Sequence[str]) -> QueryError:
+    """A fault of the engine or the database, as an error in ``kql``.
+
+    ``sources`` are the tables and parsers that a query may name.
+    """
+    if isinstance(fault, KqlSyntaxError):
+        return _syntax(fault, kql)
+    if isinstance(fault, KqlUnsupportedError):
+        return _unsupported(fault, kql)
+    if isinstance(fault, KqlSchemaError):
+        return _schema(fault, kql, sources)
+    if isinstance(fault, KqlError):
+        return QueryError(str(fault))
+    return _database(fault, kql, sources)
+
+
+def _syntax(fault: KqlSyntaxError, kql: str) -> QueryError:
+    for before, word in _stages(kql):
+        if before.text == "|" and word.text not in OPERATORS:
+            near = difflib.get_close_matches(word.text, OPERATORS, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            return _at(kql, word.start, f"there is no operator {word.text}{hint}")
+    if not fault.diagnostics:
+        return QueryError(str(fault))
+    first = fault.diagnostics[0]
+    return QueryError(_plain(first.message), first.span.line, first.span.column + 1)
+
+
+def _stages(kql: str) -> list[tuple[Token, Token]]:
+    """Each pipe with the operator's name after it, hyphens included."""
+    found = tokens(kql)
+    stages = []
+    for index, token in enumerate(found[:-1]):
+        word, at = found[index + 1], index + 2
+        while at + 1 < len(found) and found[at].text == "-" and found[at].start == word.end:
+            word = Token("name", f"{word.text}-{found[at + 1].text}", word.start)
+            at += 2
+        if token.text == "|" and word.kind == "name":
+            stages.append((token, word))
+    return stages
+
+
+def _plain(message: str) -> str:
+    """A parser's message without its list of everything that might have stood there."""
+    if "'<EOF>'" in message:
+        return "the query ends too early: something is missing, perhaps a closing bracket"
+    return re.sub(r" expecting \{.*", " here", message, flags=re.DOTALL)
+
+
+def _unsupported(fault: KqlUnsupportedError, kql: str) -> QueryError:
+    kind, _, name = fault.construct.partition(":")
+    what = {
+        "function": f"the function {name}()",
+        "aggregate": f"{name}() in summarize",
+    }.get(kind, _as_written(name or kind))
+    message = f"the local workspace cannot run {what}; Log Analytics may"
+    if fault.span:
+        return QueryError(message, fault.span.line, fault.span.column + 1)
+    return _at_name(kql, name or kind, message)
+
+
+def _as_written(construct: str) -> str:
+    """An operator by its name in KQL: MakeSeriesOperator is make-series."""
+    plain = construct.removesuffix("Operator").removesuffix("Expression").lower()
+    return next((name for name in OPERATORS if name.replace("-", "") == plain), plain)
+
+
+def _schema(fault: KqlSchemaError, kql: str, sources: Sequence[str]) -> QueryError:
+    if fault.hint and fault.hint.startswith("unknown table"):
+        return _unknown_source(fault.name, kql, sources)
+    return _at_name(kql, fault.name, f"{fault.name}: {fault.hint}" if fault.hint else str(fault))
+
+
+def _database(fault: Exception, kql: str, sources: Sequence[str]) -> QueryError:
+    text = str(fault)
+    if match := re.search(r"Table with name (\S+) does not exist", text):
+        return _unknown_source(match[1], kql, sources)
+    if match := re.search(r'Referenced column "([^"]+)"', text):
+        candidates = re.findall(r'"([^"]+)"', text.partition("Candidate bindings:")[2])
+        return _unknown_column(match[1], kql, candidates)
+    # `by` gives its result the column's own name, and DuckDB takes the one for the other.
+    if match := re.search(r'Alias with name "+([^"]+)"+ exists', text):
+        return _unknown_column(match[1], kql, [])
+    if isinstance(fault, duckdb.ConversionException | duckdb.BinderException) and (
+        assignment := _assignment_in_where(kql)
+    ):
+        return _at(kql, assignment.start, "compare with ==; a single = gives a name")
+    return QueryError(text.partition("\n")[0].partition("Error: ")[2] or text)
+
+
+def _unknown_source(name: str, kql: str, sources: Sequence[str]) -> QueryError:
+    known = ", ".join(sorted(sources))
+    return _at_name(kql, name, f"there is no table or parser {name}; there are {known}")
+
+
+def _unknown_column(name: str, kql: str, candidates: Sequence[str]) -> QueryError:
+    if name.startswith("__ingestion"):
+        message = "ingestion_time() must stand before an operator that makes new rows or columns"
+        return _at_name(kql, "ingestion_time", message)
+    near = difflib.get_close_matches(name, [c for c in candidates if c != name], 3, 0.5)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return _at_name(kql, name, f"there is no column {name} here{hint}")
+
+
+def _assignment_in_where(kql: str) -> Token | None:
+    operator = ""
+    for token in tokens(kql):
+        if token.text == "|":
+            operator = ""
+        elif not operator:
+            operator = token.text
+        elif operator in ("where", "filter") and token.text == "=":
+            after, before = kql[token.end : token.end + 1], kql[token.start - 1]
+            if after not in ("=", "~") and before not in "=!<>":
+                return token
+    return None
+
+
+def _at_name(kql: str, name: str, message: str) -> QueryError:
+    for token in tokens(kql):
+        if token.text == name or (token.kind == "string" and token.text.strip("'\"") == name):
+            return _at(kql, token.start, message)
+    return QueryError(message)
+
+
+def _at(kql: str, at: int, message: str) -> QueryError:
+    return QueryError(message, *place(kql, at))

@@ -1,0 +1,110 @@
+"""What ``DeliveryRetry`` does with one message of the spool.
+
+The host deletes a message when the function returns, and counts a try when it raises; after five it
+would move the message to the poison queue. So this returns whenever the content is safe: delivered,
+in the dead letters, or back in the queue for later. It raises only while the storage account itself
+fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from shared.delivery.batch import packed
+from shared.delivery.batch_sender import Delivered, Delivery
+from shared.delivery.dead_letters import DeadLetters, Refused
+from shared.delivery.sink import Destination
+from shared.delivery.spool import QUEUE, Message, MessageUnreadable, Spool
+from shared.errors import (
+    DestinationError,
+    DestinationUnavailable,
+    SettingsError,
+    StorageError,
+)
+from shared.telemetry.events import emit
+
+logger = logging.getLogger("connectors.delivery")
+
+# One message's time with Azure Monitor. Waiting is cheaper in the queue than in a worker.
+_SECONDS = 30.0
+_FIRST_DELAY = 60
+_LONGEST_DELAY = 15 * 60
+
+
+def deliver_message(
+    text: bytes | str,
+    connect: Callable[[], Destination],
+    *,
+    spool: Spool | None = None,
+    dead_letters: DeadLetters | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Delivered:
+    """Deliver one message, or put back what is left of it.
+
+    Raises ``StorageUnavailable``: then the host shows the message again.
+    """
+    spool = spool or Spool()
+    dead_letters = dead_letters or DeadLetters()
+    try:
+        message = Message.read(text)
+        records = spool.records(message)
+    except MessageUnreadable as error:
+        body = text.encode() if isinstance(text, str) else text
+        reason = f"A message of the queue {QUEUE} cannot be read: {error}"
+        dead_letters.put(QUEUE, [Refused(body, 0, reason)])
+        return Delivered(dead_lettered=1)
+    if records is None:
+        logger.warning(
+            "%s: the blob of a spooled message is gone: it was delivered", message.stream
+        )
+        return Delivered()
+    try:
+        delivery = Delivery(connect(), dead_letters, clock=clock, sleep=sleep)
+        left = _deliver(delivery, message, records, clock() + _SECONDS)
+    except SettingsError as error:
+        _tell(message.stream, error, logging.ERROR)
+        spool.put_back(message, delay_after(message.tries))
+        return Delivered()
+    if left and len(left) == len(records):
+        spool.put_back(message, delay_after(message.tries))
+        return delivery.counters
+    if left:
+        tries = message.tries
+        spool.put(message.stream, left, tries=tries + 1, delay=delay_after(tries))
+    spool.forget(message)
+    return delivery.counters
+
+
+def _tell(stream: str, error: Exception, level: int) -> None:
+    emit(
+        logger,
+        "spool_waits",
+        level=level,
+        Stream=stream,
+        ErrorClass=type(error).__name__,
+        Message=str(error),
+    )
+
+
+def delay_after(tries: int) -> int:
+    """Seconds until a message is tried again: one minute, doubled each time, to a quarter hour."""
+    return min(_FIRST_DELAY << min(tries, 10), _LONGEST_DELAY)
+
+
+def _deliver(
+    delivery: Delivery, message: Message, records: list[bytes], deadline: float
+) -> list[bytes]:
+    """Deliver ``records``; returns those that are still to be delivered."""
+    for start, batch in packed(message.stream, records):
+        try:
+            delivery.deliver(batch, deadline)
+        except (DestinationError, StorageError) as error:
+            level = logging.WARNING if isinstance(error, DestinationUnavailable) else logging.ERROR
+            _tell(message.stream, error, level)
+            settled = set(error.settled)
+            mine = [r for index, r in enumerate(batch.records) if index not in settled]
+            return mine + records[start + len(batch.records) :]
+    return []

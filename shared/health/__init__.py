@@ -1,0 +1,1 @@
+"""Rows of ConnectorHealth_CL: what each run did."""

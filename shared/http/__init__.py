@@ -1,0 +1,1 @@
+"""Sessions of requests, and headers."""

@@ -1,0 +1,32 @@
+"""How long a run may last."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import orjson
+
+from shared.errors import (
+    SettingsError,
+)
+
+BUDGET_SHARE = 0.8
+
+# How an app setting overrides host.json.
+_TIMEOUT_SETTING = "AzureFunctionsJobHost__functionTimeout"
+
+
+def budget_seconds() -> float:
+    """80 % of functionTimeout, as the host reads it: an app setting, else host.json."""
+    text = os.environ.get(_TIMEOUT_SETTING, "")
+    if not text:
+        host = Path(__file__).parents[2] / "host.json"
+        text = str(orjson.loads(host.read_bytes()).get("functionTimeout", "00:05:00"))
+    try:
+        hours, minutes, seconds = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise SettingsError(
+            [f"functionTimeout in host.json is {text!r}: write it as hh:mm:ss"]
+        ) from None
+    return BUDGET_SHARE * (hours * 3600 + minutes * 60 + seconds)

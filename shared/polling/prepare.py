@@ -1,0 +1,144 @@
+"""A page of raw records made ready for delivery: encoded, timed, and known again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.records.declared import MAX_RECORD_BYTES
+from shared.records.encoder import Encoder, has_secret
+from shared.records.raw import Reader, Record, Values, decoded
+from shared.records.timestamps import parse_time, utc_now
+from shared.source.stream import Page, Stream
+from shared.state.fingerprints import Fingerprint, fingerprint
+
+# So many records are looked at together: what is read of them (all of ``threatInfo``, say) lives
+# no longer than that.
+_TOGETHER = 100
+
+logger = logging.getLogger("connectors.polling")
+# What was said once a process: (stream, what).
+_said: set[tuple[str, str]] = set()
+
+
+@dataclass(slots=True)
+class PreparedPage:
+    """Parallel lists: each record's JSON, fingerprint, and watermark's time (None: it has none)."""
+
+    bodies: list[bytes]
+    fingerprints: list[Fingerprint]
+    times: list[datetime | None]
+    size: int
+    last_time: datetime | None
+    vendor_time: datetime | None
+    last: bool
+
+
+class Preparer:
+    """Prepares the pages of one stream; ``declared`` as in ``records.Encoder``."""
+
+    def __init__(self, stream: Stream, declared: frozenset[str] | None) -> None:
+        self._stream = stream
+        self._encode = Encoder(declared, stream.added)
+        times = [path for path in (stream.watermark, stream.event_time) if path]
+        keys = [path for key in stream.keys for path in key]
+        self._read = read = Reader([*times, *keys], self._encode.kept, self._encode.reserved)
+        self._watermark = read.getter(stream.watermark) if times else _no_time
+        self._event_time = read.getter(times[1]) if len(set(times)) > 1 else None
+        self._names = [_name_at(read, key) for key in stream.keys]
+
+    def __call__(self, page: Page) -> PreparedPage:
+        bodies: list[bytes] = []
+        fingerprints: list[Fingerprint] = []
+        times: list[datetime | None] = []
+        for first in range(0, len(page.records), _TOGETHER):
+            self._add(page.records[first : first + _TOGETHER], bodies, fingerprints, times)
+        last = next((time for time in reversed(times) if time), None)
+        size = sum(map(len, bodies))
+        return PreparedPage(bodies, fingerprints, times, size, last, page.vendor_time, page.last)
+
+    def _add(
+        self,
+        records: Sequence[Record],
+        bodies: list[bytes],
+        fingerprints: list[Fingerprint],
+        times: list[datetime | None],
+    ) -> None:
+        values, kept = self._read(records)
+        moments = happened = list(map(parse_time, map(self._watermark, values)))
+        if self._event_time:
+            own = map(parse_time, map(self._event_time, values))
+            happened = [moment or time for moment, time in zip(own, moments, strict=True)]
+        bodies += self._bodies(records, kept, happened)
+        name = _content if self._stream.snapshot else self._key
+        fingerprints += map(fingerprint, map(name, records, values), moments)
+        times += moments
+
+    def _bodies(
+        self,
+        records: Sequence[Record],
+        kept: Sequence[bool],
+        happened: Sequence[datetime | None],
+    ) -> list[bytes]:
+        """Each record as it goes out: as it came wherever all of its fields may stay."""
+        received = utc_now()
+        generated = [moment or received for moment in happened]
+        bodies = self._encode.as_they_came(records, generated)
+        secrets = has_secret(b"".join(bodies))
+        for number, moment in enumerate(happened):
+            body = bodies[number]
+            if moment is None and not self._stream.snapshot:
+                self._say_once("no time", f"no {self._stream.event_time} that is a time")
+            # Only a record without a time can be empty; an empty one does not join.
+            whole = kept[number] and (moment is not None or b'"' in bytes(records[number]))
+            if not whole or len(body) > MAX_RECORD_BYTES or (secrets and has_secret(body)):
+                bodies[number] = self._encode(decoded(records[number]), generated[number])
+        return bodies
+
+    def _key(self, record: Record, values: Values) -> bytes:
+        """What names a record: the first of its keys that is there, else all of it."""
+        for find in self._names:
+            name = find(values)
+            if name is not None and name != "":
+                return str(name).encode("utf-8", "replace")
+        self._say_once("no id", f"no {' or '.join('+'.join(k) for k in self._stream.keys)}")
+        return _content(record)
+
+    def _say_once(self, kind: str, what: str) -> None:
+        if (self._stream.name, kind) in _said:
+            return
+        _said.add((self._stream.name, kind))
+        logger.warning(
+            "%s: a record has %s; such records are delivered, timed by their receipt or known by "
+            "their content, and this is said once",
+            self._stream.name,
+            what,
+        )
+
+
+def _no_time(_: Values) -> None:
+    """A snapshot's records have none."""
+
+
+def _name_at(read: Reader, paths: Sequence[str]) -> Callable[[Values], Any]:
+    """A function that joins a record's values at ``paths``; None or '' where one is missing."""
+    finders = [read.getter(path) for path in paths]
+    if len(finders) == 1:
+        return finders[0]
+
+    def joined(values: Values) -> str | None:
+        found = [find(values) for find in finders]
+        if any(value is None or value == "" for value in found):
+            return None
+        return "\n".join(map(str, found))
+
+    return joined
+
+
+def _content(record: Record, _: Values = None) -> bytes:
+    """The record's JSON, the same however its keys were ordered."""
+    return json.dumps(decoded(record), sort_keys=True, ensure_ascii=True).encode()

@@ -1,0 +1,1 @@
+"""One record: its bytes, its times, its limits."""

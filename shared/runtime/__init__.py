@@ -1,0 +1,1 @@
+"""What one worker process offers: singletons, time-outs, a circuit breaker."""

@@ -1,0 +1,146 @@
+"""Where a setting's text comes from: the app's settings, then, for a secret, the Key Vault.
+
+Only "not found" means that a secret is absent; any other failure is an error that says so. What was
+read is kept for the process, and read again when it stops working, at most once a minute:
+https://learn.microsoft.com/azure/key-vault/secrets/secrets-best-practices
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from shared.azure.identity import credential
+from shared.errors import SettingsError
+from shared.runtime.timeout import within
+
+REREAD_SECONDS = 60.0
+_IN_TIME_SECONDS = 6.0
+Result = TypeVar("Result")
+
+logger = logging.getLogger("connectors.settings")
+_lock = threading.Lock()
+_rereading = threading.Lock()
+_secrets: dict[str, str | None] = {}
+_read_at: dict[str, float] = {}
+
+
+def environment(name: str) -> str | None:
+    """The app setting, stripped; None where it is absent or empty."""
+    return os.environ.get(name, "").strip() or None
+
+
+def uri() -> str | None:
+    """The vault's address; raises SettingsError where it is none."""
+    value = environment("KeyVaultUri")
+    if value is None:
+        return None
+    if urlsplit(value).scheme != "https" or not urlsplit(value).hostname:
+        raise SettingsError(["KeyVaultUri must be like https://acme-vault.vault.azure.net"])
+    return value.rstrip("/")
+
+
+def lookup(name: str, *, secret: bool) -> str | None:
+    """The setting's text; None where it is nowhere. Raises SettingsError when the vault fails."""
+    value = environment(name)
+    if value is not None or not secret or uri() is None:
+        return value
+    with _lock:
+        if name not in _secrets:
+            _secrets[name] = _read(name)
+            _read_at[name] = time.monotonic()
+        elif _secrets[name] is None and _is_old(_read_at[name]):
+            _secrets[name] = _read_anew([name]).get(name)
+        return _secrets[name]
+
+
+def reread() -> bool:
+    """Read the vault's secrets again, since one stopped working; whether any has changed.
+
+    At most once a minute, and by one thread while the others go on with what they know. A vault
+    that does not answer takes nothing away: what was read before stays valid.
+    """
+    if not _rereading.acquire(blocking=False):
+        return False
+    try:
+        with _lock:
+            before = dict(_secrets)
+            if not before or not _is_old(max(_read_at.values())):
+                return False
+        fresh = _read_anew(before)
+        with _lock:
+            _secrets.update(fresh)
+        return any(before[name] != value for name, value in fresh.items())
+    finally:
+        _rereading.release()
+
+
+def _read_anew(names: Iterable[str]) -> dict[str, str | None]:
+    """What the vault says now of secrets that are known; {} while it does not answer."""
+    names = list(names)
+    _read_at.update(dict.fromkeys(names, time.monotonic()))
+    try:
+        return {name: _read(name) for name in names}
+    except SettingsError as error:
+        logger.warning("What was read from the vault before stays in use: %s", error)
+        return {}
+
+
+def in_time(work: Callable[[], Result]) -> Result:
+    """``work()``, which reads settings for a sender that waits: a vault gets only seconds for it.
+
+    Raises SettingsError when it takes longer.
+    """
+    if uri() is None:
+        return work()
+    try:
+        return within(_IN_TIME_SECONDS, work)
+    except TimeoutError as error:
+        problem = f"KeyVaultUri: the vault did not answer within {_IN_TIME_SECONDS:g} s"
+        raise SettingsError([problem]) from error
+
+
+def _is_old(read_at: float) -> bool:
+    return time.monotonic() - read_at >= REREAD_SECONDS
+
+
+def forget() -> None:
+    """Drop every cached secret: the settings have changed."""
+    _secrets.clear()
+    _read_at.clear()
+
+
+def _read(name: str) -> str | None:
+    from azure.core.exceptions import AzureError, ResourceNotFoundError
+    from azure.keyvault.secrets import SecretClient
+
+    vault_uri = uri() or ""
+    loopback = urlsplit(vault_uri).hostname in ("localhost", "127.0.0.1", "::1")
+    try:
+        # The challenge names vault.azure.net, which a vault on loopback cannot be part of.
+        with SecretClient(
+            vault_uri,
+            credential(),
+            verify_challenge_resource=not loopback,
+            retry_total=2,
+            retry_backoff_factor=0.5,
+            connection_timeout=5,
+            read_timeout=10,
+        ) as client:
+            return (client.get_secret(name).value or "").strip() or None
+    except ResourceNotFoundError:
+        return None
+    except AzureError as error:
+        status = getattr(error, "status_code", None)
+        why = f"HTTP {status}" if status else type(error).__name__
+        raise SettingsError(
+            [
+                f"{name} could not be read from KeyVaultUri ({why}): check the address, the "
+                "network, and that the app's identity has the role Key Vault Secrets User"
+            ]
+        ) from error

@@ -1,0 +1,56 @@
+"""Windows of a vendor that does not answer oldest first: collected whole, then turned round.
+
+A window that holds more pages than ``PAGES`` is halved, the older half first, so that memory stays
+bounded and what is handed on is in ascending order all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from shared.records.raw import Record, decoded, getter
+from shared.records.timestamps import parse_time
+from shared.source.stream import Page, Window
+
+PAGES = 10
+_SHORTEST = timedelta(seconds=1)
+_NO_TIME = datetime.min.replace(tzinfo=UTC)
+
+FetchPages = Callable[[Window], Iterator[Page]]
+
+
+def ascending(window: Window, fetch: FetchPages, time_path: str, page_size: int) -> Iterator[Page]:
+    """The window's records as one page a (sub-)window, oldest first by ``time_path``.
+
+    ``fetch`` yields a window's pages in the vendor's order; each may tell the window's ``total``.
+    """
+    find = getter(time_path)
+
+    def when(record: Record) -> datetime:
+        return parse_time(find(decoded(record))) or _NO_TIME
+
+    waiting = [window]
+    while waiting:
+        part = waiting.pop()
+        length = part.end - part.start
+        pages = _collect(fetch(part), PAGES if length > _SHORTEST else None, page_size)
+        if pages is None:
+            middle = part.start + max(length / 2, _SHORTEST)
+            waiting += [Window(middle, part.end), Window(part.start, middle)]
+            continue
+        records = sorted((r for page in reversed(pages) for r in reversed(page.records)), key=when)
+        size = sum(page.size for page in pages)
+        vendor_time = pages[0].vendor_time if pages else None
+        yield Page(records, size, vendor_time=vendor_time, last=not waiting)
+        del pages, records  # a part's memory goes before the next one's comes
+
+
+def _collect(pages: Iterator[Page], most: int | None, page_size: int) -> list[Page] | None:
+    """All of the pages; None as soon as they are known to be more than ``most``."""
+    collected: list[Page] = []
+    for page in pages:
+        if most and (len(collected) == most or (page.total or 0) > most * page_size):
+            return None
+        collected.append(page)
+    return collected

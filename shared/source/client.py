@@ -1,0 +1,246 @@
+"""Requests to a vendor: deadlines, retries, Retry-After, requests a second, a limit on size.
+
+429 and 503 wait as long as Retry-After says, if the run's time allows; connection errors, time-outs
+and other 5xx are tried again with exponential backoff and jitter; five tries a request. 400, 401,
+403 and 404 are final at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+import urllib3
+
+from shared import VERSION
+from shared.errors import VendorAnswerInvalid, VendorRefused, VendorUnavailable
+from shared.http.headers import http_date, retry_after_seconds
+from shared.http.session import session_for
+from shared.records.raw import parse_answer
+
+TRIES = 5
+MAX_ANSWER_BYTES = 64_000_000
+_CONNECT_SECONDS = 10.0
+_READ_SECONDS = 30.0
+_ANSWER_SECONDS = 90.0
+_LONGEST_WAIT = 30.0
+_CHUNK = 1 << 17
+# More than a connector ever fetches side by side.
+_CONNECTIONS = 10
+
+logger = logging.getLogger("connectors.vendor")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A vendor's JSON, its size in bytes, and the ``Date`` it was sent with."""
+
+    json: Any
+    size: int
+    vendor_time: datetime | None
+
+
+class _Failed(Exception):
+    """One try failed in a way that another may not; ``wait`` is the vendor's Retry-After."""
+
+    def __init__(self, what: str, status: int | None = None, wait: float | None = None) -> None:
+        self.what, self.status, self.wait = what, status, wait
+        super().__init__(what)
+
+
+class VendorSession:
+    """One vendor's connection for one run; threads share it.
+
+    ``address`` is of the host that all its requests go to; ``headers`` carry the sign-in.
+    ``explain`` gives, for a status that is final, the setting or permission to look at. ``begin``
+    sets each stream's deadline and its counts to zero.
+    """
+
+    def __init__(
+        self,
+        vendor: str,
+        address: str,
+        headers: Mapping[str, str],
+        explain: Callable[[int], str],
+        requests_per_second: float | None = None,
+    ) -> None:
+        self._vendor = vendor
+        self._explain = explain
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": f"sentinel-connectors/{VERSION}",
+            **headers,
+        }
+        self._interval = 1 / requests_per_second if requests_per_second else 0.0
+        self._next_turn = 0.0
+        self._lock = threading.Lock()
+        self._deadline = time.monotonic() + _ANSWER_SECONDS
+        self._session = session_for(address, _CONNECTIONS)
+        self.requests = 0
+        self.retries = 0
+
+    def begin(self, deadline: float) -> None:
+        """A new stream's turn, until ``deadline`` (a reading of ``time.monotonic``)."""
+        self._deadline = deadline
+        self.requests = self.retries = 0
+
+    def get(
+        self,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        shape: type[msgspec.Struct] | None = None,
+    ) -> Answer:
+        """The JSON at ``url``, read by ``shape`` if it fits. Raises the VendorError tree."""
+        return self._ask("GET", url, shape, params=params)
+
+    def post(self, url: str, body: Mapping[str, Any]) -> Answer:
+        """The JSON that ``url`` answers to ``body``; for requests that change nothing."""
+        return self._ask("POST", url, None, json=body)
+
+    def _ask(
+        self, method: str, url: str, shape: type[msgspec.Struct] | None, **what: Any
+    ) -> Answer:
+        path = urlsplit(url).path
+        for tried in range(1, TRIES + 1):
+            try:
+                return self._try(method, url, path, shape, **what)
+            except _Failed as failed:
+                backoff = min(2 ** (tried - 1), _LONGEST_WAIT)
+                pause = backoff * random.uniform(0.5, 1)  # noqa: S311  (jitter is no secret)
+                wait = failed.wait or pause  # zero is no leave to hurry
+                out_of_time = time.monotonic() + wait >= self._deadline
+                if tried == TRIES or out_of_time:
+                    why = "the run's time is over" if out_of_time else f"tried {tried} times"
+                    asked = "" if failed.wait is None else f", it asks to wait {failed.wait:.0f} s"
+                    raise VendorUnavailable(
+                        f"{self._vendor} did not answer {path}: {failed.what} ({why}{asked}). "
+                        "Nothing is lost, the next run goes on from here",
+                        status=failed.status,
+                    ) from failed
+                with self._lock:
+                    self.retries += 1
+                logger.debug("%s %s: %s, again in %.1f s", self._vendor, path, failed.what, wait)
+                time.sleep(wait)
+        raise AssertionError("the loop returns or raises")
+
+    def _take_turn(self) -> None:
+        """Wait so long that at most ``requests_per_second`` leave."""
+        with self._lock:
+            now = time.monotonic()
+            turn = max(self._next_turn, now)
+            self._next_turn = turn + self._interval
+            self.requests += 1
+        if turn > now:
+            time.sleep(turn - now)
+
+    def _try(
+        self, method: str, url: str, path: str, shape: type[msgspec.Struct] | None, **what: Any
+    ) -> Answer:
+        self._take_turn()
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise _Failed("no time was left to ask")
+        try:
+            response = self._session.request(
+                method,
+                url,
+                headers=self._headers,
+                timeout=(min(_CONNECT_SECONDS, left), min(_READ_SECONDS, left)),
+                allow_redirects=False,
+                stream=True,
+                **what,
+            )
+            with response:
+                body = self._read(response, path)
+        except requests.exceptions.SSLError:
+            raise VendorUnavailable(
+                f"{self._vendor}: the TLS certificate of {urlsplit(url).hostname} could not be "
+                "verified; behind an inspecting proxy, REQUESTS_CA_BUNDLE must name its authority"
+            ) from None
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+            # The error's text could hold the address with its parameters: the class is enough.
+            raise _Failed(type(error).__name__) from error
+        self._judge(response, path)
+        vendor_time = http_date(response.headers.get("Date"))
+        with contextlib.suppress(ValueError, RecursionError):
+            return Answer(parse_answer(body, shape), len(body), vendor_time)
+        answered = self._no_json(response, body, path)
+        del body  # the error outlives this stream's turn, and would keep it
+        raise VendorAnswerInvalid(answered)
+
+    def _read(self, response: requests.Response, path: str) -> bytes:
+        """The whole body, within its deadline and its limit: a slow drip ends too."""
+        until = min(time.monotonic() + _ANSWER_SECONDS, self._deadline)
+        chunks: list[bytes] = []
+        size = 0
+        inflate = None
+        if "gzip" in response.headers.get("Content-Encoding", "").lower():
+            inflate = zlib.decompressobj(wbits=31)
+        raw = response.raw
+        while chunk := raw.read1(_CHUNK, decode_content=False):
+            if inflate is not None:
+                try:
+                    chunk = inflate.decompress(chunk, MAX_ANSWER_BYTES)
+                except zlib.error:
+                    raise _Failed("a broken gzip body", response.status_code) from None
+                if inflate.unconsumed_tail:
+                    size = MAX_ANSWER_BYTES
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > MAX_ANSWER_BYTES:
+                raise VendorAnswerInvalid(
+                    f"{self._vendor} answered {path} with more than {MAX_ANSWER_BYTES:,} bytes"
+                )
+            if time.monotonic() > until:
+                raise _Failed("the answer came too slowly", response.status_code)
+        if inflate is not None and not inflate.eof:
+            raise _Failed("the answer was cut short", response.status_code)
+        expected = response.headers.get("Content-Length")
+        if inflate is None and expected and expected.isdigit() and int(expected) != size:
+            raise _Failed("the answer was cut short", response.status_code)
+        return b"".join(chunks)
+
+    def _judge(self, response: requests.Response, path: str) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        if status == 429 or status >= 500:
+            wait = retry_after_seconds(response.headers.get("Retry-After"))
+            raise _Failed(f"HTTP {status}", status, wait)
+        if 300 <= status < 400:
+            raise VendorAnswerInvalid(
+                f"{self._vendor} answered {path} with a redirect (HTTP {status}): "
+                f"{self._explain(status)}"
+            )
+        raise VendorRefused(
+            f"{self._vendor} refused {path} with HTTP {status}: {self._explain(status)}",
+            status=status,
+        )
+
+    def _no_json(self, response: requests.Response, body: bytes, path: str) -> str:
+        kind = response.headers.get("Content-Type", "no content type").split(";")[0]
+        what = f"{len(body)} bytes of {kind}" if body else "an empty body"
+        return f"{self._vendor} answered {path} with {what} instead of JSON: {self._explain(200)}"
+
+
+def expect(answer: Answer, vendor: str, path: str, *names: str) -> Any:
+    """The value at ``names`` inside an answer; VendorAnswerInvalid names what is missing."""
+    value = answer.json
+    for depth, name in enumerate(names):
+        if not isinstance(value, dict) or name not in value:
+            place = ".".join(names[: depth + 1])
+            raise VendorAnswerInvalid(f"{vendor} answered {path} without {place!r}")
+        value = value[name]
+    return value

@@ -1,0 +1,303 @@
+"""How far each stream has come: table ``ConnectorCheckpoints``, guarded by ETag.
+
+PartitionKey is ``<connector>:<host and path>``, so that a changed tenant never inherits a
+watermark; RowKey is the stream. The row holds the watermark, the open window and the position in
+it, and the fingerprints of what was delivered lately: binary properties of at most 64 KB. What does
+not fit one row (1 MiB) stands in further rows, named by a generation, written before the row that
+refers to them: a crash between the two leaves rows that nothing refers to, never a missing one.
+https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from shared.azure.stored import storage_errors
+from shared.errors import CheckpointConflict, CheckpointUnreadable, StorageUnavailable
+from shared.records.timestamps import isoformat, parse_time
+from shared.state.fingerprints import FINGERPRINT_BYTES, Fingerprint, Seen, pack, unpack
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
+
+TABLE = "ConnectorCheckpoints"
+FORMAT = 1
+# 13 properties of 5,000 fingerprints are 780 KB, and a little under a row's 1 MiB also as base64,
+# by which Azurite measures; 16 rows hold a million.
+PER_PROPERTY = 5_000
+PROPERTIES = 13
+PER_ROW = PER_PROPERTY * PROPERTIES
+MAX_ROWS = 16
+
+logger = logging.getLogger("connectors.checkpoints")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stream has come; every time aware UTC.
+
+    ``watermark``: up to here everything is delivered, None before the first window ended.
+    ``window_start`` and ``window_end``: the window being walked, None between windows.
+    ``watermark_next``: what the watermark becomes when it ends. ``position``: within it, every
+    earlier record is delivered. ``looked_at``: when the stream was last read to its end.
+    ``off_since``: since when an optional stream is off. ``history``: JSON for the status page.
+    """
+
+    watermark: datetime | None = None
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    watermark_next: datetime | None = None
+    position: datetime | None = None
+    looked_at: datetime | None = None
+    off_since: datetime | None = None
+    history: str = ""
+
+
+_TIMES = tuple(field.name for field in fields(Progress) if field.name != "history")
+
+
+def partition_key(connector: str, address: str) -> str:
+    """``SentinelOne:acme.sentinelone.net``; a path's slashes become ``|``."""
+    place = address.split("://", 1)[-1].strip("/")
+    for forbidden in "/\\#?":
+        place = place.replace(forbidden, "|")
+    return f"{connector}:{place}"
+
+
+class StreamCheckpoint:
+    """One stream's row, as one run reads and moves it."""
+
+    def __init__(self, table: TableClient, partition: str, stream: str, run_id: str) -> None:
+        self._table = table
+        self.partition = partition
+        self.stream = stream
+        self.run_id = run_id
+        self.progress = Progress()
+        self._etag: str | None = None
+        self._writes = 0
+        self._generation = ""
+        self._extra_etags: list[str] = []
+        self._stored = 0
+        self._tail = b""
+
+    def load(self) -> Seen:
+        """Read the row into ``progress``, and give back what was seen.
+
+        Raises StorageUnavailable, and CheckpointUnreadable where the row makes no sense.
+        """
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with storage_errors(f"reading the checkpoint of {self.stream}"):
+            try:
+                row = self._table.get_entity(self.partition, self.stream)
+            except ResourceNotFoundError:
+                return Seen()
+            self._etag = str(row.metadata["etag"])
+            self.progress = self._read_progress(row)
+            self._generation = str(row.get("generation", ""))
+            seen = Seen(self._read_seen(row))
+            rows = self._number(row, "rows", 1)
+            # A row is begun before the first one tells of it, so one more may be there.
+            while len(self._extra_etags) + 1 < rows or self._stored == rows * PER_ROW:
+                key = self._extra_key(len(self._extra_etags) + 1)
+                try:
+                    extra = self._table.get_entity(self.partition, key)
+                except ResourceNotFoundError:
+                    if len(self._extra_etags) + 1 < rows:
+                        raise self._unreadable(f"its row {key} is gone") from None
+                    break
+                self._extra_etags.append(str(extra.metadata["etag"]))
+                rows = max(rows, len(self._extra_etags) + 1)
+                for known in self._read_seen(extra):
+                    seen.add(known)
+        return seen
+
+    def advance(self, progress: Progress, delivered: Sequence[Fingerprint]) -> bool:
+        """Move within a window, adding what was delivered since.
+
+        False where the rows are full: nothing is written, and ``rewrite`` has to make room.
+        """
+        first, last = self._stored, self._stored + len(delivered)
+        if self._etag is None or last > PER_ROW * MAX_ROWS or (last > PER_ROW and first < PER_ROW):
+            return False
+        rows: dict[int, dict[str, Any]] = {}
+        at = first
+        remaining = iter(delivered)
+        while at < last:
+            number, within = divmod(at, PER_ROW)
+            count = min(PER_PROPERTY - within % PER_PROPERTY, last - at)
+            # A property is written whole: what it held before is read from memory, not from Azure.
+            name = f"seen{within // PER_PROPERTY:02d}"
+            block = self._tail if within % PER_PROPERTY else b""
+            self._tail = block + pack(islice(remaining, count))
+            rows.setdefault(number, {})[name] = self._tail
+            at += count
+        for number in sorted(rows.keys() - {0}):
+            self._write_extra(number, rows[number])
+        self._stored = last
+        self._write_main(progress, rows.get(0, {}), replace=False)
+        return True
+
+    def rewrite(self, progress: Progress, seen: Sequence[Fingerprint]) -> int:
+        """Write everything anew, knowing only ``seen`` (oldest first).
+
+        Gives back how many of the oldest had to be forgotten, since even sixteen rows are full.
+        """
+        forgotten = max(len(seen) - PER_ROW * MAX_ROWS, 0)
+        kept = seen[forgotten:]
+        before = [self._extra_key(number + 1) for number in range(len(self._extra_etags))]
+        self._extra_etags = []
+        self._generation = f"{self.run_id[:12]}-{self._writes}"
+        rows = [kept[at : at + PER_ROW] for at in range(0, len(kept), PER_ROW)] or [kept]
+        first = self._properties(rows[0])
+        for number, row in enumerate(rows[1:], start=1):
+            # In this order: what is added later goes behind the last row's tail.
+            self._write_extra(number, self._properties(row))
+        self._stored = len(kept)
+        self._write_main(progress, first, replace=True)
+        try:
+            for key in before:
+                with storage_errors(f"tidying the checkpoint of {self.stream}"):
+                    self._table.delete_entity(self.partition, key)
+        except StorageUnavailable as error:
+            # Nothing refers to these rows any more: they cost a little space, no more.
+            logger.warning("Rows of an older generation stay: %s", error)
+        return forgotten
+
+    def _properties(self, row: Sequence[Fingerprint]) -> dict[str, bytes]:
+        blocks = [row[at : at + PER_PROPERTY] for at in range(0, len(row), PER_PROPERTY)]
+        packed = [pack(block) for block in blocks]
+        self._tail = packed[-1] if packed else b""
+        return {f"seen{number:02d}": block for number, block in enumerate(packed)}
+
+    def _extra_key(self, number: int) -> str:
+        return f"{self.stream}~{self._generation}~{number:02d}"
+
+    def _write_extra(self, number: int, properties: Mapping[str, Any]) -> None:
+        entity = {"PartitionKey": self.partition, "RowKey": self._extra_key(number), **properties}
+        etag = self._extra_etags[number - 1] if number <= len(self._extra_etags) else None
+        etag = self._put(entity, etag, replace=False)
+        if number <= len(self._extra_etags):
+            self._extra_etags[number - 1] = etag
+        else:
+            self._extra_etags.append(etag)
+
+    def _write_main(
+        self, progress: Progress, properties: Mapping[str, Any], *, replace: bool
+    ) -> None:
+        entity: dict[str, Any] = {
+            "PartitionKey": self.partition,
+            "RowKey": self.stream,
+            "format": FORMAT,
+            "generation": self._generation,
+            "rows": 1 + len(self._extra_etags),
+            "history": progress.history,
+            **{name: _text(getattr(progress, name)) for name in _TIMES},
+            **properties,
+        }
+        self._etag = self._put(entity, self._etag, replace=replace)
+        self.progress = progress
+
+    def _put(self, entity: dict[str, Any], etag: str | None, *, replace: bool) -> str:
+        """Create or update under the ETag; gives back the new one. Raises CheckpointConflict."""
+        from azure.core import MatchConditions
+        from azure.core.exceptions import (
+            ResourceExistsError,
+            ResourceModifiedError,
+            ResourceNotFoundError,
+        )
+        from azure.data.tables import UpdateMode
+
+        self._writes += 1
+        mark = f"{self.run_id}-{self._writes}"
+        entity["written"] = mark
+        with storage_errors(f"writing the checkpoint of {self.stream}"):
+            try:
+                if etag is None:
+                    answer = self._create(entity)
+                else:
+                    answer = self._table.update_entity(
+                        entity,
+                        mode=UpdateMode.REPLACE if replace else UpdateMode.MERGE,
+                        etag=etag,
+                        match_condition=MatchConditions.IfNotModified,
+                    )
+                return str(answer["etag"])
+            except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+                return self._landed(entity, mark)
+
+    def _create(self, entity: dict[str, Any]) -> Mapping[str, Any]:
+        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+        try:
+            return self._table.create_entity(entity)
+        except ResourceNotFoundError:
+            with contextlib.suppress(ResourceExistsError):  # another run was quicker
+                self._table.create_table()
+            return self._table.create_entity(entity)
+
+    def _landed(self, entity: Mapping[str, Any], mark: str) -> str:
+        """A write whose answer was lost looks like a conflict: its own mark says that it landed."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with contextlib.suppress(ResourceNotFoundError):
+            row = self._table.get_entity(entity["PartitionKey"], entity["RowKey"])
+            if row.get("written") == mark:
+                return str(row.metadata["etag"])
+        raise CheckpointConflict(
+            f"Another run moved the checkpoint of {self.stream} ({self.partition}) since this one "
+            "read it, so this one stops; nothing is lost. If it goes on, look for a second app "
+            "on the same storage account with the same settings"
+        )
+
+    def _read_progress(self, row: Mapping[str, Any]) -> Progress:
+        if row.get("format") != FORMAT:
+            raise self._unreadable(f"its format is {row.get('format')!r}, this version's {FORMAT}")
+        times: dict[str, datetime | None] = {}
+        for name in _TIMES:
+            text = row.get(name)
+            times[name] = parse_time(text) if text else None
+            if text and times[name] is None:
+                raise self._unreadable(f"its {name} is no time")
+        walking = [times[n] for n in ("window_start", "window_end", "watermark_next", "position")]
+        if any(walking) and not all(walking):
+            raise self._unreadable("its window is incomplete")
+        return Progress(**times, history=str(row.get("history") or ""))
+
+    def _read_seen(self, row: Mapping[str, Any]) -> Iterator[Fingerprint]:
+        for number in range(PROPERTIES):
+            block = row.get(f"seen{number:02d}", b"")
+            if not isinstance(block, bytes) or len(block) > PER_PROPERTY * FINGERPRINT_BYTES:
+                raise self._unreadable(f"its seen{number:02d} is no list of fingerprints")
+            if not block:
+                return
+            try:
+                yield from unpack(block)
+            except ValueError:
+                raise self._unreadable(f"its seen{number:02d} has a broken length") from None
+            self._tail = block
+            self._stored += len(block) // FINGERPRINT_BYTES
+
+    def _number(self, row: Mapping[str, Any], name: str, default: int) -> int:
+        value = row.get(name, default)
+        if not isinstance(value, int) or not 0 <= value <= PER_ROW * MAX_ROWS:
+            raise self._unreadable(f"its {name} is no number that this version wrote")
+        return value
+
+    def _unreadable(self, what: str) -> CheckpointUnreadable:
+        return CheckpointUnreadable(
+            f"The checkpoint of {self.stream} cannot be used: {what}. To begin this stream anew "
+            f"(InitialLookbackHours back; what it sent since may repeat), delete the rows of table "
+            f"{TABLE} whose PartitionKey is '{self.partition}' and whose RowKey begins with "
+            f"'{self.stream}'"
+        )
+
+
+def _text(moment: datetime | None) -> str:
+    return isoformat(moment) if moment else ""

@@ -1,0 +1,33 @@
+"""The checkpoint rows that the status page reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.azure import storage
+from shared.azure.stored import storage_errors
+from shared.state.checkpoint import TABLE
+
+_COLUMNS = ["RowKey", "format", "history", "watermark", "position", "looked_at"]
+
+Row = Mapping[str, Any]
+
+
+def checkpoint_rows(partition: str) -> dict[str, Row]:
+    """A connector's rows by stream, without fingerprints; raises ``StorageUnavailable``."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    with storage_errors("reading the checkpoints"):
+        try:
+            rows = list(
+                storage.table(TABLE).query_entities(
+                    "PartitionKey eq @partition",
+                    parameters={"partition": partition},
+                    select=_COLUMNS,
+                )
+            )
+        except ResourceNotFoundError:
+            return {}
+    # A row's further rows carry a ~ in their key.
+    return {row["RowKey"]: row for row in rows if "~" not in row["RowKey"]}

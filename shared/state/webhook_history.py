@@ -1,0 +1,82 @@
+"""A webhook's history, in a row that several instances share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from shared.azure import storage
+from shared.azure.stored import storage_errors
+from shared.records.timestamps import isoformat
+from shared.state.checkpoint import TABLE
+from shared.telemetry.history import history_after
+from shared.telemetry.run import StreamRun
+
+_TRIES = 5
+
+
+def webhook_partition(connector: str) -> str:
+    """Where a webhook's history stands among the checkpoints."""
+    return f"{connector}:webhook"
+
+
+def keep_history(run: StreamRun, failure: StreamRun | None) -> None:
+    """Write a webhook's counts into its row, which several instances share.
+
+    Raises StorageUnavailable, also when the others were quicker five times.
+    """
+    from azure.core import MatchConditions
+    from azure.core.exceptions import (
+        ResourceExistsError,
+        ResourceModifiedError,
+        ResourceNotFoundError,
+    )
+
+    from shared.errors import StorageUnavailable
+
+    table = storage.table(TABLE)
+    partition = webhook_partition(run.connector)
+    with storage_errors(f"keeping the history of {run.stream}"):
+        for _ in range(_TRIES):
+            entity: dict[str, Any] = {"PartitionKey": partition, "RowKey": run.stream}
+            etag = None
+            try:
+                found = table.get_entity(partition, run.stream)
+                entity |= {name: found.get(name) for name in ("history", "watermark")}
+                etag = str(found.metadata["etag"])
+            except ResourceNotFoundError:
+                etag = None
+            _count_in(entity, run, failure)
+            try:
+                if etag:
+                    table.update_entity(
+                        entity, etag=etag, match_condition=MatchConditions.IfNotModified
+                    )
+                else:
+                    _create(table, entity)
+            except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+                continue  # changed, or removed, since it was read
+            return
+    raise StorageUnavailable(f"The history of {run.stream} was changed by others five times")
+
+
+def _count_in(entity: dict[str, Any], run: StreamRun, failure: StreamRun | None) -> None:
+    history = str(entity.get("history") or "")
+    if failure and run.error is None:
+        nothing = StreamRun(run.connector, run.stream, failure.run_id, failure.started)
+        history = history_after(
+            history, replace(nothing, status=failure.status, error=failure.error)
+        )
+    entity["history"] = history_after(history, run)
+    if run.watermark:
+        entity["watermark"] = max(str(entity.get("watermark") or ""), isoformat(run.watermark))
+
+
+def _create(table: Any, entity: dict[str, Any]) -> None:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        table.create_entity(entity)
+    except ResourceNotFoundError:
+        table.create_table()
+        table.create_entity(entity)

@@ -1,0 +1,248 @@
+"""From what is on record to a verdict in words: how a stream is, why, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.polling.budget import budget_seconds
+from shared.records.timestamps import isoformat, parse_time
+from shared.source.stream import Stream
+from shared.state.checkpoint import FORMAT
+from shared.status.model import Hour, LastError, StreamStatus, Verdict
+from shared.telemetry.history import read_history
+from shared.telemetry.humanize import many, span
+from shared.telemetry.run import CATCHING_UP, FAILING, LATE, LATE_AFTER, OFF, OK
+
+_TICK = timedelta(minutes=5)
+# A timer's next run has been missed, not merely delayed, after this much more than its interval.
+_GRACE = timedelta(minutes=15)
+_OFF_AGAIN = timedelta(hours=1)
+_QUIET = timedelta(hours=24)
+_HOURS = 24
+# Before this no vendor has events: a full first read begins at the epoch.
+_NO_EVENTS_BEFORE = 2000
+
+NEW = "No run is on record yet."
+_LOOK_AT_APP = (
+    "In the portal, see that the function app is running and its timer function is enabled; "
+    "Application Insights says why a run did not begin."
+)
+ADVICE: Mapping[str, str] = {
+    "VendorUnavailable": (
+        "Nothing is lost, and each run tries again. If it lasts for an hour, look at the vendor's "
+        "own status page and whether a network rule stands in the way."
+    ),
+    "VendorRefused": (
+        "Change what the message names (a token, a permission or an address), then test the "
+        "connection below; the next run goes on where this one stopped."
+    ),
+    "VendorAnswerInvalid": (
+        "See that the address in the settings is the vendor's own and that no proxy or sign-in "
+        "page answers in its place. If it is, report it with this message."
+    ),
+    "DestinationUnavailable": (
+        "Nothing is lost, and each run tries again. If it lasts for an hour, look at Azure Service "
+        "Health for Azure Monitor, and at network rules around the data collection endpoint."
+    ),
+    "DestinationRefused": (
+        "Change what the message names (an identity, a role, a rule's id), then test the "
+        "destination below. A new role may take 30 minutes to work."
+    ),
+    "RuleRefusesRecords": (
+        "The data collection rule does not fit this version: deploy this version's template again. "
+        "Nothing was dropped, and the next run goes on."
+    ),
+    "SettingsError": (
+        "Set what the message names in the function app's environment variables; on your own "
+        "machine, in local.settings.json."
+    ),
+    "StorageUnavailable": (
+        "See that the function app's own storage account is there, that its network rules let the "
+        "app in, and that the app's identity has its three data roles."
+    ),
+    "CheckpointConflict": (
+        "Once is harmless. If it goes on, a second function app reads the same tenant with the "
+        "same storage account: stop one of them."
+    ),
+    "CheckpointUnreadable": "Do as the message says: it names the rows to delete.",
+}
+_OTHER_ADVICE = "Look for this error in Application Insights, and report it with its message."
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A stream's row in the checkpoints' table, read leniently; nothing in it is believed."""
+
+    history: Mapping[str, Any]
+    watermark: datetime | None = None
+    position: datetime | None = None
+    looked_at: datetime | None = None
+    readable: bool = True
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any], *, polled: bool) -> Recorded:
+        """From the table's entity; a webhook's has no format of its own."""
+        times = {name: parse_time(row.get(name)) for name in ("watermark", "position", "looked_at")}
+        readable = not polled or row.get("format") == FORMAT
+        return cls(read_history(str(row.get("history") or "")), **times, readable=readable)
+
+    @property
+    def status(self) -> str:
+        """How the last run ended; '' before the first."""
+        return str(self.history.get("status") or "")
+
+    def time(self, name: str) -> datetime | None:
+        """One of the history's times."""
+        return parse_time(self.history.get(name))
+
+    @property
+    def last_error(self) -> LastError | None:
+        """The last error on record."""
+        error = self.history.get("lastError")
+        if not isinstance(error, dict):
+            return None
+        return LastError(
+            parse_time(error.get("at")), str(error.get("class")), str(error.get("message"))
+        )
+
+    def hours(self, now: datetime) -> list[Hour]:
+        """The last 24 hours, the present one last."""
+        counts = self.history.get("hours")
+        known = counts if isinstance(counts, dict) else {}
+        first = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=_HOURS - 1)
+        starts = [first + timedelta(hours=number) for number in range(_HOURS)]
+        return [_hour(start, known.get(isoformat(start)[:13])) for start in starts]
+
+
+def _hour(start: datetime, counts: object) -> Hour:
+    if not isinstance(counts, list) or len(counts) != 3:
+        return Hour(start)
+    records, size, repeats = (int(count) for count in counts)
+    return Hour(start, records, size, repeats)
+
+
+def polled_stream(
+    stream: Stream, row: Mapping[str, Any] | None, inventory_minutes: float, now: datetime
+) -> StreamStatus:
+    """How a stream is that a timer polls; ``row`` is None where it has no checkpoint."""
+    known = Recorded.read(row or {}, polled=row is not None)
+    marks = [mark for mark in (known.watermark, known.position) if mark]
+    delivered_to = max(marks, default=None)
+    if delivered_to and delivered_to.year < _NO_EVENTS_BEFORE:
+        delivered_to = None
+    behind = (now - delivered_to).total_seconds() if delivered_to else None
+    every = _TICK
+    if known.status == OFF:
+        every = _OFF_AGAIN
+    elif stream.inventory:
+        every = max(timedelta(minutes=inventory_minutes), _TICK)
+    return StreamStatus(
+        name=stream.name,
+        verdict=_polled_verdict(known, row is not None, every, behind, now),
+        delivered_to=known.looked_at if stream.snapshot else delivered_to,
+        seconds_behind=None if stream.snapshot else behind,
+        last_run=known.time("lastRun"),
+        last_success=known.time("lastSuccess"),
+        last_error=known.last_error,
+        hours=known.hours(now),
+    )
+
+
+def _polled_verdict(
+    known: Recorded, on_record: bool, every: timedelta, behind: float | None, now: datetime
+) -> Verdict:
+    if not known.readable:
+        return Verdict(
+            FAILING,
+            "Its checkpoint was written by another version, or edited by hand.",
+            "The log's last error of the stream names the rows of ConnectorCheckpoints to delete.",
+        )
+    last_run = known.time("lastRun")
+    if not on_record or last_run is None:
+        return Verdict(LATE, NEW, f"Wait for the timer's next tick, in 20 minutes: {_LOOK_AT_APP}")
+    allowed = every + max(_GRACE, timedelta(seconds=budget_seconds()) + _TICK)
+    if now - last_run > allowed:
+        return Verdict(
+            FAILING,
+            f"It has not run for {span((now - last_run).total_seconds())}, though it is due every "
+            f"{every.total_seconds() / 60:.0f} minutes.",
+            _LOOK_AT_APP,
+        )
+    if known.status == FAILING:
+        return failing(known.last_error)
+    if known.status == OFF:
+        return Verdict(
+            OFF,
+            str(known.history.get("note") or "Off."),
+            "If your licence has it, give the token's user the permission. If not, take the stream "
+            "out of SentinelOneStreams, and it is asked for no more.",
+        )
+    if known.status == CATCHING_UP:
+        return Verdict(
+            CATCHING_UP,
+            "A backlog is being read, the oldest first; each run goes on where the last one ended.",
+            "Nothing. If the time behind does not shrink within hours, raise the requests a "
+            "second or functionTimeout.",
+        )
+    if known.status == LATE or (behind or 0) > (LATE_AFTER + every + _TICK).total_seconds():
+        return Verdict(
+            LATE,
+            "Its runs end well, yet what they deliver is long past: the vendor's clock or its own "
+            "log is behind.",
+            "Look at the vendor's console for a newer event than the time delivered to.",
+        )
+    return Verdict(OK, "It delivers all there is.")
+
+
+def failing(error: LastError | None) -> Verdict:
+    """The verdict on a last run that failed with ``error``."""
+    if error is None:
+        return Verdict(FAILING, "Its last run failed.", _OTHER_ADVICE)
+    return Verdict(FAILING, error.message, ADVICE.get(error.error, _OTHER_ADVICE))
+
+
+def webhook_stream(
+    stream: str, row: Mapping[str, Any] | None, spooled: int | None, now: datetime
+) -> StreamStatus:
+    """How a stream is whose events a vendor posts; ``spooled`` messages wait in the spool."""
+    known = Recorded.read(row or {}, polled=False)
+    return StreamStatus(
+        name=stream,
+        verdict=_webhook_verdict(known, spooled, now),
+        delivered_to=known.watermark,
+        last_run=known.time("lastRun"),
+        last_success=known.time("lastSuccess"),
+        last_error=known.last_error,
+        hours=known.hours(now),
+    )
+
+
+def _webhook_verdict(known: Recorded, spooled: int | None, now: datetime) -> Verdict:
+    last_run = known.time("lastRun")
+    if known.status == FAILING:
+        return failing(known.last_error)
+    if spooled:
+        return Verdict(
+            LATE,
+            "Azure Monitor did not take all: in the spool, "
+            f"{many(spooled, 'message')} of events to be sent.",
+            "Nothing is lost; DeliveryRetry tries again. If the number does not shrink, test the "
+            "destination below.",
+        )
+    if last_run is None:
+        return Verdict(
+            LATE,
+            "No event has arrived yet.",
+            "See that the vendor's webhook has this app's address with its function key, and "
+            "the bearer token.",
+        )
+    if now - last_run > _QUIET:
+        return Verdict(
+            LATE,
+            f"No event has arrived for {span((now - last_run).total_seconds())}.",
+            "If people have signed in since, see that the vendor's webhook is still enabled.",
+        )
+    return Verdict(OK, "Events arrive, and are delivered.")

@@ -1,0 +1,236 @@
+"""Looks at everything at once, and puts up with whatever does not answer: the page always comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from shared import VERSION
+from shared.connectors.registry import polled, received
+from shared.delivery import backlog
+from shared.errors import ConnectorError, SettingsError, StorageError
+from shared.records.timestamps import utc_now
+from shared.runtime.timeout import within
+from shared.settings.app import DestinationSettings, read_destination
+from shared.source.connector import Connection, Connector
+from shared.source.push import EventSource
+from shared.state.checkpoint import partition_key
+from shared.state.rows import Row, checkpoint_rows
+from shared.state.webhook_history import webhook_partition
+from shared.status.assess import ADVICE, polled_stream, webhook_stream
+from shared.status.model import (
+    LEFT_OUT,
+    SEVERITY,
+    AppStatus,
+    ConnectorStatus,
+    DeadLetterStatus,
+    Queue,
+    StreamStatus,
+    Verdict,
+    worst,
+)
+from shared.telemetry.humanize import many, span
+from shared.telemetry.run import FAILING, LATE, OFF, OK
+
+SECONDS = 15.0
+_EXPIRES_SOON_DAYS = 14
+Result = TypeVar("Result")
+
+
+class _Look:
+    """Looks at one thing each within the time; what fails becomes a problem and ``otherwise``."""
+
+    def __init__(self) -> None:
+        self.problems: dict[str, Verdict] = {}
+        self._lock = threading.Lock()
+
+    def at(self, what: Callable[[], Result], otherwise: Result) -> Result:
+        try:
+            return within(SECONDS, what)
+        except (ConnectorError, TimeoutError) as error:
+            kind = "StorageUnavailable" if isinstance(error, TimeoutError) else type(error).__name__
+            text = str(error) or f"Storage or the Key Vault did not answer within {SECONDS:.0f} s"
+            # One cause is told once, however many things it hides; of settings, each by its name.
+            cause = text.split(maxsplit=1)[0] if isinstance(error, SettingsError) else kind
+            with self._lock:
+                self.problems.setdefault(cause, Verdict(FAILING, text, ADVICE.get(kind, "")))
+            return otherwise
+
+
+def gather(now: datetime | None = None) -> AppStatus:
+    """The app's status; within ``SECONDS`` and a little, whatever is down."""
+    moment = now or utc_now()
+    look = _Look()
+    timers, webhooks = polled(), received()
+    with ThreadPoolExecutor(6 + len(timers) + len(webhooks)) as pool:
+        spool = pool.submit(look.at, backlog.spool_queue, Queue(None))
+        poison = pool.submit(look.at, backlog.poison_queue, Queue(None))
+        dead = pool.submit(look.at, backlog.dead_letters, DeadLetterStatus(None))
+        target = pool.submit(look.at, read_destination, None)
+        found = [pool.submit(_polled, connector, look, moment) for connector in timers]
+        spooled = spool.result()
+        found += [pool.submit(_received, source, spooled, moment) for source in webhooks]
+        connectors = [future.result() for future in found]
+        app = _App(target.result(), spooled, poison.result(), dead.result())
+    problems = sorted(
+        [*look.problems.values(), *app.problems(), *_tokens(connectors, moment)],
+        key=lambda verdict: SEVERITY.index(verdict.state),
+    )
+    states = [c.verdict.state for c in connectors if c.on] + [p.state for p in problems]
+    return AppStatus(
+        state=worst(states) if any(c.on for c in connectors) or problems else OFF,
+        at=moment,
+        version=VERSION,
+        destination=app.name,
+        destination_address=app.address,
+        problems=problems,
+        connectors=connectors,
+        spool=app.spool,
+        poison=app.poison,
+        dead_letters=app.dead,
+    )
+
+
+class _App:
+    """What belongs to no connector."""
+
+    def __init__(
+        self,
+        settings: DestinationSettings | None,
+        spool: Queue,
+        poison: Queue,
+        dead: DeadLetterStatus,
+    ) -> None:
+        self.spool, self.poison, self.dead = spool, poison, dead
+        self.name, self.address = "not set up", ""
+        if settings:
+            self.name = "Logs Ingestion API" if settings.endpoint else "Data Collector API"
+            address = settings.endpoint or settings.data_collector_uri
+            self.address = urlsplit(address).netloc
+
+    def problems(self) -> list[Verdict]:
+        """What a person should look at."""
+        found: list[Verdict] = []
+        if self.dead.records:
+            found.append(
+                Verdict(
+                    LATE,
+                    f"{'At least ' if self.dead.more else ''}{many(self.dead.records, 'record')} "
+                    "could not be delivered, set aside as dead letters.",
+                    "Look at their causes below, mend what they name, and send them again.",
+                )
+            )
+        if self.poison.messages:
+            found.append(
+                Verdict(
+                    LATE,
+                    f"{many(self.poison.messages, 'message')} of the spool, given up after five "
+                    "tries, set aside in the poison queue.",
+                    "Once the storage account and the app are well, send them again below.",
+                )
+            )
+        return found
+
+
+def _tokens(connectors: list[ConnectorStatus], now: datetime) -> list[Verdict]:
+    found: list[Verdict] = []
+    for connector in connectors:
+        if connector.token_expires is None:
+            continue
+        left = (connector.token_expires - now).total_seconds()
+        if left < _EXPIRES_SOON_DAYS * 86_400:
+            when = f"expires in {span(left)}" if left > 0 else "has expired"
+            found.append(
+                Verdict(
+                    LATE if left > 0 else FAILING,
+                    f"The token of {connector.name} {when}.",
+                    "Make a new one with the vendor and store it where the old one is; the "
+                    "connector reads it by itself.",
+                )
+            )
+    return found
+
+
+def _polled(connector: Connector, look: _Look, now: datetime) -> ConnectorStatus:
+    try:
+        connection = connector.connect()
+    except SettingsError as error:
+        return _misconfigured(connector.name, error)
+    if connection is None:
+        return ConnectorStatus(connector.name, False, Verdict(OFF, "None of its settings are set."))
+    rows = look.at(lambda: checkpoint_rows(partition_key(connector.name, connection.address)), None)
+    expires = connection.token_expires
+    token = expires() if expires else None
+    note = ""
+    if token is None:
+        note = (
+            "unknown: the token may not ask for it, as service users' often may not"
+            if expires
+            else "unknown: the vendor does not tell"
+        )
+    streams = _streams(connection, rows, now)
+    return ConnectorStatus(
+        name=connector.name,
+        on=True,
+        verdict=_summary(streams),
+        address=urlsplit(connection.address).netloc,
+        token_expires=token,
+        token_note=note,
+        streams=streams,
+    )
+
+
+def _streams(
+    connection: Connection, rows: Mapping[str, Row] | None, now: datetime
+) -> list[StreamStatus]:
+    if rows is None:
+        unknown = Verdict(FAILING, "Unknown, since the storage account does not answer.")
+        return [StreamStatus(source.stream.name, unknown) for source in connection.sources]
+    streams = [
+        polled_stream(
+            source.stream, rows.get(source.stream.name), connection.inventory_minutes, now
+        )
+        for source in connection.sources
+    ]
+    return streams + [StreamStatus(name, LEFT_OUT) for name in connection.left_out]
+
+
+def _received(source: EventSource, spool: Queue, now: datetime) -> ConnectorStatus:
+    try:
+        if source.tokens() is None:
+            return ConnectorStatus(
+                source.name, False, Verdict(OFF, "None of its settings are set.")
+            )
+    except SettingsError as error:
+        return _misconfigured(source.name, error)
+    try:
+        rows = within(SECONDS, lambda: checkpoint_rows(webhook_partition(source.name)))
+        row = rows.get(source.stream)
+        stream = webhook_stream(source.stream, row, spool.messages, now)
+    except (StorageError, SettingsError, TimeoutError):
+        # The same storage account is looked at for the app, which tells of its fault.
+        unknown = Verdict(FAILING, "Unknown, since the storage account does not answer.")
+        stream = StreamStatus(source.stream, unknown)
+    return ConnectorStatus(source.name, True, _summary([stream]), streams=[stream])
+
+
+def _misconfigured(name: str, error: SettingsError) -> ConnectorStatus:
+    return ConnectorStatus(name, True, Verdict(FAILING, str(error), ADVICE["SettingsError"]))
+
+
+def _summary(streams: list[StreamStatus]) -> Verdict:
+    """A connector is as its worst stream is."""
+    on = [stream for stream in streams if stream.verdict.state != OFF]
+    state = worst(stream.verdict.state for stream in on)
+    if not on:
+        return Verdict(OFF, "All of its streams are off.")
+    if state == OK:
+        return Verdict(OK, "All streams deliver." if len(on) > 1 else on[0].verdict.reason)
+    bad = [stream for stream in on if stream.verdict.state == state]
+    if len(on) == 1:
+        return bad[0].verdict
+    return Verdict(state, f"{len(bad)} of {len(on)} streams: {state}.")

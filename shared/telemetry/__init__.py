@@ -1,0 +1,1 @@
+"""Log events, a run's result, its history."""

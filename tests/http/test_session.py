@@ -1,0 +1,105 @@
+"""Sessions that share a TLS context verify exactly as others do, and read the environment once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import certifi
+import pytest
+import requests
+from aiohttp import web
+
+from local.loopback.certificates import Certificates, certificates
+from local.loopback.server import LocalServer
+from shared.errors import SettingsError, VendorUnavailable
+from shared.http import session as shared_tls
+from shared.http.session import session_for
+from shared.source.client import VendorSession
+
+
+async def hello(request: web.Request) -> web.Response:
+    return web.json_response({"signed_in": request.headers.get("Authorization")})
+
+
+def test_a_trusted_certificate_is_accepted_for_its_own_names_only(tls: Certificates) -> None:
+    """It is for 127.0.0.1 and localhost; 127.1 is the same place by a name that it lacks."""
+    with (
+        LocalServer([web.get("/", hello)], tls=tls.server_context()) as server,
+        session_for(server.url, 2) as client,
+    ):
+        assert client.get(server.url, verify=str(tls.bundle), timeout=5).ok
+        elsewhere = server.url.replace("127.0.0.1", "127.1")
+        with pytest.raises(requests.exceptions.SSLError):
+            client.get(elsewhere, verify=str(tls.bundle), timeout=5)
+
+
+def test_an_unknown_authority_is_refused(tls: Certificates, tmp_path: Path) -> None:
+    """By certifi's authorities, by another local one, and by a session that asks for neither."""
+    other = certificates(tmp_path)
+    with (
+        LocalServer([web.get("/", hello)], tls=tls.server_context()) as server,
+        session_for(server.url, 2) as client,
+    ):
+        for authorities in (certifi.where(), str(other.bundle), True, False):
+            with pytest.raises(requests.exceptions.SSLError):
+                client.get(server.url, verify=authorities, timeout=5)
+
+
+def test_a_vendor_behind_an_unknown_authority_is_named_with_the_cure(
+    tls: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An inspecting proxy is the usual reason, and REQUESTS_CA_BUNDLE the cure."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
+        vendor = VendorSession("Vendor", server.url, {}, str)
+        with pytest.raises(VendorUnavailable, match="REQUESTS_CA_BUNDLE"):
+            vendor.get(server.url)
+
+
+def test_the_authorities_are_read_once_for_any_number_of_sessions(tls: Certificates) -> None:
+    """Each run has a session of its own."""
+    shared_tls._context.cache_clear()
+    with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
+        for _ in range(3):
+            with session_for(server.url, 2) as client:
+                assert client.get(server.url, verify=str(tls.bundle), timeout=5).ok
+    assert shared_tls._context.cache_info().misses == 1
+
+
+def test_the_environment_counts_as_it_was_when_the_session_was_made(
+    tls: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The authorities it names, its proxy, and the hosts that are reached without one."""
+    with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.bundle))
+        monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.setenv(name, "")
+        with session_for(server.url, 2) as client, pytest.raises(requests.exceptions.ProxyError):
+            client.get(server.url, timeout=5)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with session_for(server.url, 2) as client:
+            monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+            assert client.get(server.url, timeout=5).ok
+
+
+def test_a_netrc_entry_replaces_no_token(
+    tls: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Requests alone would sign in with it."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else", encoding="ascii")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.bundle))
+    with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
+        vendor = VendorSession("Vendor", server.url, {"Authorization": "ApiToken t"}, str)
+        assert vendor.get(server.url).json == {"signed_in": "ApiToken t"}
+
+
+def test_a_bundle_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is sent, and with what to do."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "nowhere.pem")
+    with pytest.raises(SettingsError, match="REQUESTS_CA_BUNDLE"):
+        session_for("https://127.0.0.1", 2)

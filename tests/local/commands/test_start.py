@@ -1,0 +1,151 @@
+"""The app on a person's machine: started with a settings file, fed with a file, and asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from local.commands import send
+from local.commands.settings_file import SettingsFileInvalid, read_settings
+from local.commands.start import problems
+from local.host.host import ROOT
+from local.workspace.workspace import Workspace
+
+# A shell that begins something in the background has it ignore Ctrl+C, and its children with it.
+RUN = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from local.commands.start import main; sys.exit(main(sys.argv[1:]))"
+)
+EVENT = {"uuid": "e-1", "event_type_id": 5, "event_timestamp": "2026-03-01 12:00:00 UTC"}
+
+
+def settings_file(folder: Path, **values: str) -> Path:
+    """A local.settings.json."""
+    path = folder / "local.settings.json"
+    path.write_text(json.dumps({"IsEncrypted": False, "Values": values}), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def started(folder: Path, settings: Path) -> Iterator[str]:
+    """The app in a process of its own; gives the webhook's address, and ends it by Ctrl+C."""
+    options = ["--port", "0", "--settings", str(settings), "--folder", str(folder), "--now"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    watch = threading.Timer(120, process.kill)
+    watch.start()
+    said = ""
+    try:
+        for line in process.stdout:
+            said += line
+            if "Ctrl+C stops." in line:
+                break
+        address = re.search(r"OneLoginWebhook: (\S+)", said)
+        assert address, said
+        yield address[1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=120)[0]
+        watch.cancel()
+    assert process.returncode == 0, said + rest
+
+
+def test_a_setting_written_nearly_right_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be ignored without a word; what the host and Azure know is nobody's typo."""
+    host = {"FUNCTIONS_WORKER_RUNTIME": "python", "AzureWebJobsStorage__accountName": "x"}
+    read_settings(settings_file(tmp_path, OverlapMinutez="5", SentinelOneURL="x", **host))
+    said = sorted(capsys.readouterr().out.splitlines())
+    assert said == [
+        "local.settings.json: there is no setting OverlapMinutez; OverlapMinutes may be meant.",
+        "local.settings.json: there is no setting SentinelOneURL; SentinelOneUrl may be meant.",
+    ]
+
+
+def test_what_is_wrong_with_the_settings_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not at the first tick, five minutes later; each problem once, whoever has it."""
+    monkeypatch.setenv("SentinelOneUrl", "console.example")
+    monkeypatch.setenv("JiraHomeSiteName", "acme")
+    monkeypatch.setenv("OverlapMinutes", "abc")
+    said = "\n".join(problems())
+    assert "SentinelOneAPIToken" in said
+    assert "JiraAccessToken" in said
+    assert said.count("OverlapMinutes") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C cannot be sent to one process there")
+def test_a_posted_file_ends_in_the_local_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a destination in the settings, what is sent is found in the local workspace."""
+    settings = settings_file(
+        tmp_path, AzureWebJobsStorage="UseDevelopmentStorage=true", OneLoginBearerToken="right"
+    )
+    events = tmp_path / "events.json"
+    events.write_text(json.dumps([EVENT]), encoding="utf-8")
+    with started(tmp_path, settings) as url:
+        assert send.main([str(events), "--url", url, "--token", "wrong"]) == 1
+        assert send.main([str(events), "--url", url, "--token", "right"]) == 0
+    assert [line[:3] for line in capsys.readouterr().out.splitlines()] == ["401", "200"]
+    workspace = Workspace(tmp_path / "workspace.duckdb")
+    rows = workspace.query("OneLogin_CL | project uuid_g, event_type_id_d").rows
+    workspace.close()
+    assert rows == [("e-1", 5.0)]
+
+
+def test_where_nothing_listens_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names the command that starts the webhook."""
+    events = tmp_path / "events.json"
+    events.write_text("[]", encoding="utf-8")
+    url = "http://127.0.0.1:9/api/OneLoginWebhook"
+    assert send.main([str(events), "--url", url, "--token", "x"]) == 1
+    assert "tools start" in capsys.readouterr().err
+    assert send.main([str(tmp_path / "missing.json"), "--token", "x"]) == 1
+    assert "missing.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"Values": 7}', '{"Values": null}', "{}"])
+def test_a_broken_settings_file_is_named(tmp_path: Path, text: str) -> None:
+    """Whatever is wrong with it, the error says which file and what it must hold."""
+    path = tmp_path / "local.settings.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsFileInvalid, match=r"local\.settings\.json.*Values"):
+        read_settings(path)
+
+
+def test_a_missing_settings_file_leads_to_the_example(tmp_path: Path) -> None:
+    """The error says which file to copy, and how to see the app without any."""
+    with pytest.raises(SettingsFileInvalid, match="example"):
+        read_settings(tmp_path / "local.settings.json")
+
+
+def test_the_environment_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting in the environment is used instead of the file's; an empty one counts as absent."""
+    path = settings_file(tmp_path, JiraUsername="file", JiraHomeSiteName="acme", SentinelOneUrl=" ")
+    monkeypatch.setenv("JiraUsername", "environment")
+    settings = read_settings(path)
+    assert settings["JiraUsername"] == "environment"
+    assert settings["JiraHomeSiteName"] == "acme"
+    assert "SentinelOneUrl" not in settings

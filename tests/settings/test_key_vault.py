@@ -1,0 +1,139 @@
+"""Secrets from Key Vault, through Microsoft's own client and sign-in over TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from aiohttp import web
+
+from local.azure.entra import Identity, TokenRefused
+from local.loopback.certificates import Certificates
+from local.loopback.faults import answer
+from local.loopback.server import LocalServer, json_answer
+from shared.errors import SettingsError
+from shared.settings import app
+from shared.settings import key_vault as vault
+
+VAULT = "https://vault.azure.net"
+
+
+class Vault:
+    """A vault on loopback: challenges as Key Vault does, and shows secrets to the identity."""
+
+    def __init__(self, identity: Identity, tls: Certificates) -> None:
+        self.secrets: dict[str, str] = {}
+        self._identity = identity
+        route = web.get("/secrets/{name}/{version:.*}", self._secret)
+        self.server = LocalServer([route], tls=tls.server_context())
+
+    async def _secret(self, request: web.Request) -> web.Response:
+        try:
+            self._identity.caller(request.headers.get("Authorization", ""), VAULT)
+        except TokenRefused:
+            authority = f"{self._identity.authority}/11111111-2222-3333-4444-555555555555"
+            challenge = f'Bearer authorization="{authority}", resource="{VAULT}"'
+            return json_answer({}, 401, {"WWW-Authenticate": challenge})
+        name = request.match_info["name"]
+        if name not in self.secrets:
+            return json_answer({"error": {"code": "SecretNotFound", "message": "no"}}, 404)
+        place = f"{self.server.url}/secrets/{name}/0123"
+        return json_answer({"id": place, "value": self.secrets[name], "attributes": {}})
+
+
+@pytest.fixture
+def key_vault(
+    identity: Identity, tls: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Vault]:
+    place = Vault(identity, tls)
+    with place.server:
+        monkeypatch.setenv("KeyVaultUri", place.server.url)
+        yield place
+
+
+def tokens() -> tuple[str, ...]:
+    found = app.read_onelogin()
+    assert found is not None
+    return found.bearer_tokens
+
+
+def test_a_secret_that_is_no_app_setting_is_looked_up_by_its_name(key_vault: Vault) -> None:
+    """The setting's name is the secret's name."""
+    key_vault.secrets["OneLoginBearerToken"] = "from-the-vault"
+    assert tokens() == ("from-the-vault",)
+
+
+def test_an_app_setting_wins_over_the_vault(
+    key_vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a person set in the portal is what counts, and the vault is not asked for it."""
+    key_vault.secrets["OneLoginBearerToken"] = "from-the-vault"
+    monkeypatch.setenv("OneLoginBearerToken", "from-the-portal")
+    assert tokens() == ("from-the-portal",)
+    assert key_vault.server.count("OneLoginBearerToken/") == 0
+
+
+def test_not_found_means_absent(key_vault: Vault) -> None:
+    """A connector without its secret anywhere is off."""
+    assert app.read_onelogin() is None
+
+
+def test_a_connector_that_is_off_asks_no_vault(key_vault: Vault) -> None:
+    """Without an address there is nothing to look a token up for."""
+    assert app.read_sentinelone() is None
+    assert key_vault.server.count() == 0
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+def test_any_other_failure_is_an_error_that_says_so(key_vault: Vault, status: int) -> None:
+    """A vault that cannot be read must not look like a connector that is off."""
+    key_vault.server.faults.add("/secrets", answer(status, headers={"Retry-After": "0"}), times=99)
+    with pytest.raises(SettingsError, match=r"OneLoginBearerToken .* KeyVaultUri") as raised:
+        app.read_onelogin()
+    assert "Key Vault Secrets User" in str(raised.value)
+
+
+def test_a_secret_is_read_once_a_process(key_vault: Vault) -> None:
+    """Key Vault limits its callers: what was read is kept."""
+    key_vault.secrets["OneLoginBearerToken"] = "one"
+    assert tokens() == tokens() == ("one",)
+    assert key_vault.server.count("OneLoginBearerToken/") <= 2  # the challenge, and the answer
+
+
+def test_a_changed_secret_is_read_again_at_most_once_a_minute(
+    key_vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a token stops working the vault is asked anew, but not by every stranger's request."""
+    key_vault.secrets["OneLoginBearerToken"] = "old"
+    assert tokens() == ("old",)
+    key_vault.secrets["OneLoginBearerToken"] = "new"
+    assert not vault.reread()
+    monkeypatch.setattr(vault, "REREAD_SECONDS", 0.0)
+    assert vault.reread()
+    assert tokens() == ("new",)
+
+
+def test_a_vault_that_fails_takes_no_token_away(
+    key_vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's wrong token during the vault's outage leaves the right one valid."""
+    key_vault.secrets["OneLoginBearerToken"] = "right"
+    assert tokens() == ("right",)
+    monkeypatch.setattr(vault, "REREAD_SECONDS", 0.0)
+    key_vault.server.faults.add("/secrets", answer(403), times=99)
+    assert not vault.reread()
+    assert tokens() == ("right",)
+
+
+def test_without_a_vault_there_is_nothing_to_read_again() -> None:
+    """A wrong token in a plain setting is wrong until a person changes it."""
+    assert not vault.reread()
+
+
+def test_a_vault_that_is_no_address_is_named(
+    key_vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setting's name begins the message."""
+    monkeypatch.setenv("KeyVaultUri", "acme-vault")
+    with pytest.raises(SettingsError, match=r"^KeyVaultUri must be"):
+        app.read_onelogin()

@@ -1,0 +1,205 @@
+"""App settings: what is read, and what a person is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from shared.errors import SettingsError
+from shared.settings import app
+
+Put = Callable[..., None]
+
+
+@pytest.fixture
+def put(monkeypatch: pytest.MonkeyPatch) -> Put:
+    """Sets app settings; every other one is absent."""
+    for setting in app.SETTINGS:
+        monkeypatch.delenv(setting.name, raising=False)
+
+    def set_all(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    return set_all
+
+
+SENTINELONE = {"SentinelOneUrl": "https://acme.sentinelone.net", "SentinelOneAPIToken": "t0ken"}
+JIRA = {"JiraHomeSiteName": "acme", "JiraUsername": "a@acme.example", "JiraAccessToken": "t0ken"}
+RULE = "dcr-" + "0" * 32
+
+
+def problems_of(read: Callable[[], object]) -> str:
+    with pytest.raises(SettingsError) as raised:
+        read()
+    return str(raised.value)
+
+
+def test_a_connector_without_settings_is_off(put: Put) -> None:
+    """No setting at all is a choice, not an error."""
+    put()
+    assert app.read_sentinelone() is None
+    assert app.read_jira() is None
+    assert app.read_onelogin() is None
+
+
+def test_a_connector_with_some_settings_names_every_missing_one(put: Put) -> None:
+    """One error tells all that is to be done."""
+    put(JiraUsername="a@acme.example")
+    said = problems_of(app.read_jira)
+    assert "JiraHomeSiteName is not set" in said
+    assert "JiraAccessToken is not set" in said
+
+
+def test_defaults_are_those_of_the_table(put: Put) -> None:
+    """All streams, ten requests a second, hourly inventory, a day back, ten minutes of overlap."""
+    put(**SENTINELONE)
+    found = app.read_sentinelone()
+    assert found is not None
+    assert found.streams == app.ALL_STREAMS
+    assert (found.requests_per_second, found.inventory_minutes) == (10, 60)
+    assert found.polling == app.PollingSettings(24, 10)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "https://acme.sentinelone.net",
+        "https://acme.sentinelone.net/",
+        " https://acme.sentinelone.net/web/api/v2.1/ ",
+        "https://acme.sentinelone.net/web",
+    ],
+)
+def test_the_consoles_address_is_read_however_it_was_pasted(put: Put, given: str) -> None:
+    """A slash or the API's path at its end makes no double slash."""
+    put(**SENTINELONE | {"SentinelOneUrl": given})
+    found = app.read_sentinelone()
+    assert found is not None
+    assert found.url == "https://acme.sentinelone.net"
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("acme", "https://acme.atlassian.net"),
+        ("acme.atlassian.net", "https://acme.atlassian.net"),
+        ("https://acme.atlassian.net/", "https://acme.atlassian.net"),
+        ("https://acme.atlassian.net/rest/api/3", "https://acme.atlassian.net"),
+        ("https://jira.acme.example", "https://jira.acme.example"),
+        ("https://api.atlassian.com/ex/jira/0f-1e", "https://api.atlassian.com/ex/jira/0f-1e"),
+    ],
+)
+def test_a_jira_site_is_a_name_a_host_or_an_address(put: Put, given: str, url: str) -> None:
+    """Custom domains and the gateway of scoped tokens work as well as a site's short name."""
+    put(**JIRA | {"JiraHomeSiteName": given})
+    found = app.read_jira()
+    assert found is not None
+    assert found.url == url
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [
+        ("SentinelOneUrl", "acme.sentinelone.net", "https://"),
+        ("SentinelOneUrl", "http://acme.sentinelone.net", "https://"),
+        ("SentinelOneUrl", "https://user:pw@acme.sentinelone.net", "address alone"),
+        ("SentinelOneUrl", "https://acme.sentinelone.net:port", "no address"),
+        ("SentinelOneStreams", "threats,alarms", "alarms"),
+        ("SentinelOneStreams", ",", "names no stream"),
+        ("SentinelOneRequestsPerSecond", "many", "number from"),
+        ("SentinelOneRequestsPerSecond", "0", "number from"),
+        ("SentinelOneAPIToken", "two words", "white space"),
+        ("SentinelOneAPIToken", "copied\u200bfrom-a-page", "cannot be part of a token"),
+        ("SentinelOneAPIToken", "\u201cquoted\u201d", "cannot be part of a token"),
+        ("InitialLookbackHours", "-1", "number from"),
+        ("OverlapMinutes", "nan", "number from"),
+        ("SentinelOneAPIToken", "@Microsoft.KeyVault(SecretUri=https://v/s)", "did not resolve"),
+    ],
+)
+def test_a_malformed_setting_is_named_with_its_cure(
+    put: Put, name: str, value: str, cure: str
+) -> None:
+    """The message begins with the setting's name and says what to write."""
+    put(**SENTINELONE | {name: value})
+    said = problems_of(app.read_sentinelone)
+    assert said.startswith(name)
+    assert cure in said
+
+
+def test_no_error_shows_a_secret(put: Put) -> None:
+    """Not even a malformed one."""
+    put(**SENTINELONE | {"SentinelOneAPIToken": "hush hush"}, WorkspaceKey="hush!", WorkspaceID="x")
+    assert "hush" not in problems_of(app.read_sentinelone)
+    assert "hush" not in problems_of(app.read_destination)
+
+
+def test_http_is_for_loopback_alone(put: Put) -> None:
+    """A vendor on one's own machine may do without TLS, no other."""
+    put(**SENTINELONE | {"SentinelOneUrl": "http://127.0.0.1:8080"})
+    found = app.read_sentinelone()
+    assert found is not None
+    assert found.url == "http://127.0.0.1:8080"
+
+
+def test_each_rule_falls_back_to_the_common_one(put: Put) -> None:
+    """One rule may serve all streams, or each family its own."""
+    put(
+        LogsIngestionEndpoint="https://x.ingest.monitor.azure.com/",
+        LogsIngestionRuleId=RULE,
+        JiraAuditRuleId="dcr-" + "1" * 32,
+    )
+    found = app.read_destination()
+    assert found.endpoint == "https://x.ingest.monitor.azure.com"
+    assert found.rule_ids["SentinelOneRuleId"] == RULE
+    assert found.rule_ids["JiraAuditRuleId"] == "dcr-" + "1" * 32
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({}, "LogsIngestionEndpoint"),
+        ({"LogsIngestionEndpoint": "https://x.example"}, "LogsIngestionRuleId"),
+        (
+            {"LogsIngestionEndpoint": "https://x.example", "OneLoginRuleId": "/subscriptions/1"},
+            "OneLoginRuleId",
+        ),
+        ({"WorkspaceID": "11111111-2222-3333-4444-555555555555"}, "WorkspaceKey"),
+        ({"WorkspaceKey": "a2V5"}, "WorkspaceID"),
+        ({"WorkspaceID": "acme", "WorkspaceKey": "a2V5"}, "WorkspaceID"),
+        (
+            {
+                "WorkspaceID": "11111111-2222-3333-4444-555555555555",
+                "WorkspaceKey": "a2V5",
+                "logAnalyticsUri": "https://evil.example",
+            },
+            "logAnalyticsUri",
+        ),
+    ],
+)
+def test_a_destination_that_cannot_work_is_named(
+    put: Put, values: dict[str, str], named: str
+) -> None:
+    """Before anything is fetched, a person is told which setting to mend."""
+    put(**values)
+    assert problems_of(app.read_destination).startswith(named)
+
+
+def test_the_logs_ingestion_api_wins_over_a_workspace_key(put: Put) -> None:
+    """Someone who migrates sets the new way in and need not remove the old."""
+    put(
+        LogsIngestionEndpoint="https://x.example",
+        LogsIngestionRuleId=RULE,
+        WorkspaceID="11111111-2222-3333-4444-555555555555",
+        WorkspaceKey="a2V5",
+    )
+    assert app.read_destination().endpoint == "https://x.example"
+
+
+def test_the_workspace_key_alone_leads_to_the_data_collector(put: Put) -> None:
+    """Its public address follows from the workspace's id."""
+    workspace = "11111111-2222-3333-4444-555555555555"
+    put(WorkspaceID=workspace, WorkspaceKey="a2V5")
+    found = app.read_destination()
+    assert found.endpoint is None
+    assert found.data_collector_uri == f"https://{workspace}.ods.opinsights.azure.com"

@@ -1,0 +1,176 @@
+"""What becomes of a vendor's bad days, over real HTTP."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from local.loopback.faults import Fault, answer, changed, drip, html, reset, silence, truncated
+from local.vendors.jira import Jira
+from local.vendors.sentinelone import SentinelOne
+from shared.errors import VendorAnswerInvalid, VendorError, VendorRefused, VendorUnavailable
+from tests.connectors.makers import DAY, audit_record, connect, ids, record_of, source
+
+JIRA = "auditing"
+ACTIVITIES = "/activities"
+
+
+@pytest.fixture
+def jira() -> Iterator[Jira]:
+    with Jira() as vendor:
+        vendor.add(audit_record(number, number) for number in range(3))
+        yield vendor
+
+
+@pytest.fixture
+def sentinelone() -> Iterator[SentinelOne]:
+    with SentinelOne() as vendor:
+        vendor.add("activities", (record_of("activities", n, n) for n in range(3)))
+        yield vendor
+
+
+def failure(vendor: Jira | SentinelOne, seconds: float = 60.0) -> VendorError:
+    name = "jiraaudit" if isinstance(vendor, Jira) else "activities"
+    with pytest.raises(VendorError) as raised:
+        ids(source(vendor, name, seconds).pages(DAY))
+    return raised.value
+
+
+def in_seconds(seconds: float) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(answer(429, headers={"Retry-After": "1"}), id="429, Retry-After in seconds"),
+        pytest.param(answer(429, headers={"Retry-After": in_seconds(1)}), id="429, as a date"),
+        pytest.param(answer(429), id="429 without Retry-After"),
+        pytest.param(answer(503, headers={"Retry-After": "0"}), id="503"),
+        pytest.param(answer(500, "<html>"), id="500 with a page"),
+        pytest.param(reset(), id="reset"),
+        pytest.param(truncated(), id="truncated body"),
+    ],
+)
+def test_what_may_pass_is_tried_again(jira: Jira, fault: Fault) -> None:
+    """One bad answer costs a retry, not a record."""
+    jira.faults.add(JIRA, fault)
+    connection = connect(jira)
+    assert ids(connection.sources[0].pages(DAY)) == ["0", "1", "2"]
+    assert connection.session.retries == 1
+
+
+def test_an_outage_ends_with_the_runs_time_and_says_that_nothing_is_lost(jira: Jira) -> None:
+    """The run's budget bounds the retries; the next run goes on from here."""
+    jira.faults.add(JIRA, answer(502), times=50)
+    error = failure(jira, seconds=2)
+    assert isinstance(error, VendorUnavailable)
+    assert error.status == 502
+    assert "HTTP 502" in str(error)
+    assert "Nothing is lost" in str(error)
+
+
+def test_a_retry_after_beyond_the_runs_time_is_not_waited_for(jira: Jira) -> None:
+    """An hour's ban ends this run at once, and its length is said."""
+    jira.faults.add(JIRA, answer(429, headers={"Retry-After": "3600"}), times=50)
+    before = time.monotonic()
+    assert "it asks to wait 3600 s" in str(failure(jira))
+    assert time.monotonic() - before < 30
+    assert len(jira.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(silence(), id="no answer"), pytest.param(drip(200, 0.05), id="slow drip")],
+)
+def test_an_answer_that_does_not_come_ends_with_the_runs_time(jira: Jira, fault: Fault) -> None:
+    """Neither silence nor a byte now and then holds a run beyond its budget."""
+    jira.faults.add(JIRA, fault, times=50)
+    assert isinstance(failure(jira, seconds=1.5), VendorUnavailable)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "JiraUsername and JiraAccessToken"),
+        (403, "Administer Jira"),
+        (404, "JiraHomeSiteName"),
+        (302, "JiraHomeSiteName"),
+    ],
+)
+def test_jiras_refusals_name_what_to_look_at(jira: Jira, status: int, said: str) -> None:
+    """They are not retried: a person has to act, and is told where."""
+    jira.faults.add(JIRA, answer(status, headers={"Location": "https://id.example"}), times=50)
+    error = failure(jira)
+    assert said in str(error)
+    assert len(jira.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(401, "SentinelOneAPIToken"), (403, "Viewer"), (404, "SentinelOneUrl")],
+)
+def test_sentinelones_refusals_name_what_to_look_at(
+    sentinelone: SentinelOne, status: int, said: str
+) -> None:
+    """The setting or permission stands in the message, and no second try is made."""
+    sentinelone.faults.add(ACTIVITIES, answer(status), times=50)
+    error = failure(sentinelone)
+    assert isinstance(error, VendorRefused)
+    assert error.status == status
+    assert said in str(error)
+    assert len(sentinelone.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        pytest.param(html(), "text/html instead of JSON", id="a login page"),
+        pytest.param(answer(200), "an empty body", id="an empty body"),
+        pytest.param(answer(200, "[]"), "without 'data'", id="another shape"),
+        pytest.param(answer(200, '{"pagination": {}}'), "without 'data'", id="no data"),
+        pytest.param(answer(200, '{"data": {"a": 1}}'), "no list of objects", id="data no list"),
+        pytest.param(answer(200, '{"data": [1]}'), "no list of objects", id="elements no objects"),
+        pytest.param(
+            answer(200, '{"errors": [{"code": 4000010, "title": "Bad", "detail": "hush"}]}'),
+            "error in a 200: 4000010 Bad",
+            id="errors in a 200",
+        ),
+        pytest.param(
+            answer(200, '{"data": [], "pagination": {"nextCursor": 7}}'), "no text", id="cursor"
+        ),
+        pytest.param(
+            answer(200, gzip.compress(bytes(70_000_000)), {"Content-Encoding": "gzip"}),
+            "more than 64,000,000 bytes",
+            id="a bomb",
+        ),
+    ],
+)
+def test_a_body_that_is_not_what_was_promised_is_an_error(
+    sentinelone: SentinelOne, fault: Fault, said: str
+) -> None:
+    """Never an empty page: what cannot be read must not move a watermark."""
+    sentinelone.faults.add(ACTIVITIES, fault, times=50)
+    error = failure(sentinelone)
+    assert isinstance(error, VendorAnswerInvalid)
+    assert said in str(error)
+    assert "hush" not in str(error)
+
+
+def test_data_beside_an_error_is_taken(sentinelone: SentinelOne) -> None:
+    """SentinelOne's answers may carry an empty error beside their data."""
+    sentinelone.faults.add(ACTIVITIES, changed(lambda body: b'{"errors":[{}],' + body[1:]))
+    assert ids(source(sentinelone, "activities").pages(DAY)) == ["0", "1", "2"]
+
+
+def test_no_error_shows_the_token_or_the_query(sentinelone: SentinelOne) -> None:
+    """What stands in an error may end in a ticket."""
+    sentinelone.faults.add(ACTIVITIES, reset(), times=50)
+    error = failure(sentinelone, seconds=1)
+    assert sentinelone.token not in repr(error) + repr(error.__cause__)
+    assert "createdAt" not in repr(error) + repr(error.__cause__)

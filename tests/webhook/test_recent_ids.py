@@ -1,0 +1,73 @@
+"""Repeats: what is safe is not sent again, and nothing is called safe before it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.webhook.recent_ids import Claim, RecentIds
+
+
+def soon() -> float:
+    return time.monotonic() + 5
+
+
+def test_what_is_safe_is_nobodys_to_send() -> None:
+    """An id released as safe is neither claimed nor waited for again."""
+    recent = RecentIds()
+    claim = recent.claim(["a", "b"])
+    recent.release(claim, ["a", "b"])
+    again = recent.claim(["a", "b", "c"])
+    assert again == Claim(mine=frozenset("c"), others=frozenset())
+
+
+def test_what_failed_is_anybodys_to_send() -> None:
+    """An id that was not delivered is claimed by the next request that carries it."""
+    recent = RecentIds()
+    recent.release(recent.claim(["a", "b"]), ["b"])
+    assert recent.claim(["a", "b"]).mine == {"a"}
+
+
+def test_an_id_on_its_way_is_waited_for() -> None:
+    """A second request with the same event learns that the first one brought it to safety."""
+    recent = RecentIds()
+    first = recent.claim(["a"])
+    second = recent.claim(["a", "b"])
+    assert second == Claim(mine=frozenset("b"), others=frozenset("a"))
+
+    release = threading.Timer(0.05, recent.release, [first, ["a"]])
+    release.start()
+    assert recent.wait(second, soon()) is True
+    release.join()
+
+
+def test_an_id_that_failed_elsewhere_is_not_safe() -> None:
+    """Where the first request failed, the second one must not call the event safe."""
+    recent = RecentIds()
+    first = recent.claim(["a"])
+    second = recent.claim(["a"])
+    recent.release(first, [])
+    assert recent.wait(second, soon()) is False
+
+
+def test_waiting_ends_at_the_deadline() -> None:
+    """An event whose outcome stays unknown is not called safe."""
+    recent = RecentIds()
+    recent.claim(["a"])
+    assert recent.wait(recent.claim(["a"]), time.monotonic()) is False
+
+
+@given(st.lists(st.integers(0, 40).map(str), max_size=100), st.integers(1, 20))
+def test_only_the_last_ids_are_remembered(names: list[str], limit: int) -> None:
+    """Of ids that became safe one after the other, exactly the last distinct ones are known."""
+    recent = RecentIds(limit)
+    order: list[str] = []
+    for name in names:
+        claim = recent.claim([name])
+        assert bool(claim.mine) is (name not in order[-limit:])
+        if claim.mine:
+            order.append(name)
+        recent.release(claim, claim.mine)
