@@ -186,6 +186,9 @@ def _parser(parser: Parser) -> Json:
             "functionAlias": parser.alias,
             "query": literal(parser.body),
             "version": 2,
+            # Without it, writing a saved search that exists answers 409 NewerDataExists; at the
+            # resource's level Azure refuses it.
+            "etag": "*",
         },
     }
 
