@@ -6,11 +6,11 @@ import azure.functions as func
 
 from shared.connectors.onelogin import SOURCE
 from shared.health.webhook import WebhookHealth
-from shared.runtime.once import once
+from shared.runtime.process import process_singleton
 from shared.webhook.receiver import Webhook
 
 
-@once
+@process_singleton
 def _webhook() -> Webhook:
     return Webhook(SOURCE, report=WebhookHealth(SOURCE.name, SOURCE.stream).report)
 

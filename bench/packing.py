@@ -15,14 +15,14 @@ from bench.vendor import PAGE, activity_bodies
 from shared.connectors.sentinelone import ACTIVITIES
 from shared.connectors.sentinelone.answers import Listed
 from shared.delivery.batch import Packer, compress, decompress
-from shared.polling.prepare import Preparer
-from shared.polling.run import _collect_seldom
+from shared.polling.prepare import RecordPreparer
+from shared.polling.run import raise_gc_thresholds
 from shared.records.codec import parse_json
 from shared.records.declared import declared_fields
 from shared.records.encoder import Encoder
 from shared.records.raw import parse_answer, records_of
 from shared.source.stream import Page
-from shared.state.fingerprints import Seen
+from shared.state.fingerprints import FingerprintSet
 
 Result = dict[str, Any]
 _ROUNDS = 5
@@ -57,7 +57,7 @@ def packing(records: int) -> Result:
     theirs_in: list[MutableMapping[str, Any]] = [
         {**row, **added, "TimeGenerated": row["createdAt"]} for row in rows
     ]
-    prepare = Preparer(ACTIVITIES, declared_fields(ACTIVITIES.name))
+    prepare = RecordPreparer(ACTIVITIES, declared_fields(ACTIVITIES.name))
     ours: list[bytes] = []
     theirs: list[bytes] = []
 
@@ -73,7 +73,7 @@ def packing(records: int) -> Result:
 
     def alone() -> None:
         # Without times and fingerprints, which the SDK does not make either.
-        encoded = encode.as_they_came(records_in, times)
+        encoded = encode.encode_verbatim(records_in, times)
         ours[:] = [compress(batch.body()) for batch in _packed(encoded)]
 
     their_seconds, our_seconds = cpu_seconds(their_way), cpu_seconds(our_way)
@@ -97,15 +97,15 @@ def packing(records: int) -> Result:
 
 def stages() -> Result:
     """Milliseconds of processor per 1,000 records of 1 KB, and MB/s of each stage on one core."""
-    _collect_seldom()
+    raise_gc_thresholds()
     body = page_body()
     page = parse_answer(body, Listed)["data"]
-    prepare = Preparer(ACTIVITIES, declared_fields(ACTIVITIES.name))
+    prepare = RecordPreparer(ACTIVITIES, declared_fields(ACTIVITIES.name))
     prepared = prepare(Page(page, 0))
     batch = b"[" + b",".join(prepared.bodies) + b"]"
 
     def take() -> None:
-        seen, packer = Seen(), Packer(ACTIVITIES.name)
+        seen, packer = FingerprintSet(), Packer(ACTIVITIES.name)
         for known, record in zip(prepared.fingerprints, prepared.bodies, strict=True):
             seen.add(known)
             packer.add(record)

@@ -164,7 +164,7 @@ class UnexpectedError(ConnectorError):
 
 
 @contextmanager
-def contained() -> Iterator[None]:
+def error_boundary() -> Iterator[None]:
     """Whatever is no ConnectorError becomes UnexpectedError: nobody logs its text."""
     try:
         yield

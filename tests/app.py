@@ -30,7 +30,7 @@ from shared.records.timestamps import utc_now
 from shared.state.checkpoint import TABLE
 from shared.telemetry.history import history_after
 from shared.telemetry.run import StreamRun
-from shared.webhook.receiver import Answer, Webhook
+from shared.webhook.receiver import Webhook, WebhookResponse
 
 TOKEN = "local-onelogin-token"
 
@@ -80,7 +80,7 @@ class App:
         """One tick of its timer."""
         return poll(jira_connector.CONNECTOR)
 
-    def post_events(self, events: list[dict[str, Any]], token: str = TOKEN) -> Answer:
+    def post_events(self, events: list[dict[str, Any]], token: str = TOKEN) -> WebhookResponse:
         """OneLogin posts a batch; its history is written at once, not in a minute."""
         if self._webhook is None:
             self._webhook = Webhook(onelogin_connector.SOURCE, report=self.health.report)

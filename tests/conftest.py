@@ -16,12 +16,8 @@ from local.loopback.certificates import Certificates, certificates
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
 from local.world import LOOPBACK, SIGN_IN
-from shared.azure.identity import forget_credential
-from shared.azure.storage import forget_clients
-from shared.delivery.sink import forget_destination
-from shared.health.aggregator import stop_gathering
-from shared.polling import prepare
-from shared.settings import key_vault
+from shared.health.aggregator import stop_aggregators
+from shared.runtime.process import reset_process
 from shared.settings.app import RULE_SETTINGS, SETTINGS
 
 BEARER_TOKEN = "local-onelogin-token"
@@ -39,19 +35,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             monkeypatch.delenv(name)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, LOOPBACK)
-    forget_what_is_cached()
+    reset_caches()
     yield
-    forget_what_is_cached()
+    reset_caches()
 
 
-def forget_what_is_cached() -> None:
+def reset_caches() -> None:
     """Each process caches clients and secrets; each test is a process of its own in that."""
-    stop_gathering()
-    forget_destination()
-    forget_clients()
-    forget_credential()
-    key_vault.forget()
-    prepare._said.clear()
+    reset_process()
     folders = {path.parent.name for path in ROOT.glob("*/function.json")}
     for name, module in list(sys.modules.items()):
         if name.removeprefix("__app__.") in folders:
@@ -78,7 +69,7 @@ def storage(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty storage account, named by AzureWebJobsStorage; gives its connection string."""
     monkeypatch.setenv("AzureWebJobsStorage", azurite.connection_string)
     yield azurite.connection_string
-    stop_gathering()  # what would be reported in a minute is not, into the next test
+    stop_aggregators()  # what would be reported in a minute is not, into the next test
     empty(azurite.connection_string)
 
 

@@ -99,7 +99,7 @@ def _install(venv: Path, python: str, key: str, node: bool) -> None:
     failures: list[EnvironmentFailed] = []
     started = time.monotonic()
 
-    def side_by_side(what: str, work: threading.Thread) -> None:
+    def meanwhile(what: str, work: threading.Thread) -> None:
         say(f"  {what} …")
         todo.append(work)
         work.start()
@@ -120,7 +120,7 @@ def _install(venv: Path, python: str, key: str, node: bool) -> None:
     own_node = need_node and machine_node() is not None
     if own_node:
         what = "Microsoft's storage emulator and KQL parser (npm)"
-        side_by_side(what, threading.Thread(target=guarded, args=(what, _npm_ci, None)))
+        meanwhile(what, threading.Thread(target=guarded, args=(what, _npm_ci, None)))
     if need_python:
         what = f"Python packages ({venv.name})"
         say(f"  {what} …")

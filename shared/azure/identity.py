@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.runtime.once import once
+from shared.runtime.process import process_singleton
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
 
-@once
+@process_singleton
 def credential() -> TokenCredential:
     """The managed identity in Azure (``AZURE_CLIENT_ID`` chooses it), a developer's own elsewhere.
 

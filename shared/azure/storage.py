@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.azure.identity import credential
 from shared.errors import SettingsError
+from shared.runtime.process import on_reset
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -112,6 +113,7 @@ def container(name: str) -> ContainerClient:
     return ContainerClient(_account_url("blob"), name, credential=credential(), **_SHORT_RETRIES)
 
 
+@on_reset
 def forget_clients() -> None:
     """Drop the cached clients: their settings have changed."""
     for cached in (table, queue, container):

@@ -50,7 +50,7 @@ def storage_faults(doing: str) -> Iterator[None]:
         ) from error
 
 
-def made_on_first_use(make: Callable[[], object], use: Callable[[], Result]) -> Result:
+def create_on_first_use(make: Callable[[], object], use: Callable[[], Result]) -> Result:
     """``use()``; where its queue or container does not exist yet, ``make()`` and once more.
 
     So the usual call costs one request, and only the very first one three.

@@ -16,7 +16,7 @@ from shared.errors import VendorAnswerInvalid
 from shared.records.raw import Record, records_of
 from shared.settings.app import JiraSettings, read_jira
 from shared.source.ascending import ascending
-from shared.source.client import VendorSession, expect
+from shared.source.client import ApiClient, expect
 from shared.source.connector import Connection, Connector
 from shared.source.stream import Page, Stream, Window
 
@@ -43,9 +43,9 @@ class AuditRecords:
     """The audit log as a source: each window's ``from`` and ``to`` are fixed for its walk."""
 
     stream = STREAM
-    side_by_side = 1
+    parallelism = 1
 
-    def __init__(self, session: VendorSession, url: str) -> None:
+    def __init__(self, session: ApiClient, url: str) -> None:
         self._session = session
         self._url = url + PATH
 
@@ -100,7 +100,7 @@ def connection(settings: JiraSettings) -> Connection:
     """Jira as ``settings`` name it: Basic auth with e-mail address and token."""
     login = f"{settings.username}:{settings.access_token}".encode()
     headers = {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
-    session = VendorSession("Jira", settings.url, headers, _explain)
+    session = ApiClient("Jira", settings.url, headers, _explain)
     source = AuditRecords(session, settings.url)
     return Connection(settings.url, session, [source], settings.polling)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from shared.delivery.batch import Batch
 from shared.delivery.dead_letters import DeadLetters, Refused
-from shared.delivery.sink import Destination
+from shared.delivery.sink import Sink
 from shared.errors import (
     BatchRefused,
     BatchTooLarge,
@@ -35,7 +35,7 @@ _ERROR_CODE = re.compile(r"^[A-Za-z]{3,60}(?=:)")
 
 
 @dataclass(slots=True)
-class Delivered:
+class DeliveryCounters:
     """What became of records, and what it took; bytes are those of bodies as sent."""
 
     accepted: int = 0
@@ -44,7 +44,7 @@ class Delivered:
     requests: int = 0
     retries: int = 0
 
-    def add(self, other: Delivered) -> None:
+    def add(self, other: DeliveryCounters) -> None:
         """Count ``other`` in."""
         self.accepted += other.accepted
         self.dead_lettered += other.dead_lettered
@@ -54,22 +54,22 @@ class Delivered:
 
 
 @dataclass(slots=True)
-class _Work:
+class _BatchOutcome:
     """One batch on its way: what is known of its records by index."""
 
     batch: Batch
     deadline: float
-    done: Delivered = field(default_factory=Delivered)
+    done: DeliveryCounters = field(default_factory=DeliveryCounters)
     accepted: list[int] = field(default_factory=list)
     refused: dict[int, Refused] = field(default_factory=dict)
 
 
-class Delivery:
+class BatchSender:
     """Delivers the batches of one stream's run, or of one webhook request; threads may share it."""
 
     def __init__(
         self,
-        destination: Destination,
+        destination: Sink,
         dead_letters: DeadLetters,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -78,7 +78,7 @@ class Delivery:
     ) -> None:
         self.destination = destination
         self._always_tolerated = always_tolerated
-        self.counters = Delivered()
+        self.counters = DeliveryCounters()
         self._dead_letters = dead_letters
         self._clock = clock
         self._sleep = sleep
@@ -86,7 +86,7 @@ class Delivery:
         self._seen = 0
         self._refused = 0
 
-    def deliver(self, batch: Batch, deadline: float) -> Delivered:
+    def deliver(self, batch: Batch, deadline: float) -> DeliveryCounters:
         """Bring every record of ``batch`` to Azure Monitor or, refused, to the dead letters.
 
         ``deadline`` is a reading of the clock (``time.monotonic``). Raises
@@ -95,7 +95,7 @@ class Delivery:
         when a refused record could not be kept. An error's ``settled`` are the indices of records
         that have arrived nevertheless.
         """
-        work = _Work(batch, deadline)
+        work = _BatchOutcome(batch, deadline)
         with self._lock:
             self._seen += len(batch.records)
         try:
@@ -113,7 +113,7 @@ class Delivery:
                 self.counters.add(work.done)
         return work.done
 
-    def _deliver_parts(self, work: _Work) -> None:
+    def _deliver_parts(self, work: _BatchOutcome) -> None:
         """Upload the batch, in halves of halves where it is refused, first records first."""
         parts = [(0, work.batch)]
         while parts:
@@ -133,7 +133,7 @@ class Delivery:
             raise self._rule_refuses(work)
 
     def _refuse(
-        self, index: int, part: Batch, error: BatchRefused | BatchTooLarge, work: _Work
+        self, index: int, part: Batch, error: BatchRefused | BatchTooLarge, work: _BatchOutcome
     ) -> None:
         status, reason = (
             (error.status, error.reason) if isinstance(error, BatchRefused) else (413, str(error))
@@ -146,7 +146,7 @@ class Delivery:
         if too_many:
             raise self._rule_refuses(work)
 
-    def _rule_refuses(self, work: _Work) -> RuleRefusesRecords:
+    def _rule_refuses(self, work: _BatchOutcome) -> RuleRefusesRecords:
         reasons = (_ERROR_CODE.match(refused.message) for refused in work.refused.values())
         codes = sorted({match.group() for match in reasons if match})
         said = f" Its reason: {', '.join(codes)}." if codes else ""
@@ -159,7 +159,7 @@ class Delivery:
             refused=len(work.refused),
         )
 
-    def _upload(self, batch: Batch, work: _Work) -> None:
+    def _upload(self, batch: Batch, work: _BatchOutcome) -> None:
         """One batch, again while that can help and time is left."""
         tries = 0
         signed_in_anew = False

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 
 from shared.delivery.batch import Batch
-from shared.delivery.responses import verdict
+from shared.delivery.responses import error_for_response
 from shared.errors import DestinationRefused, DestinationUnavailable
 from shared.http.session import WORKER_THREADS, session_for
 from shared.settings import key_vault
@@ -55,7 +55,7 @@ class DataCollector:
         return None
 
     def upload(self, batch: Batch, timeout: float) -> int:
-        """See ``Destination.upload``."""
+        """See ``Sink.upload``."""
         body = batch.body()
         date = format_datetime(datetime.now(UTC), usegmt=True)
         try:
@@ -84,7 +84,7 @@ class DataCollector:
                 status=401,
             )
         if answer.status_code != 200:
-            raise verdict(
+            raise error_for_response(
                 answer.status_code,
                 detail=answer.text,
                 retry_after=answer.headers.get("Retry-After"),
@@ -94,11 +94,11 @@ class DataCollector:
 
     def renew_sign_in(self) -> None:
         """The key may have been changed in the Key Vault since it was read."""
-        if key_vault.reread():
+        if key_vault.refresh_secrets():
             self._key = read_destination().workspace_key
 
     def close(self) -> None:
-        """See ``Destination.close``."""
+        """See ``Sink.close``."""
         self._session.close()
 
 

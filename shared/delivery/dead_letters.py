@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import shared.azure.storage
-from shared.azure.stored import Storage, made_on_first_use, storage_faults
+from shared.azure.stored import Storage, create_on_first_use, storage_faults
 from shared.delivery.batch import compress
 from shared.records.codec import dump_json, parse_json
 from shared.records.timestamps import utc_now
@@ -85,7 +85,7 @@ class DeadLetters:
         name = f"{stream}/{self._now():%Y-%m-%d/%H%M%S}-{uuid.uuid4().hex}.ndjson.gz"
         with storage_faults("Writing to the blob container dead-letters"):
             container = self._storage.container(CONTAINER)
-            made_on_first_use(
+            create_on_first_use(
                 container.create_container,
                 lambda: container.upload_blob(name, body, metadata=about),
             )

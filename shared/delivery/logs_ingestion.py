@@ -25,7 +25,7 @@ from azure.monitor.ingestion import LogsIngestionClient
 
 import shared.azure.identity
 from shared.delivery.batch import Batch, compress
-from shared.delivery.responses import verdict
+from shared.delivery.responses import error_for_response
 from shared.errors import (
     DestinationError,
     DestinationRefused,
@@ -95,7 +95,7 @@ class LogsIngestion:
             self._endpoint,
             SignIn(),
             credential_scopes=[scope(self._endpoint)],
-            # Delivery retries by itself: the SDK's own retries miss 408, 429 and resets on a POST.
+            # BatchSender retries: the SDK's own retries miss 408, 429 and resets on a POST.
             retry_policy=RetryPolicy.no_retries(),
             permit_redirects=False,
             transport=_transport(self._endpoint),
@@ -106,7 +106,7 @@ class LogsIngestion:
         return declared_fields(stream)
 
     def upload(self, batch: Batch, timeout: float) -> int:
-        """See ``Destination.upload``."""
+        """See ``Sink.upload``."""
         setting, rule_id = self._rule(batch.stream)
         body = compress(batch.body())
         try:
@@ -127,11 +127,11 @@ class LogsIngestion:
         return len(body)
 
     def renew_sign_in(self) -> None:
-        """See ``Destination.renew_sign_in``; the SDK drops its own token on a 401."""
+        """See ``Sink.renew_sign_in``; the SDK drops its own token on a 401."""
         shared.azure.identity.forget_credential()
 
     def close(self) -> None:
-        """See ``Destination.close``."""
+        """See ``Sink.close``."""
         self._client.close()
 
     def _rule(self, stream: str) -> tuple[str, str]:
@@ -149,7 +149,7 @@ class LogsIngestion:
         if response is None:
             return DestinationUnavailable(f"No whole answer ({type(error).__name__})")
         identity = "the app's identity (AZURE_CLIENT_ID where it is user-assigned)"
-        return verdict(
+        return error_for_response(
             status,
             detail=_reason(response),
             retry_after=response.headers.get("Retry-After"),

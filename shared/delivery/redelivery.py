@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 
 from shared.delivery.batch import packed
-from shared.delivery.batch_sender import Delivered, Delivery
+from shared.delivery.batch_sender import BatchSender, DeliveryCounters
 from shared.delivery.dead_letters import DeadLetters, Refused
-from shared.delivery.sink import Destination
+from shared.delivery.sink import Sink
 from shared.delivery.spool import QUEUE, Message, MessageUnreadable, Spool
 from shared.errors import (
     DestinationError,
@@ -35,13 +35,13 @@ _LONGEST_DELAY = 15 * 60
 
 def deliver_message(
     text: bytes | str,
-    connect: Callable[[], Destination],
+    connect: Callable[[], Sink],
     *,
     spool: Spool | None = None,
     dead_letters: DeadLetters | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Delivered:
+) -> DeliveryCounters:
     """Deliver one message, or put back what is left of it.
 
     Raises ``StorageUnavailable``: then the host shows the message again.
@@ -55,19 +55,19 @@ def deliver_message(
         body = text.encode() if isinstance(text, str) else text
         reason = f"A message of the queue {QUEUE} cannot be read: {error}"
         dead_letters.put(QUEUE, [Refused(body, 0, reason)])
-        return Delivered(dead_lettered=1)
+        return DeliveryCounters(dead_lettered=1)
     if records is None:
         logger.warning(
             "%s: the blob of a spooled message is gone: it was delivered", message.stream
         )
-        return Delivered()
+        return DeliveryCounters()
     try:
-        delivery = Delivery(connect(), dead_letters, clock=clock, sleep=sleep)
+        delivery = BatchSender(connect(), dead_letters, clock=clock, sleep=sleep)
         left = _deliver(delivery, message, records, clock() + _SECONDS)
     except SettingsError as error:
-        _tell(message.stream, error, logging.ERROR)
+        _emit_error(message.stream, error, logging.ERROR)
         spool.put_back(message, delay_after(message.tries))
-        return Delivered()
+        return DeliveryCounters()
     if left and len(left) == len(records):
         spool.put_back(message, delay_after(message.tries))
         return delivery.counters
@@ -78,7 +78,7 @@ def deliver_message(
     return delivery.counters
 
 
-def _tell(stream: str, error: Exception, level: int) -> None:
+def _emit_error(stream: str, error: Exception, level: int) -> None:
     emit(
         logger,
         "spool_waits",
@@ -95,7 +95,7 @@ def delay_after(tries: int) -> int:
 
 
 def _deliver(
-    delivery: Delivery, message: Message, records: list[bytes], deadline: float
+    delivery: BatchSender, message: Message, records: list[bytes], deadline: float
 ) -> list[bytes]:
     """Deliver ``records``; returns those that are still to be delivered."""
     for start, batch in packed(message.stream, records):
@@ -103,7 +103,7 @@ def _deliver(
             delivery.deliver(batch, deadline)
         except (DestinationError, StorageError) as error:
             level = logging.WARNING if isinstance(error, DestinationUnavailable) else logging.ERROR
-            _tell(message.stream, error, level)
+            _emit_error(message.stream, error, level)
             settled = set(error.settled)
             mine = [r for index, r in enumerate(batch.records) if index not in settled]
             return mine + records[start + len(batch.records) :]

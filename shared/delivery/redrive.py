@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from shared.azure import storage
 from shared.azure.stored import storage_faults
 from shared.delivery.batch import decompress, packed
-from shared.delivery.batch_sender import Delivery
+from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import CONTAINER, DeadLetters, Refused, content, metadata
 from shared.delivery.redrive_report import RedriveReport
-from shared.delivery.sink import Destination, destination
+from shared.delivery.sink import Sink, sink_for
 from shared.delivery.spool import POISON_QUEUE, Message, MessageUnreadable, Spool
 from shared.errors import ConnectorError, DestinationError, RuleRefusesRecords
 from shared.records.codec import dump_json, parse_json
@@ -86,7 +86,7 @@ def redrive(what: str) -> RedriveReport:
 
 def _dead_letters(counts: dict[str, int], deadline: float) -> str:
     """Gives back what else is to be said."""
-    target = destination(read_destination())
+    target = sink_for(read_destination())
     unreadable = 0
     for name in list(DeadLetters().names()):
         if time.monotonic() >= deadline:
@@ -106,7 +106,7 @@ def _dead_letters(counts: dict[str, int], deadline: float) -> str:
 def _one_blob(
     name: str,
     lease: BlobLeaseClient,
-    target: Destination,
+    target: Sink,
     counts: dict[str, int],
     deadline: float,
 ) -> None:
@@ -155,13 +155,13 @@ def _declared(stream: str) -> bool:
 
 
 def _send(
-    target: Destination, stream: str, entries: Sequence[Refused], deadline: float
+    target: Sink, stream: str, entries: Sequence[Refused], deadline: float
 ) -> tuple[list[Refused], ConnectorError | None]:
     """Deliver ``entries``; gives back those that did not arrive, and what ended it early."""
     records = [entry.record for entry in entries]
     kept = _KeptAside()
     # Here refused records are what is to be expected, and never say that the rule is at fault.
-    delivery = Delivery(target, kept, always_tolerated=len(records))
+    delivery = BatchSender(target, kept, always_tolerated=len(records))
     left: list[Refused] = []
     failure: ConnectorError | None = None
     for start, batch in packed(stream, records):

@@ -16,7 +16,7 @@ _WAIT = "It may take up to 30 minutes until a new role assignment is known every
 _DETAIL_CHARACTERS = 300
 
 
-def verdict(
+def error_for_response(
     status: int, *, detail: str, retry_after: str | None, advice: dict[int, str]
 ) -> DestinationError:
     """The error for an answer that is no success.

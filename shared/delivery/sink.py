@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from shared.runtime.process import on_reset
+
 if TYPE_CHECKING:
     from shared.delivery.batch import Batch
     from shared.settings.app import DestinationSettings
 
 
-class Destination(Protocol):
+class Sink(Protocol):
     """One way into Azure Monitor; threads share it."""
 
     name: str
@@ -36,33 +38,34 @@ class Destination(Protocol):
         ...
 
 
-_made: dict[tuple[object, ...], Destination] = {}
-_making = threading.Lock()
+_cached: dict[tuple[object, ...], Sink] = {}
+_lock = threading.Lock()
 
 
-def destination(settings: DestinationSettings) -> Destination:
+def sink_for(settings: DestinationSettings) -> Sink:
     """The way in that ``settings`` choose: one a process, its connections kept open.
 
     ``LogsIngestionEndpoint`` wins; without it ``WorkspaceID`` and ``WorkspaceKey`` lead to the
     Data Collector API. The Azure SDKs are imported here, by whoever first delivers.
     """
     key = (settings.endpoint, *sorted(settings.rule_ids.items()), settings.workspace_id)
-    with _making:
-        if key not in _made:
-            _made.clear()
-            _made[key] = _make(settings)
-        return _made[key]
+    with _lock:
+        if key not in _cached:
+            _cached.clear()
+            _cached[key] = _make(settings)
+        return _cached[key]
 
 
-def forget_destination() -> None:
+@on_reset
+def close_sinks() -> None:
     """Close and drop the cached way in: its settings have changed, and nothing is in flight."""
-    with _making:
-        for made in _made.values():
+    with _lock:
+        for made in _cached.values():
             made.close()
-        _made.clear()
+        _cached.clear()
 
 
-def _make(settings: DestinationSettings) -> Destination:
+def _make(settings: DestinationSettings) -> Sink:
     if settings.endpoint:
         from shared.delivery.logs_ingestion import LogsIngestion
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 import shared.azure.storage
-from shared.azure.stored import Storage, made_on_first_use, storage_faults
+from shared.azure.stored import Storage, create_on_first_use, storage_faults
 from shared.delivery.batch import compress, decompress
 
 QUEUE = "delivery-retry"
@@ -136,7 +136,7 @@ class Spool:
         text = message.text()
         with storage_faults("Writing to the queue delivery-retry"):
             queue = self._storage.queue(QUEUE)
-            made_on_first_use(
+            create_on_first_use(
                 queue.create_queue,
                 lambda: queue.send_message(text, visibility_timeout=delay, time_to_live=_NEVER),
             )
@@ -145,7 +145,7 @@ class Spool:
         name = f"{stream}/{uuid.uuid4().hex}.ndjson.gz"
         with storage_faults("Writing to the blob container spool"):
             container = self._storage.container(CONTAINER)
-            made_on_first_use(
+            create_on_first_use(
                 container.create_container, lambda: container.upload_blob(name, content)
             )
         return name

@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from shared.connectors.registry import polled, received
-from shared.diagnostics.section import Part, logger
+from shared.diagnostics.section import TestSection, logger
 from shared.diagnostics.sink_steps import destination_part
 from shared.diagnostics.steps import FAILED, TestReport
 from shared.diagnostics.vendor_steps import polled_part, received_part
 from shared.errors import UnexpectedError
-from shared.runtime.timeout import within
+from shared.runtime.process import on_reset
+from shared.runtime.timeout import call_with_timeout
 from shared.settings import key_vault
 from shared.telemetry.events import emit
 
@@ -28,7 +29,8 @@ SECONDS = 50.0
 # One at a time a process, and not at once again: each test asks every endpoint.
 PAUSE_SECONDS = 10.0
 _running = threading.Lock()
-_said: dict[str, float] = {}
+_last_finished: dict[str, float] = {}
+on_reset(_last_finished.clear)
 
 
 class TooOften(Exception):
@@ -51,11 +53,11 @@ def run_test(what: str) -> TestReport:
     if not _running.acquire(blocking=False):
         raise TooOften(PAUSE_SECONDS)
     try:
-        left = _said.get("ended", -PAUSE_SECONDS) + PAUSE_SECONDS - time.monotonic()
+        left = _last_finished.get("ended", -PAUSE_SECONDS) + PAUSE_SECONDS - time.monotonic()
         if left > 0:
             raise TooOften(left)
         report = test(what)
-        _said["ended"] = time.monotonic()
+        _last_finished["ended"] = time.monotonic()
         return report
     finally:
         _running.release()
@@ -65,9 +67,9 @@ def test(what: str) -> TestReport:
     """As ``run_test``, however often; what ``make check`` runs."""
     began = time.monotonic()
     # A secret that was changed in the Key Vault is the one to test.
-    key_vault.reread()
+    key_vault.refresh_secrets()
     works = _works(what)
-    parts = [Part(name, began + SECONDS) for name, _ in works]
+    parts = [TestSection(name, began + SECONDS) for name, _ in works]
     with ThreadPoolExecutor(len(works)) as pool:
         for part, (_, work) in zip(parts, works, strict=True):
             pool.submit(_finish, part, work)
@@ -86,8 +88,8 @@ def test(what: str) -> TestReport:
     return TestReport(what, passed, seconds, steps)
 
 
-def _works(what: str) -> list[tuple[str, Callable[[Part], None]]]:
-    works: list[tuple[str, Callable[[Part], None]]] = [
+def _works(what: str) -> list[tuple[str, Callable[[TestSection], None]]]:
+    works: list[tuple[str, Callable[[TestSection], None]]] = [
         (connector.name, functools.partial(polled_part, connector)) for connector in polled()
     ]
     works += [(source.name, functools.partial(received_part, source)) for source in received()]
@@ -95,10 +97,10 @@ def _works(what: str) -> list[tuple[str, Callable[[Part], None]]]:
     return [(name, work) for name, work in works if what in (ALL, name.lower())]
 
 
-def _finish(part: Part, work: Callable[[Part], None]) -> None:
+def _finish(part: TestSection, work: Callable[[TestSection], None]) -> None:
     """Run a part to its end or its deadline; what it has found until then stays."""
     try:
-        within(max(part.left(), 0.0), lambda: work(part))
+        call_with_timeout(max(part.left(), 0.0), lambda: work(part))
     except TimeoutError:
         part.close("The time for the test was over", "Test this part alone.")
     except Exception as error:  # noqa: BLE001  (whoever tests is told of all that goes wrong)

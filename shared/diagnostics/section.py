@@ -28,11 +28,11 @@ class StepFailed(Exception):
         super().__init__(detail)
 
 
-class Skip(Exception):
+class StepSkipped(Exception):
     """A step has nothing to test; the text says why."""
 
 
-class Part:
+class TestSection:
     """The steps of one connector, or of the destination; ``deadline`` in ``time.monotonic``."""
 
     def __init__(self, name: str, deadline: float) -> None:
@@ -58,7 +58,7 @@ class Part:
         detail, advice, result = "", "", PASSED
         try:
             detail = work()
-        except Skip as reason:
+        except StepSkipped as reason:
             result, detail = SKIPPED, str(reason)
         except StepFailed as failure:
             result, detail, advice = FAILED, str(failure), failure.advice

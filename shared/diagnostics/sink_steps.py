@@ -15,8 +15,8 @@ from typing import Any
 from shared.connectors.registry import polled, received
 from shared.delivery import backlog
 from shared.delivery.batch import Batch
-from shared.delivery.sink import Destination, destination
-from shared.diagnostics.section import Part, Skip
+from shared.delivery.sink import Sink, sink_for
+from shared.diagnostics.section import StepSkipped, TestSection
 from shared.errors import BatchRefused, SettingsError
 from shared.health.rows import RULE, STREAM, Extras, row
 from shared.records.declared import declared_fields
@@ -31,7 +31,7 @@ SAMPLE = "A sample that the connection test sent; it means that nothing is wrong
 _UPLOAD_SECONDS = 10.0
 
 
-def destination_part(part: Part) -> None:
+def destination_part(part: TestSection) -> None:
     """Everything between this app and its tables, and the app's own storage."""
     _storage(part)
     found: list[DestinationSettings] = []
@@ -49,7 +49,7 @@ def destination_part(part: Part) -> None:
         return
     if chosen.endpoint and not part.step("sign-in", lambda: _sign_in(address)):
         return
-    target = destination(chosen)
+    target = sink_for(chosen)
     for stream in _streams_in_use():
         part.step(f"rule for {stream}", _asking(target, stream))
     if RULE in chosen.rule_ids:
@@ -58,7 +58,7 @@ def destination_part(part: Part) -> None:
         part.skip("sample", f"{RULE} is not set, and no other table gets made-up rows")
 
 
-def _storage(part: Part) -> None:
+def _storage(part: TestSection) -> None:
     part.step("storage: tables", lambda: _readable(lambda: checkpoint_rows("Test")))
     part.step("storage: queues", lambda: _readable(backlog.spool_queue))
     part.step("storage: blobs", lambda: _readable(backlog.dead_letters))
@@ -98,7 +98,7 @@ def _streams(connector: Connector) -> list[str]:
     return [source.stream.name for source in connection.sources] if connection else []
 
 
-def _asking(target: Destination, stream: str) -> Callable[[], str]:
+def _asking(target: Sink, stream: str) -> Callable[[], str]:
     def ask() -> str:
         try:
             target.upload(Batch(stream, ()), _UPLOAD_SECONDS)
@@ -110,9 +110,9 @@ def _asking(target: Destination, stream: str) -> Callable[[], str]:
     return ask
 
 
-def _sample(target: Destination) -> str:
+def _sample(target: Sink) -> str:
     if target.declared(STREAM) is None:
-        raise Skip("The Data Collector API has no table for it")
+        raise StepSkipped("The Data Collector API has no table for it")
     now = utc_now()
     record = encode(sample(now), time_generated=now, declared=declared_fields(STREAM))
     target.upload(Batch(STREAM, [record]), _UPLOAD_SECONDS)

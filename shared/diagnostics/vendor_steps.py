@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
-from shared.diagnostics.section import Part, Skip
+from shared.diagnostics.section import StepSkipped, TestSection
 from shared.errors import SettingsError, StorageError, VendorRefused
 from shared.records.timestamps import parse_time, utc_now
 from shared.source.connector import Connection, Connector
@@ -32,14 +32,14 @@ class Probed(Protocol):
         ...
 
 
-def polled_part(connector: Connector, part: Part) -> None:
+def polled_part(connector: Connector, part: TestSection) -> None:
     """Everything about one connector that polls."""
     connections: list[Connection] = []
 
     def settings() -> str:
         connection = connector.connect()
         if connection is None:
-            raise Skip("The connector is off: none of its settings are set")
+            raise StepSkipped("The connector is off: none of its settings are set")
         connections.append(connection)
         return "All set, and well-formed"
 
@@ -72,7 +72,7 @@ def _reading(connection: Connection, source: Source) -> Callable[[], str]:
             return _look(connection, source)
         except VendorRefused as error:
             if source.stream.optional and error.status in (403, 404):
-                raise Skip(f"Optional, and off: {error}") from error
+                raise StepSkipped(f"Optional, and off: {error}") from error
             raise
 
     return read
@@ -92,12 +92,12 @@ def _look(connection: Connection, source: Source) -> str:
     return f"May be read ({count} records {'now' if window is None else 'in the last minute'})"
 
 
-def received_part(source: EventSource, part: Part) -> None:
+def received_part(source: EventSource, part: TestSection) -> None:
     """Everything that can be known about a webhook from inside: nobody else's post is forged."""
 
     def settings() -> str:
         if source.tokens() is None:
-            raise Skip("The connector is off: none of its settings are set")
+            raise StepSkipped("The connector is off: none of its settings are set")
         return "All set, and well-formed"
 
     if part.step("settings", settings) and part.steps[-1].detail.startswith("All"):
@@ -108,10 +108,10 @@ def _last_event(source: EventSource) -> str:
     try:
         row = checkpoint_rows(webhook_partition(source.name)).get(source.stream, {})
     except (StorageError, SettingsError) as error:
-        raise Skip(f"Whether events arrive is not known: {error}") from error
+        raise StepSkipped(f"Whether events arrive is not known: {error}") from error
     last = parse_time(read_history(str(row.get("history") or "")).get("lastSuccess"))
     if last is None:
-        raise Skip(
+        raise StepSkipped(
             "No event has arrived yet. Send one from the vendor's console to this app's webhook"
         )
     return f"The last events arrived {ago(utc_now() - last)}"

@@ -6,25 +6,26 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+from shared.runtime.process import on_reset
 from shared.telemetry.run import StreamRun
 
 # Those whose clock runs, so that a test can stop it.
-_ticking: set[Gathered] = set()
+_active_timers: set[RunAggregator] = set()
 
 
-class Gathered:
+class RunAggregator:
     """Runs in quick succession made one, and handed on at most every ``seconds``.
 
     The first run starts a clock; when it rings, a thread of its own hands on what has come by then.
-    So whoever reports neither waits nor fails. ``hand_on`` says whether it was taken; what was not
+    So whoever reports neither waits nor fails. ``flush_to`` says whether it was taken; what was not
     is added to what comes next.
     """
 
     def __init__(
-        self, seconds: float, hand_on: Callable[[StreamRun, StreamRun | None], bool]
+        self, seconds: float, flush_to: Callable[[StreamRun, StreamRun | None], bool]
     ) -> None:
         self._seconds = seconds
-        self._hand_on = hand_on
+        self._flush_to = flush_to
         self._lock = threading.Lock()
         self._sum: StreamRun | None = None
         self._failure: StreamRun | None = None
@@ -40,7 +41,7 @@ class Gathered:
                 self._clock = threading.Timer(self._seconds, self.flush)
                 self._clock.daemon = True
                 self._clock.start()
-                _ticking.add(self)
+                _active_timers.add(self)
 
     def flush(self) -> None:
         """Hand on what has come; called by the clock."""
@@ -48,10 +49,10 @@ class Gathered:
         with self._lock:
             run, failure = self._sum, self._failure
             self._sum = self._failure = None
-        if run is not None and not self._hand_on(run, failure):
-            self._take_back(run, failure)
+        if run is not None and not self._flush_to(run, failure):
+            self._merge_unflushed(run, failure)
 
-    def _take_back(self, run: StreamRun, failure: StreamRun | None) -> None:
+    def _merge_unflushed(self, run: StreamRun, failure: StreamRun | None) -> None:
         with self._lock:
             self._sum = run if self._sum is None else _added(run, self._sum)
             self._failure = self._failure or failure
@@ -62,12 +63,13 @@ class Gathered:
             if self._clock is not None:
                 self._clock.cancel()
             self._clock = None
-            _ticking.discard(self)
+            _active_timers.discard(self)
 
 
-def stop_gathering() -> None:
+@on_reset
+def stop_aggregators() -> None:
     """Stop every clock; what has not been handed on is forgotten with its process."""
-    for gathered in list(_ticking):
+    for gathered in list(_active_timers):
         gathered.stop()
 
 

@@ -15,12 +15,12 @@ from typing import Any
 
 from shared import VERSION
 from shared.delivery.batch import packed
-from shared.delivery.sink import destination
+from shared.delivery.sink import sink_for
 from shared.delivery.spool import Spool
 from shared.errors import ConnectorError, SettingsError, StorageError
 from shared.records.declared import declared_fields
 from shared.records.encoder import encode
-from shared.runtime.timeout import within
+from shared.runtime.timeout import call_with_timeout
 from shared.settings.app import read_destination
 from shared.telemetry.events import emit
 from shared.telemetry.run import StreamRun
@@ -73,9 +73,9 @@ def post(connector: str, runs: Sequence[StreamRun], extras: Extras | None = None
 
         def upload() -> None:
             for _, batch in packed(STREAM, encoded):
-                destination(settings).upload(batch, _SECONDS)
+                sink_for(settings).upload(batch, _SECONDS)
 
-        within(_SECONDS, upload)
+        call_with_timeout(_SECONDS, upload)
     except (ConnectorError, TimeoutError) as error:
         emit(
             logger,

@@ -6,9 +6,9 @@ import logging
 import time
 from dataclasses import replace
 
-from shared.delivery.batch_sender import Delivered
+from shared.delivery.batch_sender import DeliveryCounters
 from shared.errors import SettingsError, StorageError
-from shared.health.aggregator import Gathered
+from shared.health.aggregator import RunAggregator
 from shared.health.rows import post, queue_numbers
 from shared.records.timestamps import utc_now
 from shared.state.webhook_history import keep_history
@@ -28,8 +28,8 @@ class WebhookHealth:
     def __init__(self, connector: str, stream: str) -> None:
         self._connector = connector
         self._stream = stream
-        self.history = Gathered(_HISTORY_SECONDS, self._keep_history)
-        self.rows = Gathered(_ROWS_SECONDS, self._post_row)
+        self.history = RunAggregator(_HISTORY_SECONDS, self._keep_history)
+        self.rows = RunAggregator(_ROWS_SECONDS, self._post_row)
 
     def report(self, run: StreamRun) -> None:
         """One request's run: logged now, told of later."""
@@ -37,7 +37,7 @@ class WebhookHealth:
         self.history.add(run)
         self.rows.add(run)
 
-    def retried(self, delivered: Delivered) -> None:
+    def retried(self, delivered: DeliveryCounters) -> None:
         """What ``DeliveryRetry`` did with one message; its records were counted when they came."""
         run = StreamRun(self._connector, self._stream, f"retry-{time.time_ns():x}", utc_now())
         run.bytes_sent, run.dead_lettered = delivered.bytes_sent, delivered.dead_lettered

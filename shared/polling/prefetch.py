@@ -26,7 +26,7 @@ _AHEAD = 2
 _SHORTEST = timedelta(milliseconds=10)
 
 
-def walk(
+def prefetch_pages(
     source: Source, window: Window | None, prepare: Callable[[Page], PreparedPage]
 ) -> Generator[PreparedPage, None, None]:
     """The window's pages, ascending. Raises whatever the source raises, at its place in order."""
@@ -36,7 +36,7 @@ def walk(
         prepared = prepare(page)
         handed += len(page.records)
         left = (page.total or 0) - handed
-        backlog = source.side_by_side > 1 and left > RECORDS_EACH and not page.last
+        backlog = source.parallelism > 1 and left > RECORDS_EACH and not page.last
         last = prepared.last_time
         del page  # as in ``SubWindow.fetch``
         yield prepared
@@ -44,7 +44,7 @@ def walk(
         # An object that was changed since it was found may be newer than all of the window.
         if backlog and window is not None and last is not None and last < window.end:
             rest = Window(max(last, window.start), window.end)
-            yield from _side_by_side(source, rest, left, prepare)
+            yield from _prefetch_in_parallel(source, rest, left, prepare)
             return
 
 
@@ -109,14 +109,14 @@ class SubWindow:
             raise self._error
 
 
-def _side_by_side(
+def _prefetch_in_parallel(
     source: Source, rest: Window, left: int, prepare: Callable[[Page], PreparedPage]
 ) -> Iterator[PreparedPage]:
     width = (rest.end - rest.start) / max(left / RECORDS_EACH, 1)
     start = rest.start
     ahead: deque[SubWindow] = deque()
-    most = source.side_by_side * _AHEAD
-    with ThreadPoolExecutor(source.side_by_side, thread_name_prefix="pages") as fetchers:
+    most = source.parallelism * _AHEAD
+    with ThreadPoolExecutor(source.parallelism, thread_name_prefix="pages") as fetchers:
         try:
             while ahead or start < rest.end:
                 while start < rest.end and len(ahead) < most:

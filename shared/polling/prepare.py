@@ -13,16 +13,18 @@ from shared.records.declared import MAX_RECORD_BYTES
 from shared.records.encoder import Encoder, has_secret
 from shared.records.raw import Reader, Record, Values, decoded
 from shared.records.timestamps import parse_time, utc_now
+from shared.runtime.process import on_reset
 from shared.source.stream import Page, Stream
 from shared.state.fingerprints import Fingerprint, fingerprint
 
 # So many records are looked at together: what is read of them (all of ``threatInfo``, say) lives
 # no longer than that.
-_TOGETHER = 100
+_CHUNK_RECORDS = 100
 
 logger = logging.getLogger("connectors.polling")
 # What was said once a process: (stream, what).
-_said: set[tuple[str, str]] = set()
+_warned: set[tuple[str, str]] = set()
+on_reset(_warned.clear)
 
 
 @dataclass(slots=True)
@@ -38,7 +40,7 @@ class PreparedPage:
     last: bool
 
 
-class Preparer:
+class RecordPreparer:
     """Prepares the pages of one stream; ``declared`` as in ``records.Encoder``."""
 
     def __init__(self, stream: Stream, declared: frozenset[str] | None) -> None:
@@ -55,8 +57,8 @@ class Preparer:
         bodies: list[bytes] = []
         fingerprints: list[Fingerprint] = []
         times: list[datetime | None] = []
-        for first in range(0, len(page.records), _TOGETHER):
-            self._add(page.records[first : first + _TOGETHER], bodies, fingerprints, times)
+        for first in range(0, len(page.records), _CHUNK_RECORDS):
+            self._add(page.records[first : first + _CHUNK_RECORDS], bodies, fingerprints, times)
         last = next((time for time in reversed(times) if time), None)
         size = sum(map(len, bodies))
         return PreparedPage(bodies, fingerprints, times, size, last, page.vendor_time, page.last)
@@ -87,7 +89,7 @@ class Preparer:
         """Each record as it goes out: as it came wherever all of its fields may stay."""
         received = utc_now()
         generated = [moment or received for moment in happened]
-        bodies = self._encode.as_they_came(records, generated)
+        bodies = self._encode.encode_verbatim(records, generated)
         secrets = has_secret(b"".join(bodies))
         for number, moment in enumerate(happened):
             body = bodies[number]
@@ -109,9 +111,9 @@ class Preparer:
         return _content(record)
 
     def _say_once(self, kind: str, what: str) -> None:
-        if (self._stream.name, kind) in _said:
+        if (self._stream.name, kind) in _warned:
             return
-        _said.add((self._stream.name, kind))
+        _warned.add((self._stream.name, kind))
         logger.warning(
             "%s: a record has %s; such records are delivered, timed by their receipt or known by "
             "their content, and this is said once",

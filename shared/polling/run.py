@@ -11,15 +11,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.azure import storage
-from shared.delivery.batch_sender import Delivery
+from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import DeadLetters
-from shared.delivery.sink import Destination, destination
+from shared.delivery.sink import Sink, sink_for
 from shared.errors import (
     ConnectorError,
     RunFailed,
     StorageError,
     VendorRefused,
-    contained,
+    error_boundary,
 )
 from shared.health import rows
 from shared.polling.budget import budget_seconds
@@ -55,13 +55,13 @@ def poll(connector: Connector) -> list[StreamRun]:
     if connection is None:
         emit(logger, "connector_off", Connector=connector.name)
         return []
-    target = destination(read_destination())
-    _collect_seldom()
-    return _Run(connector, connection, target).all_streams()
+    target = sink_for(read_destination())
+    raise_gc_thresholds()
+    return PollRun(connector, connection, target).all_streams()
 
 
 @functools.cache
-def _collect_seldom() -> None:
+def raise_gc_thresholds() -> None:
     """Let the garbage collector look for cycles less often, once a process.
 
     A page is thousands of objects without a cycle among them, gone when it is prepared. By Python's
@@ -70,8 +70,8 @@ def _collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-class _Run:
-    def __init__(self, connector: Connector, connection: Connection, target: Destination) -> None:
+class PollRun:
+    def __init__(self, connector: Connector, connection: Connection, target: Sink) -> None:
         self._connector = connector
         self._connection = connection
         self._destination = target
@@ -107,8 +107,8 @@ class _Run:
         run = StreamRun(self._connector.name, stream.name, self._run_id, utc_now())
         began = time.monotonic()
         try:
-            with contained():
-                due = self._poll_with_fresh_secret(number, run, fetch_until)
+            with error_boundary():
+                due = self._poll_with_fresh_credentials(number, run, fetch_until)
         except ConnectorError as error:
             due = True
             run.status, run.error = FAILING, error
@@ -127,11 +127,11 @@ class _Run:
             self._runs.append(run)
             run.log()
 
-    def _poll_with_fresh_secret(self, number: int, run: StreamRun, fetch_until: float) -> bool:
+    def _poll_with_fresh_credentials(self, number: int, run: StreamRun, fetch_until: float) -> bool:
         try:
             return self._poll(self._connection.sources[number], run, fetch_until)
         except VendorRefused as error:
-            if error.status != 401 or not key_vault.reread():
+            if error.status != 401 or not key_vault.refresh_secrets():
                 raise
             connection = self._connector.connect()
             if connection is None:
@@ -158,7 +158,7 @@ class _Run:
             return False
         # The engine stops between pages; the page on its way then may still arrive.
         session.begin(min(fetch_until + _LAST_ANSWER_SECONDS, self._end))
-        delivery = Delivery(self._destination, DeadLetters())
+        delivery = BatchSender(self._destination, DeadLetters())
         polling = self._connection.polling
         lookback = Lookback(
             timedelta(hours=polling.initial_lookback_hours),
@@ -166,7 +166,7 @@ class _Run:
         )
         stream_poll = StreamPoll(source, checkpoint, delivery, run, lookback)
         try:
-            with contained():
+            with error_boundary():
                 stream_poll.run(seen, fetch_until, self._deliver_until)
         except ConnectorError as error:
             if not delivery.counters.accepted and _may_be_off(source, past, error):

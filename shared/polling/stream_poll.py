@@ -18,14 +18,20 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from shared.delivery.batch import Batch, Packer
-from shared.delivery.batch_sender import Delivered, Delivery
-from shared.errors import ConnectorError, DestinationError, StorageError, VendorError, contained
-from shared.polling.prefetch import walk
-from shared.polling.prepare import PreparedPage, Preparer
+from shared.delivery.batch_sender import BatchSender, DeliveryCounters
+from shared.errors import (
+    ConnectorError,
+    DestinationError,
+    StorageError,
+    VendorError,
+    error_boundary,
+)
+from shared.polling.prefetch import prefetch_pages
+from shared.polling.prepare import PreparedPage, RecordPreparer
 from shared.records.timestamps import utc_now
 from shared.source.stream import Source, Window
 from shared.state.checkpoint import Progress, StreamCheckpoint
-from shared.state.fingerprints import Fingerprint, Seen
+from shared.state.fingerprints import Fingerprint, FingerprintSet
 from shared.telemetry.history import history_after
 from shared.telemetry.run import CATCHING_UP, LATE, LATE_AFTER, OK, StreamRun
 
@@ -54,7 +60,7 @@ class Lookback:
 class _Upload:
     """A batch on its way; ``position`` is where the stream stands once it has arrived."""
 
-    future: Future[Delivered]
+    future: Future[DeliveryCounters]
     position: datetime
     fingerprints: list[Fingerprint]
 
@@ -66,7 +72,7 @@ class StreamPoll:
         self,
         source: Source,
         checkpoint: StreamCheckpoint,
-        delivery: Delivery,
+        delivery: BatchSender,
         run: StreamRun,
         lookback: Lookback,
     ) -> None:
@@ -76,11 +82,13 @@ class StreamPoll:
         self._delivery = delivery
         self._run = run
         self._lookback = lookback
-        self._prepare = Preparer(self._stream, delivery.destination.declared(self._stream.name))
+        self._prepare = RecordPreparer(
+            self._stream, delivery.destination.declared(self._stream.name)
+        )
         self._packer = Packer(self._stream.name)
         self._packed: list[Fingerprint] = []
         self._uploads: deque[_Upload] = deque()
-        self._seen = Seen()
+        self._seen = FingerprintSet()
         self._encountered: set[Fingerprint] = set()
         self._progress = Progress()
         self._history = ""
@@ -88,7 +96,7 @@ class StreamPoll:
         self._ordered = True
         self._writable = True
 
-    def run(self, seen: Seen, fetch_until: float, deliver_until: float) -> None:
+    def run(self, seen: FingerprintSet, fetch_until: float, deliver_until: float) -> None:
         """Walk what is due; the checkpoint is loaded and ``seen`` is what it knows.
 
         ``fetch_until`` and ``deliver_until`` are readings of ``time.monotonic``. Raises the
@@ -114,11 +122,13 @@ class StreamPoll:
         window = self._open()
         finished, failure = True, None
         try:
-            with contained():
-                with contextlib.closing(walk(self._source, window, self._prepare)) as pages:
+            with error_boundary():
+                with contextlib.closing(
+                    prefetch_pages(self._source, window, self._prepare)
+                ) as pages:
                     try:
                         for page in pages:
-                            self._know_vendor_time(page.vendor_time)
+                            self._cap_next_watermark(page.vendor_time)
                             self._take(page, pool, deliver_until)
                             if time.monotonic() >= fetch_until and not page.last:
                                 finished = False
@@ -133,7 +143,7 @@ class StreamPoll:
                     if self._uploads or failure or not finished:
                         self._commit(arrived)
         except ConnectorError:
-            self._know_what_arrived()
+            self._checkpoint_acknowledged()
             raise
         if failure:
             raise failure
@@ -165,7 +175,7 @@ class StreamPoll:
         )
         return window
 
-    def _know_vendor_time(self, vendor_time: datetime | None) -> None:
+    def _cap_next_watermark(self, vendor_time: datetime | None) -> None:
         """The watermark at the window's end is the lesser of that end and the vendor's clock."""
         past = self._progress
         if past.watermark_next or not past.window_end:
@@ -232,7 +242,7 @@ class StreamPoll:
             self._seen.prune((earliest - _ROUNDING).timestamp())
             # Nobody reads again what is older, so it need not be known: a backlog's commits are
             # small.
-            arrived = self._seen.lately(arrived)
+            arrived = self._seen.unexpired(arrived)
         if not self._checkpoint.advance(progress, arrived):
             self._rewrite(progress, self._stored())
         self._writable = True
@@ -249,7 +259,7 @@ class StreamPoll:
 
     def _close(self, resumed: bool) -> None:
         """The window's end: the watermark moves, and only its last overlap stays known."""
-        self._know_vendor_time(None)
+        self._cap_next_watermark(None)
         watermark = self._progress.watermark_next
         if watermark:
             self._seen.prune((watermark - self._lookback.overlap - _ROUNDING).timestamp())
@@ -268,7 +278,7 @@ class StreamPoll:
         self._run.bytes_sent = done.bytes_sent
         return history_after(self._history, self._run)
 
-    def _know_what_arrived(self) -> None:
+    def _checkpoint_acknowledged(self) -> None:
         """After a failure: batches behind the failed one may have arrived; do not send them again.
 
         The position stays; their fingerprints are enough. Raises nothing: an error is on its way.
@@ -276,7 +286,7 @@ class StreamPoll:
         arrived: list[Fingerprint] = []
         for upload in self._uploads:
             try:
-                with contained():
+                with error_boundary():
                     upload.future.result()
                 arrived += upload.fingerprints
             except (DestinationError, StorageError) as failed:

@@ -64,7 +64,7 @@ class Encoder:
             body = dump_json(outgoing)
         return body if len(body) <= MAX_RECORD_BYTES else _cut(outgoing)
 
-    def as_they_came(
+    def encode_verbatim(
         self, records: Sequence[Buffer], times_generated: Sequence[datetime]
     ) -> list[bytes]:
         """Records in their own JSON, each behind what is added.

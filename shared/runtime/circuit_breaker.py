@@ -9,7 +9,7 @@ from collections.abc import Callable
 _SECONDS = 60.0
 
 
-class Circuit:
+class CircuitBreaker:
     """After a failure one attempt a minute finds out how things are; threads share it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -16,10 +16,10 @@ Result = TypeVar("Result")
 
 @functools.cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="within")
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="timeout")
 
 
-def within(seconds: float, work: Callable[[], Result]) -> Result:
+def call_with_timeout(seconds: float, work: Callable[[], Result]) -> Result:
     """The result of ``work()``, or its error; ``TimeoutError`` when it is not done in ``seconds``.
 
     Work that is late goes on in its thread, and nobody waits for it; work that has not even begun

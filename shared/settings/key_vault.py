@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from shared.azure.identity import credential
 from shared.errors import SettingsError
-from shared.runtime.timeout import within
+from shared.runtime.process import on_reset
+from shared.runtime.timeout import call_with_timeout
 
 REREAD_SECONDS = 60.0
 _IN_TIME_SECONDS = 6.0
@@ -59,7 +60,7 @@ def lookup(name: str, *, secret: bool) -> str | None:
         return _secrets[name]
 
 
-def reread() -> bool:
+def refresh_secrets() -> bool:
     """Read the vault's secrets again, since one stopped working; whether any has changed.
 
     At most once a minute, and by one thread while the others go on with what they know. A vault
@@ -91,7 +92,7 @@ def _read_anew(names: Iterable[str]) -> dict[str, str | None]:
         return {}
 
 
-def in_time(work: Callable[[], Result]) -> Result:
+def with_vault_timeout(work: Callable[[], Result]) -> Result:
     """``work()``, which reads settings for a sender that waits: a vault gets only seconds for it.
 
     Raises SettingsError when it takes longer.
@@ -99,7 +100,7 @@ def in_time(work: Callable[[], Result]) -> Result:
     if uri() is None:
         return work()
     try:
-        return within(_IN_TIME_SECONDS, work)
+        return call_with_timeout(_IN_TIME_SECONDS, work)
     except TimeoutError as error:
         problem = f"KeyVaultUri: the vault did not answer within {_IN_TIME_SECONDS:g} s"
         raise SettingsError([problem]) from error
@@ -109,6 +110,7 @@ def _is_old(read_at: float) -> bool:
     return time.monotonic() - read_at >= REREAD_SECONDS
 
 
+@on_reset
 def forget() -> None:
     """Drop every cached secret: the settings have changed."""
     _secrets.clear()

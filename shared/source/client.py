@@ -43,7 +43,7 @@ logger = logging.getLogger("connectors.vendor")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiResponse:
     """A vendor's JSON, its size in bytes, and the ``Date`` it was sent with."""
 
     json: Any
@@ -51,7 +51,7 @@ class Answer:
     vendor_time: datetime | None
 
 
-class _Failed(Exception):
+class _RetryableError(Exception):
     """One try failed in a way that another may not; ``wait`` is the vendor's Retry-After."""
 
     def __init__(self, what: str, status: int | None = None, wait: float | None = None) -> None:
@@ -59,7 +59,7 @@ class _Failed(Exception):
         super().__init__(what)
 
 
-class VendorSession:
+class ApiClient:
     """One vendor's connection for one run; threads share it.
 
     ``address`` is of the host that all its requests go to; ``headers`` carry the sign-in.
@@ -101,22 +101,22 @@ class VendorSession:
         url: str,
         params: Mapping[str, Any] | None = None,
         shape: type[msgspec.Struct] | None = None,
-    ) -> Answer:
+    ) -> ApiResponse:
         """The JSON at ``url``, read by ``shape`` if it fits. Raises the VendorError tree."""
-        return self._ask("GET", url, shape, params=params)
+        return self._request_with_retries("GET", url, shape, params=params)
 
-    def post(self, url: str, body: Mapping[str, Any]) -> Answer:
+    def post(self, url: str, body: Mapping[str, Any]) -> ApiResponse:
         """The JSON that ``url`` answers to ``body``; for requests that change nothing."""
-        return self._ask("POST", url, None, json=body)
+        return self._request_with_retries("POST", url, None, json=body)
 
-    def _ask(
+    def _request_with_retries(
         self, method: str, url: str, shape: type[msgspec.Struct] | None, **what: Any
-    ) -> Answer:
+    ) -> ApiResponse:
         path = urlsplit(url).path
         for tried in range(1, TRIES + 1):
             try:
                 return self._try(method, url, path, shape, **what)
-            except _Failed as failed:
+            except _RetryableError as failed:
                 backoff = min(2 ** (tried - 1), _LONGEST_WAIT)
                 pause = backoff * random.uniform(0.5, 1)  # noqa: S311  (jitter is no secret)
                 wait = failed.wait or pause  # zero is no leave to hurry
@@ -135,7 +135,7 @@ class VendorSession:
                 time.sleep(wait)
         raise AssertionError("the loop returns or raises")
 
-    def _take_turn(self) -> None:
+    def _throttle(self) -> None:
         """Wait so long that at most ``requests_per_second`` leave."""
         with self._lock:
             now = time.monotonic()
@@ -147,11 +147,11 @@ class VendorSession:
 
     def _try(
         self, method: str, url: str, path: str, shape: type[msgspec.Struct] | None, **what: Any
-    ) -> Answer:
-        self._take_turn()
+    ) -> ApiResponse:
+        self._throttle()
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise _Failed("no time was left to ask")
+            raise _RetryableError("no time was left to ask")
         try:
             response = self._session.request(
                 method,
@@ -171,11 +171,11 @@ class VendorSession:
             ) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             # The error's text could hold the address with its parameters: the class is enough.
-            raise _Failed(type(error).__name__) from error
-        self._judge(response, path)
+            raise _RetryableError(type(error).__name__) from error
+        self._raise_for_status(response, path)
         vendor_time = http_date(response.headers.get("Date"))
         with contextlib.suppress(ValueError, RecursionError):
-            return Answer(parse_answer(body, shape), len(body), vendor_time)
+            return ApiResponse(parse_answer(body, shape), len(body), vendor_time)
         answered = self._no_json(response, body, path)
         del body  # the error outlives this stream's turn, and would keep it
         raise VendorAnswerInvalid(answered)
@@ -194,7 +194,7 @@ class VendorSession:
                 try:
                     chunk = inflate.decompress(chunk, MAX_ANSWER_BYTES)
                 except zlib.error:
-                    raise _Failed("a broken gzip body", response.status_code) from None
+                    raise _RetryableError("a broken gzip body", response.status_code) from None
                 if inflate.unconsumed_tail:
                     size = MAX_ANSWER_BYTES
             chunks.append(chunk)
@@ -204,21 +204,21 @@ class VendorSession:
                     f"{self._vendor} answered {path} with more than {MAX_ANSWER_BYTES:,} bytes"
                 )
             if time.monotonic() > until:
-                raise _Failed("the answer came too slowly", response.status_code)
+                raise _RetryableError("the answer came too slowly", response.status_code)
         if inflate is not None and not inflate.eof:
-            raise _Failed("the answer was cut short", response.status_code)
+            raise _RetryableError("the answer was cut short", response.status_code)
         expected = response.headers.get("Content-Length")
         if inflate is None and expected and expected.isdigit() and int(expected) != size:
-            raise _Failed("the answer was cut short", response.status_code)
+            raise _RetryableError("the answer was cut short", response.status_code)
         return b"".join(chunks)
 
-    def _judge(self, response: requests.Response, path: str) -> None:
+    def _raise_for_status(self, response: requests.Response, path: str) -> None:
         status = response.status_code
         if status == 200:
             return
         if status == 429 or status >= 500:
             wait = retry_after_seconds(response.headers.get("Retry-After"))
-            raise _Failed(f"HTTP {status}", status, wait)
+            raise _RetryableError(f"HTTP {status}", status, wait)
         if 300 <= status < 400:
             raise VendorAnswerInvalid(
                 f"{self._vendor} answered {path} with a redirect (HTTP {status}): "
@@ -235,7 +235,7 @@ class VendorSession:
         return f"{self._vendor} answered {path} with {what} instead of JSON: {self._explain(200)}"
 
 
-def expect(answer: Answer, vendor: str, path: str, *names: str) -> Any:
+def expect(answer: ApiResponse, vendor: str, path: str, *names: str) -> Any:
     """The value at ``names`` inside an answer; VendorAnswerInvalid names what is missing."""
     value = answer.json
     for depth, name in enumerate(names):

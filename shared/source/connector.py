@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.settings.app import PollingSettings
-from shared.source.client import VendorSession
+from shared.source.client import ApiClient
 from shared.source.stream import Source
 
 
@@ -20,7 +20,7 @@ class Connection:
     """
 
     address: str
-    session: VendorSession
+    session: ApiClient
     sources: Sequence[Source]
     polling: PollingSettings
     inventory_minutes: float = 60.0

@@ -65,11 +65,11 @@ class Source(Protocol):
     """One stream of one vendor, as the engine reads it.
 
     ``pages`` of a window come in ascending order of the watermark's time; a snapshot's window is
-    None. ``side_by_side`` is into how many sub-windows a backlog may be cut at a time: 1 where the
+    None. ``parallelism`` is into how many sub-windows a backlog may be cut at a time: 1 where the
     vendor cannot be asked so. Raises the VendorError tree.
     """
 
     stream: Stream
-    side_by_side: int
+    parallelism: int
 
     def pages(self, window: Window | None, /) -> Iterator[Page]: ...

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from shared.azure.stored import storage_errors
 from shared.errors import CheckpointConflict, CheckpointUnreadable, StorageUnavailable
 from shared.records.timestamps import isoformat, parse_time
-from shared.state.fingerprints import FINGERPRINT_BYTES, Fingerprint, Seen, pack, unpack
+from shared.state.fingerprints import FINGERPRINT_BYTES, Fingerprint, FingerprintSet, pack, unpack
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -86,7 +86,7 @@ class StreamCheckpoint:
         self._stored = 0
         self._tail = b""
 
-    def load(self) -> Seen:
+    def load(self) -> FingerprintSet:
         """Read the row into ``progress``, and give back what was seen.
 
         Raises StorageUnavailable, and CheckpointUnreadable where the row makes no sense.
@@ -97,11 +97,11 @@ class StreamCheckpoint:
             try:
                 row = self._table.get_entity(self.partition, self.stream)
             except ResourceNotFoundError:
-                return Seen()
+                return FingerprintSet()
             self._etag = str(row.metadata["etag"])
             self.progress = self._read_progress(row)
             self._generation = str(row.get("generation", ""))
-            seen = Seen(self._read_seen(row))
+            seen = FingerprintSet(self._read_seen(row))
             rows = self._number(row, "rows", 1)
             # A row is begun before the first one tells of it, so one more may be there.
             while len(self._extra_etags) + 1 < rows or self._stored == rows * PER_ROW:
@@ -230,7 +230,7 @@ class StreamCheckpoint:
                     )
                 return str(answer["etag"])
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
-                return self._landed(entity, mark)
+                return self._resolve_lost_response(entity, mark)
 
     def _create(self, entity: dict[str, Any]) -> Mapping[str, Any]:
         from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
@@ -242,7 +242,7 @@ class StreamCheckpoint:
                 self._table.create_table()
             return self._table.create_entity(entity)
 
-    def _landed(self, entity: Mapping[str, Any], mark: str) -> str:
+    def _resolve_lost_response(self, entity: Mapping[str, Any], mark: str) -> str:
         """A write whose answer was lost looks like a conflict: its own mark says that it landed."""
         from azure.core.exceptions import ResourceNotFoundError
 

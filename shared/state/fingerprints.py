@@ -37,7 +37,7 @@ def fingerprint(key: bytes, moment: datetime | None) -> Fingerprint:
     return second << _HASH_BITS | int.from_bytes(digest, "little")
 
 
-class Seen(set[Fingerprint]):
+class FingerprintSet(set[Fingerprint]):
     """What was delivered lately; what is old is dropped where it is many."""
 
     def __init__(self, fingerprints: Iterable[Fingerprint] = ()) -> None:
@@ -47,17 +47,17 @@ class Seen(set[Fingerprint]):
 
     def oldest_first(self) -> list[Fingerprint]:
         """All that a ``prune`` in earnest would leave."""
-        return sorted(self.lately(self))
+        return sorted(self.unexpired(self))
 
     def prune(self, before: float) -> None:
         """Forget what is older than the second in which ``before`` (epoch seconds) lies."""
         self._floor = max(int(before), 0) << _HASH_BITS
         # Each look at all of them halves them at least, or is far from the next.
         if len(self) >= self._prune_at:
-            self._keep(self.lately(self))
+            self._keep(self.unexpired(self))
             self._prune_at = max(2 * len(self), _FEW)
 
-    def lately(self, fingerprints: Iterable[Fingerprint]) -> list[Fingerprint]:
+    def unexpired(self, fingerprints: Iterable[Fingerprint]) -> list[Fingerprint]:
         """Of ``fingerprints``, those that the last ``prune`` would have kept."""
         return [known for known in fingerprints if known >= self._floor]
 

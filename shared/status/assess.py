@@ -1,4 +1,4 @@
-"""From what is on record to a verdict in words: how a stream is, why, and what to do."""
+"""From what is on record to an assessment in words: how a stream is, why, and what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.polling.budget import budget_seconds
 from shared.records.timestamps import isoformat, parse_time
 from shared.source.stream import Stream
 from shared.state.checkpoint import FORMAT
-from shared.status.model import Hour, LastError, StreamStatus, Verdict
+from shared.status.model import Assessment, Hour, LastError, StreamStatus
 from shared.telemetry.history import read_history
 from shared.telemetry.humanize import many, span
 from shared.telemetry.run import CATCHING_UP, FAILING, LATE, LATE_AFTER, OFF, OK
@@ -141,7 +141,7 @@ def polled_stream(
         every = max(timedelta(minutes=inventory_minutes), _TICK)
     return StreamStatus(
         name=stream.name,
-        verdict=_polled_verdict(known, row is not None, every, behind, now),
+        assessment=_assess_polled(known, row is not None, every, behind, now),
         delivered_to=known.looked_at if stream.snapshot else delivered_to,
         seconds_behind=None if stream.snapshot else behind,
         last_run=known.time("lastRun"),
@@ -151,21 +151,23 @@ def polled_stream(
     )
 
 
-def _polled_verdict(
+def _assess_polled(
     known: Recorded, on_record: bool, every: timedelta, behind: float | None, now: datetime
-) -> Verdict:
+) -> Assessment:
     if not known.readable:
-        return Verdict(
+        return Assessment(
             FAILING,
             "Its checkpoint was written by another version, or edited by hand.",
             "The log's last error of the stream names the rows of ConnectorCheckpoints to delete.",
         )
     last_run = known.time("lastRun")
     if not on_record or last_run is None:
-        return Verdict(LATE, NEW, f"Wait for the timer's next tick, in 20 minutes: {_LOOK_AT_APP}")
+        return Assessment(
+            LATE, NEW, f"Wait for the timer's next tick, in 20 minutes: {_LOOK_AT_APP}"
+        )
     allowed = every + max(_GRACE, timedelta(seconds=budget_seconds()) + _TICK)
     if now - last_run > allowed:
-        return Verdict(
+        return Assessment(
             FAILING,
             f"It has not run for {span((now - last_run).total_seconds())}, though it is due every "
             f"{every.total_seconds() / 60:.0f} minutes.",
@@ -174,34 +176,34 @@ def _polled_verdict(
     if known.status == FAILING:
         return failing(known.last_error)
     if known.status == OFF:
-        return Verdict(
+        return Assessment(
             OFF,
             str(known.history.get("note") or "Off."),
             "If your licence has it, give the token's user the permission. If not, take the stream "
             "out of SentinelOneStreams, and it is asked for no more.",
         )
     if known.status == CATCHING_UP:
-        return Verdict(
+        return Assessment(
             CATCHING_UP,
             "A backlog is being read, the oldest first; each run goes on where the last one ended.",
             "Nothing. If the time behind does not shrink within hours, raise the requests a "
             "second or functionTimeout.",
         )
     if known.status == LATE or (behind or 0) > (LATE_AFTER + every + _TICK).total_seconds():
-        return Verdict(
+        return Assessment(
             LATE,
             "Its runs end well, yet what they deliver is long past: the vendor's clock or its own "
             "log is behind.",
             "Look at the vendor's console for a newer event than the time delivered to.",
         )
-    return Verdict(OK, "It delivers all there is.")
+    return Assessment(OK, "It delivers all there is.")
 
 
-def failing(error: LastError | None) -> Verdict:
-    """The verdict on a last run that failed with ``error``."""
+def failing(error: LastError | None) -> Assessment:
+    """The assessment on a last run that failed with ``error``."""
     if error is None:
-        return Verdict(FAILING, "Its last run failed.", _OTHER_ADVICE)
-    return Verdict(FAILING, error.message, ADVICE.get(error.error, _OTHER_ADVICE))
+        return Assessment(FAILING, "Its last run failed.", _OTHER_ADVICE)
+    return Assessment(FAILING, error.message, ADVICE.get(error.error, _OTHER_ADVICE))
 
 
 def webhook_stream(
@@ -211,7 +213,7 @@ def webhook_stream(
     known = Recorded.read(row or {}, polled=False)
     return StreamStatus(
         name=stream,
-        verdict=_webhook_verdict(known, spooled, now),
+        assessment=_assess_webhook(known, spooled, now),
         delivered_to=known.watermark,
         last_run=known.time("lastRun"),
         last_success=known.time("lastSuccess"),
@@ -220,12 +222,12 @@ def webhook_stream(
     )
 
 
-def _webhook_verdict(known: Recorded, spooled: int | None, now: datetime) -> Verdict:
+def _assess_webhook(known: Recorded, spooled: int | None, now: datetime) -> Assessment:
     last_run = known.time("lastRun")
     if known.status == FAILING:
         return failing(known.last_error)
     if spooled:
-        return Verdict(
+        return Assessment(
             LATE,
             "Azure Monitor did not take all: in the spool, "
             f"{many(spooled, 'message')} of events to be sent.",
@@ -233,16 +235,16 @@ def _webhook_verdict(known: Recorded, spooled: int | None, now: datetime) -> Ver
             "destination below.",
         )
     if last_run is None:
-        return Verdict(
+        return Assessment(
             LATE,
             "No event has arrived yet.",
             "See that the vendor's webhook has this app's address with its function key, and "
             "the bearer token.",
         )
     if now - last_run > _QUIET:
-        return Verdict(
+        return Assessment(
             LATE,
             f"No event has arrived for {span((now - last_run).total_seconds())}.",
             "If people have signed in since, see that the vendor's webhook is still enabled.",
         )
-    return Verdict(OK, "Events arrive, and are delivered.")
+    return Assessment(OK, "Events arrive, and are delivered.")

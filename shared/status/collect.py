@@ -14,7 +14,7 @@ from shared.connectors.registry import polled, received
 from shared.delivery import backlog
 from shared.errors import ConnectorError, SettingsError, StorageError
 from shared.records.timestamps import utc_now
-from shared.runtime.timeout import within
+from shared.runtime.timeout import call_with_timeout
 from shared.settings.app import DestinationSettings, read_destination
 from shared.source.connector import Connection, Connector
 from shared.source.push import EventSource
@@ -26,11 +26,11 @@ from shared.status.model import (
     LEFT_OUT,
     SEVERITY,
     AppStatus,
+    Assessment,
     ConnectorStatus,
     DeadLetterStatus,
     Queue,
     StreamStatus,
-    Verdict,
     worst,
 )
 from shared.telemetry.humanize import many, span
@@ -41,46 +41,46 @@ _EXPIRES_SOON_DAYS = 14
 Result = TypeVar("Result")
 
 
-class _Look:
+class _Collector:
     """Looks at one thing each within the time; what fails becomes a problem and ``otherwise``."""
 
     def __init__(self) -> None:
-        self.problems: dict[str, Verdict] = {}
+        self.problems: dict[str, Assessment] = {}
         self._lock = threading.Lock()
 
-    def at(self, what: Callable[[], Result], otherwise: Result) -> Result:
+    def get(self, what: Callable[[], Result], otherwise: Result) -> Result:
         try:
-            return within(SECONDS, what)
+            return call_with_timeout(SECONDS, what)
         except (ConnectorError, TimeoutError) as error:
             kind = "StorageUnavailable" if isinstance(error, TimeoutError) else type(error).__name__
             text = str(error) or f"Storage or the Key Vault did not answer within {SECONDS:.0f} s"
             # One cause is told once, however many things it hides; of settings, each by its name.
             cause = text.split(maxsplit=1)[0] if isinstance(error, SettingsError) else kind
             with self._lock:
-                self.problems.setdefault(cause, Verdict(FAILING, text, ADVICE.get(kind, "")))
+                self.problems.setdefault(cause, Assessment(FAILING, text, ADVICE.get(kind, "")))
             return otherwise
 
 
-def gather(now: datetime | None = None) -> AppStatus:
+def collect_status(now: datetime | None = None) -> AppStatus:
     """The app's status; within ``SECONDS`` and a little, whatever is down."""
     moment = now or utc_now()
-    look = _Look()
+    collector = _Collector()
     timers, webhooks = polled(), received()
     with ThreadPoolExecutor(6 + len(timers) + len(webhooks)) as pool:
-        spool = pool.submit(look.at, backlog.spool_queue, Queue(None))
-        poison = pool.submit(look.at, backlog.poison_queue, Queue(None))
-        dead = pool.submit(look.at, backlog.dead_letters, DeadLetterStatus(None))
-        target = pool.submit(look.at, read_destination, None)
-        found = [pool.submit(_polled, connector, look, moment) for connector in timers]
+        spool = pool.submit(collector.get, backlog.spool_queue, Queue(None))
+        poison = pool.submit(collector.get, backlog.poison_queue, Queue(None))
+        dead = pool.submit(collector.get, backlog.dead_letters, DeadLetterStatus(None))
+        target = pool.submit(collector.get, read_destination, None)
+        found = [pool.submit(_polled, connector, collector, moment) for connector in timers]
         spooled = spool.result()
         found += [pool.submit(_received, source, spooled, moment) for source in webhooks]
         connectors = [future.result() for future in found]
         app = _App(target.result(), spooled, poison.result(), dead.result())
     problems = sorted(
-        [*look.problems.values(), *app.problems(), *_tokens(connectors, moment)],
-        key=lambda verdict: SEVERITY.index(verdict.state),
+        [*collector.problems.values(), *app.problems(), *_tokens(connectors, moment)],
+        key=lambda assessment: SEVERITY.index(assessment.state),
     )
-    states = [c.verdict.state for c in connectors if c.on] + [p.state for p in problems]
+    states = [c.assessment.state for c in connectors if c.on] + [p.state for p in problems]
     return AppStatus(
         state=worst(states) if any(c.on for c in connectors) or problems else OFF,
         at=moment,
@@ -112,12 +112,12 @@ class _App:
             address = settings.endpoint or settings.data_collector_uri
             self.address = urlsplit(address).netloc
 
-    def problems(self) -> list[Verdict]:
+    def problems(self) -> list[Assessment]:
         """What a person should look at."""
-        found: list[Verdict] = []
+        found: list[Assessment] = []
         if self.dead.records:
             found.append(
-                Verdict(
+                Assessment(
                     LATE,
                     f"{'At least ' if self.dead.more else ''}{many(self.dead.records, 'record')} "
                     "could not be delivered, set aside as dead letters.",
@@ -126,7 +126,7 @@ class _App:
             )
         if self.poison.messages:
             found.append(
-                Verdict(
+                Assessment(
                     LATE,
                     f"{many(self.poison.messages, 'message')} of the spool, given up after five "
                     "tries, set aside in the poison queue.",
@@ -136,8 +136,8 @@ class _App:
         return found
 
 
-def _tokens(connectors: list[ConnectorStatus], now: datetime) -> list[Verdict]:
-    found: list[Verdict] = []
+def _tokens(connectors: list[ConnectorStatus], now: datetime) -> list[Assessment]:
+    found: list[Assessment] = []
     for connector in connectors:
         if connector.token_expires is None:
             continue
@@ -145,7 +145,7 @@ def _tokens(connectors: list[ConnectorStatus], now: datetime) -> list[Verdict]:
         if left < _EXPIRES_SOON_DAYS * 86_400:
             when = f"expires in {span(left)}" if left > 0 else "has expired"
             found.append(
-                Verdict(
+                Assessment(
                     LATE if left > 0 else FAILING,
                     f"The token of {connector.name} {when}.",
                     "Make a new one with the vendor and store it where the old one is; the "
@@ -155,14 +155,18 @@ def _tokens(connectors: list[ConnectorStatus], now: datetime) -> list[Verdict]:
     return found
 
 
-def _polled(connector: Connector, look: _Look, now: datetime) -> ConnectorStatus:
+def _polled(connector: Connector, collector: _Collector, now: datetime) -> ConnectorStatus:
     try:
         connection = connector.connect()
     except SettingsError as error:
         return _misconfigured(connector.name, error)
     if connection is None:
-        return ConnectorStatus(connector.name, False, Verdict(OFF, "None of its settings are set."))
-    rows = look.at(lambda: checkpoint_rows(partition_key(connector.name, connection.address)), None)
+        return ConnectorStatus(
+            connector.name, False, Assessment(OFF, "None of its settings are set.")
+        )
+    rows = collector.get(
+        lambda: checkpoint_rows(partition_key(connector.name, connection.address)), None
+    )
     expires = connection.token_expires
     token = expires() if expires else None
     note = ""
@@ -176,7 +180,7 @@ def _polled(connector: Connector, look: _Look, now: datetime) -> ConnectorStatus
     return ConnectorStatus(
         name=connector.name,
         on=True,
-        verdict=_summary(streams),
+        assessment=_summary(streams),
         address=urlsplit(connection.address).netloc,
         token_expires=token,
         token_note=note,
@@ -188,7 +192,7 @@ def _streams(
     connection: Connection, rows: Mapping[str, Row] | None, now: datetime
 ) -> list[StreamStatus]:
     if rows is None:
-        unknown = Verdict(FAILING, "Unknown, since the storage account does not answer.")
+        unknown = Assessment(FAILING, "Unknown, since the storage account does not answer.")
         return [StreamStatus(source.stream.name, unknown) for source in connection.sources]
     streams = [
         polled_stream(
@@ -203,34 +207,34 @@ def _received(source: EventSource, spool: Queue, now: datetime) -> ConnectorStat
     try:
         if source.tokens() is None:
             return ConnectorStatus(
-                source.name, False, Verdict(OFF, "None of its settings are set.")
+                source.name, False, Assessment(OFF, "None of its settings are set.")
             )
     except SettingsError as error:
         return _misconfigured(source.name, error)
     try:
-        rows = within(SECONDS, lambda: checkpoint_rows(webhook_partition(source.name)))
+        rows = call_with_timeout(SECONDS, lambda: checkpoint_rows(webhook_partition(source.name)))
         row = rows.get(source.stream)
         stream = webhook_stream(source.stream, row, spool.messages, now)
     except (StorageError, SettingsError, TimeoutError):
         # The same storage account is looked at for the app, which tells of its fault.
-        unknown = Verdict(FAILING, "Unknown, since the storage account does not answer.")
+        unknown = Assessment(FAILING, "Unknown, since the storage account does not answer.")
         stream = StreamStatus(source.stream, unknown)
     return ConnectorStatus(source.name, True, _summary([stream]), streams=[stream])
 
 
 def _misconfigured(name: str, error: SettingsError) -> ConnectorStatus:
-    return ConnectorStatus(name, True, Verdict(FAILING, str(error), ADVICE["SettingsError"]))
+    return ConnectorStatus(name, True, Assessment(FAILING, str(error), ADVICE["SettingsError"]))
 
 
-def _summary(streams: list[StreamStatus]) -> Verdict:
+def _summary(streams: list[StreamStatus]) -> Assessment:
     """A connector is as its worst stream is."""
-    on = [stream for stream in streams if stream.verdict.state != OFF]
-    state = worst(stream.verdict.state for stream in on)
+    on = [stream for stream in streams if stream.assessment.state != OFF]
+    state = worst(stream.assessment.state for stream in on)
     if not on:
-        return Verdict(OFF, "All of its streams are off.")
+        return Assessment(OFF, "All of its streams are off.")
     if state == OK:
-        return Verdict(OK, "All streams deliver." if len(on) > 1 else on[0].verdict.reason)
-    bad = [stream for stream in on if stream.verdict.state == state]
+        return Assessment(OK, "All streams deliver." if len(on) > 1 else on[0].assessment.reason)
+    bad = [stream for stream in on if stream.assessment.state == state]
     if len(on) == 1:
-        return bad[0].verdict
-    return Verdict(state, f"{len(bad)} of {len(on)} streams: {state}.")
+        return bad[0].assessment
+    return Assessment(state, f"{len(bad)} of {len(on)} streams: {state}.")

@@ -12,14 +12,14 @@ from shared.delivery.redrive import DEAD_LETTERS, POISON, redrive
 from shared.delivery.redrive_report import RedriveReport
 from shared.diagnostics.connection_test import TooOften, choices, run_test
 from shared.diagnostics.steps import TestReport
-from shared.status.collect import gather
+from shared.status.collect import collect_status
 from shared.status.page import content_security_policy, page
 
 _HTML, _JSON = "text/html", "application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PageResponse:
     """What goes back."""
 
     status: int
@@ -28,7 +28,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def answer(method: str, params: Mapping[str, str], accept: str, body: bytes) -> Answer:
+def answer(method: str, params: Mapping[str, str], accept: str, body: bytes) -> PageResponse:
     """Answer GET and POST /api/Status; ``params`` are those of the address.
 
     A button's value comes in the body, as a form sends it; a program may say it in the address.
@@ -65,15 +65,15 @@ def _wants_html(chosen: str, accept: str) -> bool:
 
 def _answer(
     as_html: bool, *, test: TestReport | None = None, redriven: RedriveReport | None = None
-) -> Answer:
+) -> PageResponse:
     if as_html:
         return _page(200, test=test, redriven=redriven)
-    return _json(200, test or redriven or gather())
+    return _json(200, test or redriven or collect_status())
 
 
 def _bad(
     as_html: bool, message: str, *, status: int = 400, headers: Mapping[str, str] | None = None
-) -> Answer:
+) -> PageResponse:
     if as_html:
         return _page(status, notice=message, headers=headers)
     return _json(status, {"error": message}, headers)
@@ -86,15 +86,15 @@ def _page(
     redriven: RedriveReport | None = None,
     notice: str = "",
     headers: Mapping[str, str] | None = None,
-) -> Answer:
-    document = page(gather(), test=test, redriven=redriven, notice=notice)
+) -> PageResponse:
+    document = page(collect_status(), test=test, redriven=redriven, notice=notice)
     policy = {"Content-Security-Policy": content_security_policy()}
-    return Answer(status, document.encode(), _HTML, _headers() | policy | dict(headers or {}))
+    return PageResponse(status, document.encode(), _HTML, _headers() | policy | dict(headers or {}))
 
 
-def _json(status: int, value: object, headers: Mapping[str, str] | None = None) -> Answer:
+def _json(status: int, value: object, headers: Mapping[str, str] | None = None) -> PageResponse:
     body = orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_INDENT_2)
-    return Answer(status, body, _JSON, _headers() | dict(headers or {}))
+    return PageResponse(status, body, _JSON, _headers() | dict(headers or {}))
 
 
 def _headers() -> dict[str, str]:

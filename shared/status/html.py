@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from datetime import datetime
 
-from shared.status.model import Verdict
+from shared.status.model import Assessment
 from shared.telemetry.humanize import ago, clock
 from shared.telemetry.run import CATCHING_UP, FAILING, LATE, OFF, OK
 
@@ -54,7 +54,7 @@ def when(moment: datetime | None, now: datetime, never: str = "never") -> str:
     )
 
 
-def told(verdict: Verdict) -> str:
+def told(assessment: Assessment) -> str:
     """The reason, and what to do where there is something."""
-    advice = f'<p class="do"><b>What to do:</b> {text(verdict.advice)}</p>'
-    return f"<p>{text(verdict.reason)}</p>{advice if verdict.advice else ''}"
+    advice = f'<p class="do"><b>What to do:</b> {text(assessment.advice)}</p>'
+    return f"<p>{text(assessment.reason)}</p>{advice if assessment.advice else ''}"

@@ -36,7 +36,7 @@ class LastError:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Assessment:
     """How something is, why, and what to do about it ('' where there is nothing to do)."""
 
     state: str
@@ -44,7 +44,7 @@ class Verdict:
     advice: str = ""
 
 
-LEFT_OUT = Verdict(OFF, "Left out by the setting that chooses the streams.")
+LEFT_OUT = Assessment(OFF, "Left out by the setting that chooses the streams.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class StreamStatus:
     """One stream: ``delivered_to`` is the event time up to which all is delivered."""
 
     name: str
-    verdict: Verdict
+    assessment: Assessment
     delivered_to: datetime | None = None
     seconds_behind: float | None = None
     last_run: datetime | None = None
@@ -67,7 +67,7 @@ class ConnectorStatus:
 
     name: str
     on: bool
-    verdict: Verdict
+    assessment: Assessment
     address: str = ""
     token_expires: datetime | None = None
     token_note: str = ""
@@ -119,7 +119,7 @@ class AppStatus:
     version: str
     destination: str
     destination_address: str
-    problems: Sequence[Verdict]
+    problems: Sequence[Assessment]
     connectors: Sequence[ConnectorStatus]
     spool: Queue
     poison: Queue

@@ -12,7 +12,7 @@ from pathlib import Path
 from shared.delivery.redrive_report import RedriveReport
 from shared.diagnostics.steps import FAILED, SKIPPED, Step, TestReport
 from shared.status.html import badge, colour, mark, text, told
-from shared.status.model import SEVERITY, AppStatus, Queue, Verdict
+from shared.status.model import SEVERITY, AppStatus, Assessment, Queue
 from shared.status.page_streams import connector_section, short
 from shared.telemetry.humanize import clock, span
 from shared.telemetry.run import CATCHING_UP, FAILING, LATE, OFF, OK
@@ -80,11 +80,11 @@ def page(
 
 def _headline(status: AppStatus) -> str:
     on = [connector for connector in status.connectors if connector.on]
-    streams = [s for c in on for s in c.streams if s.verdict.state != OFF]
+    streams = [s for c in on for s in c.streams if s.assessment.state != OFF]
     counted = [
         f"{count} {state}"
         for state in (FAILING, LATE, CATCHING_UP, OK)
-        if (count := sum(s.verdict.state == state for s in streams))
+        if (count := sum(s.assessment.state == state for s in streams))
     ]
     words = f"{len(on)} connectors on" if len(on) != 1 else "1 connector on"
     if streams:
@@ -100,22 +100,22 @@ class _Problem:
     place: str
     stream: str
     words: str
-    verdict: Verdict
+    assessment: Assessment
 
 
 def _problems(status: AppStatus) -> str:
     found = [_Problem("The app", "", "look", problem) for problem in status.problems]
     for connector in status.connectors:
         if connector.on and not connector.streams:
-            found.append(_Problem(connector.name, "", "", connector.verdict))
+            found.append(_Problem(connector.name, "", "", connector.assessment))
         found.extend(
-            _Problem(connector.name, short(connector.name, stream.name), "", stream.verdict)
+            _Problem(connector.name, short(connector.name, stream.name), "", stream.assessment)
             for stream in connector.streams
         )
-    trouble = [problem for problem in found if problem.verdict.state in (FAILING, LATE)]
+    trouble = [problem for problem in found if problem.assessment.state in (FAILING, LATE)]
     if not trouble:
         return ""
-    trouble.sort(key=lambda problem: SEVERITY.index(problem.verdict.state))
+    trouble.sort(key=lambda problem: SEVERITY.index(problem.assessment.state))
     items = "".join(_item(same) for same in _grouped(trouble))
     return (
         '<section class="card" aria-labelledby="look"><h2 id="look">What needs a look</h2>'
@@ -128,8 +128,8 @@ def _grouped(found: Sequence[_Problem]) -> Iterable[list[_Problem]]:
     places: dict[tuple[str, str, str], list[_Problem]] = {}
     for problem in found:
         # Messages about one cause differ by the path that was asked for.
-        cause = problem.verdict.reason.rpartition(": ")[2]
-        places.setdefault((problem.place, problem.verdict.state, cause), []).append(problem)
+        cause = problem.assessment.reason.rpartition(": ")[2]
+        places.setdefault((problem.place, problem.assessment.state, cause), []).append(problem)
     return places.values()
 
 
@@ -137,10 +137,10 @@ def _item(same: Sequence[_Problem]) -> str:
     first = same[0]
     streams = ", ".join(problem.stream for problem in same if problem.stream)
     where = f"{first.place}: {streams}" if streams not in ("", first.place) else first.place
-    words = first.words if first.verdict.state == LATE else ""
+    words = first.words if first.assessment.state == LATE else ""
     return (
-        f'<li><span class="where">{text(where)}</span>{badge(first.verdict.state, words)}'
-        f"{told(first.verdict)}</li>"
+        f'<li><span class="where">{text(where)}</span>{badge(first.assessment.state, words)}'
+        f"{told(first.assessment)}</li>"
     )
 
 

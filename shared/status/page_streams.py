@@ -26,9 +26,9 @@ def connector_section(connector: ConnectorStatus, now: datetime) -> str:
     """One card."""
     name = text(connector.name)
     title = (
-        f'<div class="title"><h2 id="c-{name}">{name}</h2>{badge(connector.verdict.state)}</div>'
+        f'<div class="title"><h2 id="c-{name}">{name}</h2>{badge(connector.assessment.state)}</div>'
     )
-    why = "" if connector.streams else told(connector.verdict)
+    why = "" if connector.streams else told(connector.assessment)
     table = _table(connector, now) if connector.streams else ""
     return (
         f'<section class="card" aria-labelledby="c-{name}">{title}'
@@ -49,12 +49,12 @@ def _facts(connector: ConnectorStatus, now: datetime) -> str:
 
 def _table(connector: ConnectorStatus, now: datetime) -> str:
     heads = "".join(f'<th scope="col" role="columnheader">{text(name)}</th>' for name in _HEADINGS)
-    shown = [stream for stream in connector.streams if stream.verdict is not LEFT_OUT]
+    shown = [stream for stream in connector.streams if stream.assessment is not LEFT_OUT]
     rows = "".join(_row(connector.name, stream, now) for stream in shown)
     left_out = ", ".join(
         short(connector.name, stream.name)
         for stream in connector.streams
-        if stream.verdict is LEFT_OUT
+        if stream.assessment is LEFT_OUT
     )
     after = f'<p class="small">Left out by the settings: {text(left_out)}.</p>' if left_out else ""
     return (
@@ -72,11 +72,11 @@ def short(connector: str, stream: str) -> str:
 
 
 def _row(connector: str, stream: StreamStatus, now: datetime) -> str:
-    explained = stream.verdict.state != OK
+    explained = stream.assessment.state != OK
     name = text(short(connector, stream.name))
     cells = [
         f'<th scope="row" role="rowheader">{name}</th>',
-        f'<td role="cell">{badge(stream.verdict.state)}</td>',
+        f'<td role="cell">{badge(stream.assessment.state)}</td>',
         _cell("Delivered to", _delivered(stream, now)),
         _cell("Last good run", when(stream.last_success, now)),
         _cell("Repeats held back", f"{sum(h.repeats for h in stream.hours):,}"),
@@ -93,9 +93,9 @@ def _row(connector: str, stream: StreamStatus, now: datetime) -> str:
 
 def _why(stream: StreamStatus) -> str:
     """What to do about trouble stands at the page's top, once for all that share its cause."""
-    if stream.verdict.state in (FAILING, LATE):
-        return f"<p>{text(stream.verdict.reason)}</p>"
-    return told(stream.verdict)
+    if stream.assessment.state in (FAILING, LATE):
+        return f"<p>{text(stream.assessment.reason)}</p>"
+    return told(stream.assessment)
 
 
 def _cell(label: str, content: str) -> str:
@@ -104,15 +104,15 @@ def _cell(label: str, content: str) -> str:
 
 def _delivered(stream: StreamStatus, now: datetime) -> str:
     if stream.delivered_to is None:
-        return "-" if stream.verdict.state == OFF else "nothing yet"
+        return "-" if stream.assessment.state == OFF else "nothing yet"
     return when(stream.delivered_to, now)
 
 
 def _last_error(stream: StreamStatus, now: datetime) -> str:
     error = stream.last_error
-    if error is None or stream.verdict.state == OFF:
+    if error is None or stream.assessment.state == OFF:
         return ""
-    said = "" if error.message == stream.verdict.reason else f": {text(error.message)}"
+    said = "" if error.message == stream.assessment.reason else f": {text(error.message)}"
     return (
         f'<p class="small">Last error {when(error.at, now, "some time ago")}, '
         f"<code>{text(error.error)}</code>{said}</p>"

@@ -18,7 +18,7 @@ def authorized(header: str, setting: str, tokens: Callable[[], Sequence[str] | N
     scheme, _, token = header.partition(" ")
     given = token.strip().encode("utf-8", "surrogatepass")
     known = _is_one_of(given, setting, tokens())
-    if not known and given and key_vault.reread():
+    if not known and given and key_vault.refresh_secrets():
         # The token may have been changed in the Key Vault since it was read.
         known = _is_one_of(given, setting, tokens())
     return known and scheme.lower() == "bearer"

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.delivery.batch import packed
-from shared.delivery.batch_sender import Delivery
+from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import DeadLetters, Refused
-from shared.delivery.sink import Destination, destination
+from shared.delivery.sink import Sink, sink_for
 from shared.delivery.spool import Spool
 from shared.errors import (
     ConnectorError,
@@ -27,13 +27,13 @@ from shared.errors import (
     StorageUnavailable,
     UnexpectedError,
     VendorRefused,
-    contained,
+    error_boundary,
 )
 from shared.records.codec import dump_json
 from shared.records.encoder import encode
 from shared.records.timestamps import utc_now
-from shared.runtime.circuit_breaker import Circuit
-from shared.runtime.timeout import within
+from shared.runtime.circuit_breaker import CircuitBreaker
+from shared.runtime.timeout import call_with_timeout
 from shared.settings import key_vault
 from shared.settings.app import read_destination
 from shared.source.push import EventSource
@@ -55,7 +55,7 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebhookResponse:
     """What goes back to the sender."""
 
     status: int
@@ -63,7 +63,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-_SEND_AGAIN = Answer(503, "The events could not be stored; send them again", _RETRY_AFTER)
+_SEND_AGAIN = WebhookResponse(503, "The events could not be stored; send them again", _RETRY_AFTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class _Events:
 
     events: Sequence[dict[str, Any]]
     ids: Sequence[str | None]
-    odd: Sequence[Refused]
+    invalid: Sequence[Refused]
 
 
 class Webhook:
@@ -82,40 +82,40 @@ class Webhook:
         self,
         source: EventSource,
         *,
-        connect: Callable[[], Destination] = lambda: destination(read_destination()),
+        connect: Callable[[], Sink] = lambda: sink_for(read_destination()),
         spool: Spool | None = None,
         dead_letters: DeadLetters | None = None,
-        circuit: Circuit | None = None,
+        circuit: CircuitBreaker | None = None,
         report: Callable[[StreamRun], None] = StreamRun.log,
     ) -> None:
         self._source = source
         self._connect = connect
         self._spool = spool or Spool()
         self._dead_letters = dead_letters or DeadLetters()
-        self._circuit = circuit or Circuit()
+        self._circuit = circuit or CircuitBreaker()
         self._report = report
         self._recent = RecentIds()
-        self._told_of_time = False
+        self._warned_missing_time = False
 
-    def answer(self, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
         """Take one POST; ``headers`` are asked for by their names in lower case."""
         try:
-            with contained():
+            with error_boundary():
                 return self._answer(headers, body)
         except UnexpectedError as error:
             run = self._run()
             run.status, run.error = FAILING, error
-            self._tell("events_not_safe", error)
+            self._emit_error("events_not_safe", error)
             self._report(run)
             return _SEND_AGAIN
 
-    def _answer(self, headers: Mapping[str, str], body: bytes) -> Answer:
+    def _answer(self, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
         began = time.monotonic()
         try:
-            if not key_vault.in_time(lambda: self._authorized(headers)):
+            if not key_vault.with_vault_timeout(lambda: self._authorized(headers)):
                 self._report(self._wrong_token())
                 return self._refused(
-                    Answer(401, "The bearer token is missing or wrong", _CHALLENGE)
+                    WebhookResponse(401, "The bearer token is missing or wrong", _CHALLENGE)
                 )
             run = self._run()
             run.bytes_read = len(body)
@@ -124,10 +124,10 @@ class Webhook:
             self._report(run)
             return answer
         except BodyRefused as error:
-            return self._refused(Answer(error.status, str(error)))
+            return self._refused(WebhookResponse(error.status, str(error)))
         except SettingsError as error:
             emit(logger, "webhook_not_set_up", Connector=self._source.name, Message=str(error))
-            return Answer(503, "The function app is not set up; see its log", _RETRY_AFTER)
+            return WebhookResponse(503, "The function app is not set up; see its log", _RETRY_AFTER)
 
     def _run(self) -> StreamRun:
         return StreamRun(self._source.name, self._source.stream, uuid.uuid4().hex, utc_now())
@@ -147,7 +147,7 @@ class Webhook:
         )
         return run
 
-    def _refused(self, answer: Answer) -> Answer:
+    def _refused(self, answer: WebhookResponse) -> WebhookResponse:
         emit(
             logger,
             "webhook_refused",
@@ -159,7 +159,7 @@ class Webhook:
 
     def _read(self, body: bytes) -> _Events:
         events: list[dict[str, Any]] = []
-        odd: list[Refused] = []
+        invalid: list[Refused] = []
         for element in elements(body):
             if (event := self._source.event(element)) is not None:
                 events.append(event)
@@ -168,11 +168,11 @@ class Webhook:
                 record = dump_json(element)
             except RecursionError as error:
                 raise BodyRefused(400, "An element is nested too deeply") from error
-            odd.append(Refused(record, 0, "An element of the body is no object"))
-        return _Events(events, [self._source.event_id(event) for event in events], odd)
+            invalid.append(Refused(record, 0, "An element of the body is no object"))
+        return _Events(events, [self._source.event_id(event) for event in events], invalid)
 
-    def _take(self, found: _Events, run: StreamRun, deadline: float) -> Answer:
-        connection = key_vault.in_time(self._connect)
+    def _take(self, found: _Events, run: StreamRun, deadline: float) -> WebhookResponse:
+        connection = key_vault.with_vault_timeout(self._connect)
         claim = self._recent.claim(name for name in found.ids if name is not None)
         safe: list[str | None] = []
         try:
@@ -180,7 +180,7 @@ class Webhook:
             delivered = self._deliver(records, connection, run) if records else frozenset()
             safe = [ids[index] for index in delivered]
             left = [record for index, record in enumerate(records) if index not in delivered]
-            run.error = self._store(left, found.odd, deadline)
+            run.error = self._store(left, found.invalid, deadline)
             if run.error is None:
                 safe = ids
         finally:
@@ -189,16 +189,16 @@ class Webhook:
             run.error = StorageUnavailable("Another request with the same events did not end well")
         run.records = len(records) if run.error is None else len(delivered)
         run.repeats = len(found.events) - len(records)
-        run.dead_lettered += len(found.odd)
+        run.dead_lettered += len(found.invalid)
         if left:
             run.status, run.note = LATE, f"{len(left)} events are in the spool"
         if run.error is None:
-            return Answer(200)
+            return WebhookResponse(200)
         run.status = FAILING
-        self._tell("events_not_safe", run.error)
+        self._emit_error("events_not_safe", run.error)
         return _SEND_AGAIN
 
-    def _tell(self, event: str, error: Exception) -> None:
+    def _emit_error(self, event: str, error: Exception) -> None:
         emit(
             logger,
             event,
@@ -208,7 +208,7 @@ class Webhook:
         )
 
     def _encode(
-        self, found: _Events, claim: Claim, connection: Destination, run: StreamRun
+        self, found: _Events, claim: Claim, connection: Sink, run: StreamRun
     ) -> tuple[list[str | None], list[bytes]]:
         """The events that are this request's to send, each once, with their ids."""
         declared = connection.declared(self._source.stream)
@@ -223,7 +223,7 @@ class Webhook:
                 mine.remove(name)
             moment = self._source.event_time(event)
             if moment is None:
-                self._tell_of_time()
+                self._warn_missing_time()
             elif run.watermark is None or moment > run.watermark:
                 run.watermark = moment
             try:
@@ -234,9 +234,9 @@ class Webhook:
             records.append(record)
         return ids, records
 
-    def _tell_of_time(self) -> None:
-        if not self._told_of_time:
-            self._told_of_time = True
+    def _warn_missing_time(self) -> None:
+        if not self._warned_missing_time:
+            self._warned_missing_time = True
             logger.warning(
                 "%s: an event has no %s that can be read: its TimeGenerated is the time of "
                 "receipt (said once a process)",
@@ -245,13 +245,13 @@ class Webhook:
             )
 
     def _deliver(
-        self, records: Sequence[bytes], connection: Destination, run: StreamRun
+        self, records: Sequence[bytes], connection: Sink, run: StreamRun
     ) -> frozenset[int]:
         """Try to deliver; returns the indices of records that are safe by that."""
         if not self._circuit.allows():
             return frozenset()
         done: list[int] = []
-        delivery = Delivery(connection, self._dead_letters)
+        delivery = BatchSender(connection, self._dead_letters)
 
         def work() -> None:
             deadline = time.monotonic() + _DELIVERY_SECONDS
@@ -265,11 +265,11 @@ class Webhook:
 
         well = True
         try:
-            within(_DELIVERY_SECONDS + _GRACE_SECONDS, work)
+            call_with_timeout(_DELIVERY_SECONDS + _GRACE_SECONDS, work)
         except (ConnectorError, TimeoutError) as error:
             # Neither records that are refused nor a storage fault say that Azure Monitor is down.
             well = isinstance(error, RuleRefusesRecords | StorageError)
-            self._tell("events_spooled", error)
+            self._emit_error("events_spooled", error)
         self._circuit.report(well=well)
         run.bytes_sent = delivery.counters.bytes_sent
         run.requests = delivery.counters.requests
@@ -278,21 +278,21 @@ class Webhook:
         return frozenset(tuple(done))
 
     def _store(
-        self, records: Sequence[bytes], odd: Sequence[Refused], deadline: float
+        self, records: Sequence[bytes], invalid: Sequence[Refused], deadline: float
     ) -> StorageError | None:
         """Bring what is left into the storage account; returns what went wrong."""
-        if not records and not odd:
+        if not records and not invalid:
             return None
 
         def work() -> None:
-            if odd:
-                self._dead_letters.put(self._source.stream, odd)
+            if invalid:
+                self._dead_letters.put(self._source.stream, invalid)
             if records:
                 self._spool.put(self._source.stream, records)
 
         seconds = min(_STORAGE_SECONDS, max(1.0, deadline - time.monotonic()))
         try:
-            within(seconds, work)
+            call_with_timeout(seconds, work)
         except StorageError as error:
             return error
         except TimeoutError:

@@ -13,8 +13,8 @@ from local.loopback.faults import answer, changed, first
 from local.vendors.sentinelone import SentinelOne
 from shared.connectors.sentinelone import LISTS
 from shared.errors import VendorAnswerInvalid, VendorRefused
-from shared.polling.prefetch import SubWindow, walk
-from shared.polling.prepare import Preparer
+from shared.polling.prefetch import SubWindow, prefetch_pages
+from shared.polling.prepare import RecordPreparer
 from shared.records.raw import decoded
 from shared.source.stream import Window
 from tests.connectors.makers import DAY, START, at, ids, record_of, source
@@ -116,7 +116,7 @@ def test_a_record_newer_than_its_window_hides_no_backlog(console: SentinelOne) -
     console.add("agents", (record_of("agents", n, n) for n in range(9_000)))
     console.faults.add("/agents", changed(newer_than_the_window("updatedAt")))
     reader = source(console, "agents")
-    pages = walk(reader, DAY, Preparer(reader.stream, None))
+    pages = prefetch_pages(reader, DAY, RecordPreparer(reader.stream, None))
     found = {json.loads(body)["id"] for page in pages for body in page.bodies}
     assert found == {str(n) for n in range(9_000)}
 
@@ -136,7 +136,7 @@ def test_a_backlog_is_cut_side_by_side_and_comes_in_order(console: SentinelOne) 
     """Sub-windows share their edges; each record is there, ascending."""
     console.add("activities", (record_of("activities", n, n * 3) for n in range(20_000)))
     reader = source(console, "activities")
-    pages = walk(reader, DAY, Preparer(reader.stream, None))
+    pages = prefetch_pages(reader, DAY, RecordPreparer(reader.stream, None))
     times = [moment for page in pages for moment in page.times if moment]
     assert len(set(times)) == 20_000
     assert times == sorted(times)
@@ -149,7 +149,7 @@ def test_a_sub_window_that_is_not_wanted_any_more_is_not_begun(console: Sentinel
     reader = source(console, "activities")
     part = SubWindow(DAY, 1_000)
     part.stop()
-    part.fetch(reader, Preparer(reader.stream, None))
+    part.fetch(reader, RecordPreparer(reader.stream, None))
     assert list(part) == []
     assert console.requests == []
 
@@ -162,7 +162,10 @@ def test_a_failure_inside_a_backlog_comes_at_its_place(console: SentinelOne) -> 
     reader = source(console, "activities")
     got: list[int] = []
     with pytest.raises(VendorRefused):
-        got.extend(len(page.bodies) for page in walk(reader, DAY, Preparer(reader.stream, None)))
+        got.extend(
+            len(page.bodies)
+            for page in prefetch_pages(reader, DAY, RecordPreparer(reader.stream, None))
+        )
     assert 3_000 < sum(got) < 20_000
 
 

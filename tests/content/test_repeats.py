@@ -9,7 +9,7 @@ from typing import Any
 
 from local.workspace.workspace import Workspace
 from shared.connectors import jira, sentinelone
-from shared.polling.prepare import Preparer
+from shared.polling.prepare import RecordPreparer
 from shared.records.declared import declared_fields
 from shared.records.raw import as_record
 from shared.source.stream import Page
@@ -47,7 +47,7 @@ def records(stream: str) -> list[dict[str, Any]]:
     if not POLLED[stream].snapshot:  # of which one run sees one state
         texts += [_CHANGED.sub("2031", text) for text in texts]
     both = [json.loads(text) for text in texts]
-    prepare = Preparer(POLLED[stream], declared_fields(stream))
+    prepare = RecordPreparer(POLLED[stream], declared_fields(stream))
     page = prepare(Page([as_record(record) for record in both], 0))
     distinct = dict(zip(reversed(page.fingerprints), reversed(page.bodies), strict=True))
     return [json.loads(body) for body in distinct.values()]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.delivery.batch import Batch
-from shared.delivery.batch_sender import Delivery
+from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import DeadLetters, Refused
 from shared.errors import (
     BatchRefused,
@@ -88,9 +88,9 @@ class Clock:
         self.now += seconds
 
 
-def delivery_to(judge: Judge, kept: Kept, clock: Clock | None = None) -> Delivery:
+def delivery_to(judge: Judge, kept: Kept, clock: Clock | None = None) -> BatchSender:
     clock = clock or Clock()
-    return Delivery(judge, kept, clock=clock, sleep=clock.sleep)
+    return BatchSender(judge, kept, clock=clock, sleep=clock.sleep)
 
 
 def batch_of(count: int) -> Batch:

@@ -11,10 +11,10 @@ import pytest
 from local.azure.logs_ingestion import AzureMonitor
 from local.loopback.faults import answer, reset
 from shared.delivery.batch import Batch
-from shared.delivery.batch_sender import Delivered, Delivery
+from shared.delivery.batch_sender import BatchSender, DeliveryCounters
 from shared.delivery.data_collector import log_type, signature
 from shared.delivery.dead_letters import DeadLetters
-from shared.delivery.sink import Destination, destination
+from shared.delivery.sink import Sink, sink_for
 from shared.errors import DestinationRefused
 from shared.settings.app import read_destination
 
@@ -22,24 +22,22 @@ RECORD = '{"TimeGenerated":"2026-01-02T03:04:05Z","notes":"Zoë 漢字 🔒","da
 
 
 @pytest.fixture
-def way_in(
-    azure_monitor: AzureMonitor, storage: str, monkeypatch: pytest.MonkeyPatch
-) -> Destination:
+def way_in(azure_monitor: AzureMonitor, storage: str, monkeypatch: pytest.MonkeyPatch) -> Sink:
     """The Data Collector API as the settings lead to it."""
     monkeypatch.delenv("LogsIngestionEndpoint")
     monkeypatch.setenv("WorkspaceID", azure_monitor.data_collector.workspace_id)
     monkeypatch.setenv("WorkspaceKey", azure_monitor.data_collector.workspace_key)
     monkeypatch.setenv("logAnalyticsUri", azure_monitor.url)
-    return destination(read_destination())
+    return sink_for(read_destination())
 
 
-def deliver(way_in: Destination, stream: str = "Custom-OneLogin") -> Delivered:
-    delivery = Delivery(way_in, DeadLetters(), sleep=lambda _: None)
+def deliver(way_in: Sink, stream: str = "Custom-OneLogin") -> DeliveryCounters:
+    delivery = BatchSender(way_in, DeadLetters(), sleep=lambda _: None)
     return delivery.deliver(Batch(stream, [RECORD.encode()]), time.monotonic() + 5)
 
 
 def test_text_beyond_ascii_is_signed_by_its_bytes(
-    azure_monitor: AzureMonitor, way_in: Destination
+    azure_monitor: AzureMonitor, way_in: Sink
 ) -> None:
     """The signature is over the length in bytes: records in any script are accepted, nested."""
     done = deliver(way_in)
@@ -49,7 +47,7 @@ def test_text_beyond_ascii_is_signed_by_its_bytes(
     assert done.bytes_sent == len(RECORD.encode()) + 2 > len(RECORD) + 2
 
 
-def test_headers_are_those_of_the_api(azure_monitor: AzureMonitor, way_in: Destination) -> None:
+def test_headers_are_those_of_the_api(azure_monitor: AzureMonitor, way_in: Sink) -> None:
     """A post names its table and its time field, and is not compressed."""
     deliver(way_in)
     (request,) = azure_monitor.server.requests
@@ -82,12 +80,12 @@ def test_each_stream_has_the_table_that_people_know(stream: str, table: str) -> 
     assert log_type(stream) == table
 
 
-def test_nothing_is_declared(way_in: Destination) -> None:
+def test_nothing_is_declared(way_in: Sink) -> None:
     """Records go out nested as they came: the workspace itself makes the columns."""
     assert way_in.declared("Custom-OneLogin") is None
 
 
-def test_a_wrong_key_names_the_settings(azure_monitor: AzureMonitor, way_in: Destination) -> None:
+def test_a_wrong_key_names_the_settings(azure_monitor: AzureMonitor, way_in: Sink) -> None:
     """A refused signature says which settings to check, and shows no key."""
     key = azure_monitor.data_collector.workspace_key
     azure_monitor.data_collector.workspace_key = base64.b64encode(b"another").decode()
@@ -96,7 +94,7 @@ def test_a_wrong_key_names_the_settings(azure_monitor: AzureMonitor, way_in: Des
     assert key not in str(raised.value)
 
 
-def test_passing_faults_are_retried(azure_monitor: AzureMonitor, way_in: Destination) -> None:
+def test_passing_faults_are_retried(azure_monitor: AzureMonitor, way_in: Sink) -> None:
     """429, 5xx and resets are retried here too."""
     azure_monitor.faults.add("/api/logs", answer(429), answer(503), reset())
     done = deliver(way_in)
@@ -113,5 +111,5 @@ def test_the_end_of_support_is_said_once(
     caplog.set_level(logging.WARNING)
     way_in = request.getfixturevalue("way_in")
     deliver(way_in)
-    deliver(destination(read_destination()))
+    deliver(sink_for(read_destination()))
     assert caplog.text.count("14 September 2026") == 1

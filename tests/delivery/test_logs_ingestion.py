@@ -14,10 +14,10 @@ from local.azure.entra import Identity
 from local.azure.logs_ingestion import AzureMonitor
 from local.loopback.faults import Fault, answer, reset, reset_after, silence
 from shared.delivery.batch import Batch
-from shared.delivery.batch_sender import Delivered, Delivery
+from shared.delivery.batch_sender import BatchSender, DeliveryCounters
 from shared.delivery.dead_letters import DeadLetters
 from shared.delivery.logs_ingestion import rule_setting, scope
-from shared.delivery.sink import Destination, destination
+from shared.delivery.sink import Sink, sink_for
 from shared.errors import (
     DestinationRefused,
     DestinationUnavailable,
@@ -30,9 +30,9 @@ STREAM = "Custom-OneLogin"
 
 
 @pytest.fixture
-def way_in(azure_monitor: AzureMonitor, storage: str) -> Destination:
+def way_in(azure_monitor: AzureMonitor, storage: str) -> Sink:
     """The Logs Ingestion API as the settings lead to it."""
-    return destination(read_destination())
+    return sink_for(read_destination())
 
 
 def batch_of(count: int, **fields: Any) -> Batch:
@@ -40,8 +40,8 @@ def batch_of(count: int, **fields: Any) -> Batch:
     return Batch(STREAM, records)
 
 
-def deliver(way_in: Destination, batch: Batch, seconds: float = 5.0) -> Delivered:
-    delivery = Delivery(way_in, DeadLetters(), sleep=lambda _: None)
+def deliver(way_in: Sink, batch: Batch, seconds: float = 5.0) -> DeliveryCounters:
+    delivery = BatchSender(way_in, DeadLetters(), sleep=lambda _: None)
     return delivery.deliver(batch, time.monotonic() + seconds)
 
 
@@ -49,9 +49,7 @@ def uuids(azure_monitor: AzureMonitor) -> list[str]:
     return [record["uuid"] for record in azure_monitor.records(STREAM)]
 
 
-def test_a_batch_arrives_as_it_was_encoded(
-    azure_monitor: AzureMonitor, way_in: Destination
-) -> None:
+def test_a_batch_arrives_as_it_was_encoded(azure_monitor: AzureMonitor, way_in: Sink) -> None:
     """Records arrive byte for byte, in gzip, and the bytes sent are counted."""
     batch = batch_of(100)
     done = deliver(way_in, batch)
@@ -78,7 +76,7 @@ def test_a_batch_arrives_as_it_was_encoded(
     ids=lambda fault: fault.name,
 )
 def test_a_passing_fault_costs_a_retry_and_no_record(
-    azure_monitor: AzureMonitor, way_in: Destination, fault: Fault
+    azure_monitor: AzureMonitor, way_in: Sink, fault: Fault
 ) -> None:
     """Throttling, server errors and resets are retried; every record arrives once."""
     azure_monitor.faults.add("/streams/", fault, fault)
@@ -88,7 +86,7 @@ def test_a_passing_fault_costs_a_retry_and_no_record(
 
 
 def test_an_answer_that_is_lost_may_repeat_but_never_loses(
-    azure_monitor: AzureMonitor, way_in: Destination
+    azure_monitor: AzureMonitor, way_in: Sink
 ) -> None:
     """A reset after acceptance looks like one before it: the batch is sent again."""
     azure_monitor.faults.add("/streams/", reset_after())
@@ -97,7 +95,7 @@ def test_an_answer_that_is_lost_may_repeat_but_never_loses(
     assert done.accepted == 2
 
 
-def test_silence_ends_at_the_deadline(azure_monitor: AzureMonitor, way_in: Destination) -> None:
+def test_silence_ends_at_the_deadline(azure_monitor: AzureMonitor, way_in: Sink) -> None:
     """A server that takes the request and never answers is given up in time."""
     azure_monitor.faults.add("/streams/", silence(), times=10)
     began = time.monotonic()
@@ -106,9 +104,7 @@ def test_silence_ends_at_the_deadline(azure_monitor: AzureMonitor, way_in: Desti
     assert time.monotonic() - began < 2
 
 
-def test_a_server_that_is_gone_is_unavailable(
-    azure_monitor: AzureMonitor, way_in: Destination
-) -> None:
+def test_a_server_that_is_gone_is_unavailable(azure_monitor: AzureMonitor, way_in: Sink) -> None:
     """A refused connection is an outage, and says which host did not answer."""
     azure_monitor.server.close()
     with pytest.raises(DestinationUnavailable, match=r"127\.0\.0\.1"):
@@ -116,7 +112,7 @@ def test_a_server_that_is_gone_is_unavailable(
 
 
 def test_an_expired_token_is_renewed_once(
-    azure_monitor: AzureMonitor, identity: Identity, way_in: Destination
+    azure_monitor: AzureMonitor, identity: Identity, way_in: Sink
 ) -> None:
     """A 401 leads to a really new token, past every cache, and delivery goes on."""
     deliver(way_in, batch_of(1))
@@ -129,7 +125,7 @@ def test_an_expired_token_is_renewed_once(
 
 
 def test_a_token_that_is_never_taken_names_the_identity(
-    azure_monitor: AzureMonitor, way_in: Destination
+    azure_monitor: AzureMonitor, way_in: Sink
 ) -> None:
     """A second 401 is an error that says what to look at."""
     azure_monitor.faults.add("/streams/", answer(401), times=5)
@@ -140,7 +136,7 @@ def test_a_token_that_is_never_taken_names_the_identity(
 
 
 def test_a_missing_role_names_the_role_and_the_rule_setting(
-    azure_monitor: AzureMonitor, way_in: Destination
+    azure_monitor: AzureMonitor, way_in: Sink
 ) -> None:
     """A 403 says which role to give on which rule, and that it takes a while to spread."""
     azure_monitor.revoke_role()
@@ -152,7 +148,7 @@ def test_a_missing_role_names_the_role_and_the_rule_setting(
 
 
 def test_an_unknown_stream_names_the_rule_setting(
-    azure_monitor: AzureMonitor, way_in: Destination
+    azure_monitor: AzureMonitor, way_in: Sink
 ) -> None:
     """A 404 says which setting and which stream to check."""
     for rule in azure_monitor.rules:
@@ -162,7 +158,7 @@ def test_an_unknown_stream_names_the_rule_setting(
     assert STREAM in str(raised.value)
 
 
-def test_a_call_too_large_is_halved(azure_monitor: AzureMonitor, way_in: Destination) -> None:
+def test_a_call_too_large_is_halved(azure_monitor: AzureMonitor, way_in: Sink) -> None:
     """Where Azure's limit is lower than ours, batches are halved until they fit."""
     azure_monitor.limits = replace(azure_monitor.limits, body_bytes=1000)
     done = deliver(way_in, batch_of(100))
@@ -171,7 +167,7 @@ def test_a_call_too_large_is_halved(azure_monitor: AzureMonitor, way_in: Destina
 
 
 def test_a_rule_that_refuses_every_record_stops_at_once(
-    azure_monitor: AzureMonitor, way_in: Destination
+    azure_monitor: AzureMonitor, way_in: Sink
 ) -> None:
     """A schema mistake fails with few requests; its message has Azure's code and no contents."""
     azure_monitor.refuse = lambda _stream, record: f"bad notes {record['notes']}"
@@ -183,7 +179,7 @@ def test_a_rule_that_refuses_every_record_stops_at_once(
 
 @pytest.mark.parametrize("status", [400, 404, 500])
 def test_a_sign_in_that_fails_says_so(
-    azure_monitor: AzureMonitor, identity: Identity, way_in: Destination, status: int
+    azure_monitor: AzureMonitor, identity: Identity, way_in: Sink, status: int
 ) -> None:
     """An identity endpoint that refuses leads to an error about the app's identity."""
     body = orjson.dumps({"statusCode": status, "message": "No identity is assigned"})
@@ -194,7 +190,7 @@ def test_a_sign_in_that_fails_says_so(
 
 
 def test_no_token_or_content_is_logged(
-    azure_monitor: AzureMonitor, way_in: Destination, caplog: pytest.LogCaptureFixture
+    azure_monitor: AzureMonitor, way_in: Sink, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither our log nor that of Azure's SDKs shows headers, tokens or records."""
     caplog.set_level(logging.DEBUG, logger="connectors")
@@ -214,7 +210,7 @@ def test_streams_go_through_the_rule_of_their_setting() -> None:
     assert rule_setting("Custom-ConnectorHealth", rules) is None
 
 
-def test_a_stream_without_a_rule_is_a_settings_error(way_in: Destination) -> None:
+def test_a_stream_without_a_rule_is_a_settings_error(way_in: Sink) -> None:
     """A stream that no rule serves names the setting that would."""
     with pytest.raises(SettingsError, match="LogsIngestionRuleId"):
         way_in.upload(Batch("Custom-Elsewhere", [b"{}"]), 5.0)

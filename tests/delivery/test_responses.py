@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.delivery.responses import verdict
+from shared.delivery.responses import error_for_response
 from shared.errors import (
     BatchRefused,
     BatchTooLarge,
@@ -36,13 +36,15 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 )
 def test_every_status_has_its_error(status: int, kind: type[DestinationError]) -> None:
     """Each status becomes the one error that says what to do about it."""
-    error = verdict(status, detail="words", retry_after=None, advice={})
+    error = error_for_response(status, detail="words", retry_after=None, advice={})
     assert type(error) is kind
 
 
 def test_a_missing_role_is_explained() -> None:
     """A 403 says what to grant, and that a new role assignment takes up to 30 minutes."""
-    error = verdict(403, detail="denied", retry_after=None, advice={403: "Grant the role."})
+    error = error_for_response(
+        403, detail="denied", retry_after=None, advice={403: "Grant the role."}
+    )
     assert "Grant the role." in str(error)
     assert "30 minutes" in str(error)
 

@@ -20,7 +20,7 @@ from shared.azure import storage as clients
 from shared.delivery.batch import compress
 from shared.delivery.dead_letters import DeadLetters
 from shared.delivery.redelivery import deliver_message
-from shared.delivery.sink import Destination, destination
+from shared.delivery.sink import Sink, sink_for
 from shared.delivery.spool import CONTAINER, QUEUE, Message, Spool
 from shared.errors import SettingsError, StorageUnavailable
 from shared.settings.app import read_destination
@@ -30,8 +30,8 @@ _random = random.Random(20260301)
 BUSY = answer(503, headers={"Retry-After": "60"})
 
 
-def connect() -> Destination:
-    return destination(read_destination())
+def connect() -> Sink:
+    return sink_for(read_destination())
 
 
 def records(count: int, **fields: Any) -> list[bytes]:
@@ -162,7 +162,7 @@ def test_a_refusal_waits_too(azure_monitor: AzureMonitor, storage: str, fault: A
 def test_a_missing_setting_waits_too(storage: str) -> None:
     """Settings that are wrong for a while send nothing to the poison queue."""
 
-    def unset() -> Destination:
+    def unset() -> Sink:
         raise SettingsError(["LogsIngestionEndpoint is not set"])
 
     Spool().put(STREAM, records(3))

@@ -24,7 +24,7 @@ import pytest
 
 from shared.azure import storage
 from shared.delivery.batch import Batch, Packer
-from shared.delivery.batch_sender import Delivery
+from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import DeadLetters, Refused
 from shared.errors import (
     BatchRefused,
@@ -92,13 +92,13 @@ class Plan:
 class World:
     """The vendor's records, the table, and what has arrived in Azure Monitor."""
 
-    def __init__(self, *, side_by_side: int = 1, newest_first: bool = False) -> None:
+    def __init__(self, *, parallelism: int = 1, newest_first: bool = False) -> None:
         self.now = EPOCH
         self.host_ahead = timedelta()
         self.table = ModelTable()
         self.table.on_read = functools.partial(self._table_effect, "read")
         self.table.on_write = functools.partial(self._table_effect, "write")
-        self.source = ModelSource(self, side_by_side, newest_first)
+        self.source = ModelSource(self, parallelism, newest_first)
         self.destination = ModelDestination(self)
         self.dead: list[str] = []
         self.arrived: Counter[str] = Counter()
@@ -162,7 +162,7 @@ class World:
         session = cast(Any, SimpleNamespace(begin=lambda _: None, requests=0, retries=0))
         connection = Connection("https://model.example", session, [self.source], polling)
         connector = Connector("Model", lambda: connection)
-        run = polling_run._Run(connector, connection, self.destination)
+        run = polling_run.PollRun(connector, connection, self.destination)
         run._run_id = f"{self.runs:012d}"
         run._deliver_until = self.process.clock() + 60
         run._stream(0, self.process.fetched + (10**6 if plan.pages is None else plan.pages))
@@ -221,8 +221,8 @@ class ModelSource:
 
     stream = STREAM
 
-    def __init__(self, world: World, side_by_side: int, newest_first: bool) -> None:
-        self.side_by_side = side_by_side
+    def __init__(self, world: World, parallelism: int, newest_first: bool) -> None:
+        self.parallelism = parallelism
         self._world = world
         self._newest_first = newest_first
 
@@ -419,11 +419,11 @@ def install(world: World, patch: pytest.MonkeyPatch, *, rows: int) -> logging.Ha
     patch.setattr(polling_run, "utc_now", world.host_clock)
     patch.setattr(polling_run, "DeadLetters", lambda: ModelDeadLetters(world))
 
-    def delivery(destination: Any, dead_letters: DeadLetters) -> Delivery:
+    def delivery(destination: Any, dead_letters: DeadLetters) -> BatchSender:
         process = world.process
-        return Delivery(destination, dead_letters, clock=process.clock, sleep=process.sleep)
+        return BatchSender(destination, dead_letters, clock=process.clock, sleep=process.sleep)
 
-    patch.setattr(polling_run, "Delivery", delivery)
+    patch.setattr(polling_run, "BatchSender", delivery)
     handler = _Warnings(world)
     stream_poll.logger.addHandler(handler)
     return handler

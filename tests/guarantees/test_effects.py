@@ -25,7 +25,7 @@ from tests.guarantees.model import (
 @contextlib.contextmanager
 def polled_never(rows: int = 60) -> Iterator[World]:
     """Twenty-nine records, some of them tied, and a stream that was never polled."""
-    made = World(side_by_side=4)
+    made = World(parallelism=4)
     made.table.exists = True
     for number in range(29):
         made.add(made.new(f"r{number}", 500 - 10 * (number // 3)))

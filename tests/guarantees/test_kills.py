@@ -21,7 +21,7 @@ from shared.state.checkpoint import TABLE
 from tests.guarantees.runs_in_processes import begin, killed_at, processes, run_to_end
 
 STREAM = "Custom-SentinelOneActivities"
-# Delivered or in flight, and not committed: four batches.
+# DeliveryCounters or in flight, and not committed: four batches.
 MOST_REPEATED = 4_000_000
 
 

@@ -33,7 +33,7 @@ class ManyAtOnce:
     """A vendor that shows ``count`` records, in ``seconds`` seconds, whatever the window."""
 
     stream = STREAM
-    side_by_side = 1
+    parallelism = 1
 
     def __init__(self, count: int, *, seconds: int = 1) -> None:
         self.count = count
@@ -77,7 +77,7 @@ def poll(source: ManyAtOnce) -> tuple[StreamRun, int]:
     polling = PollingSettings(initial_lookback_hours=24, overlap_minutes=10)
     connection = Connection(ADDRESS, session, [source], polling)
     target = Counting()
-    run = polling_run._Run(Connector("Many", lambda: connection), connection, target)
+    run = polling_run.PollRun(Connector("Many", lambda: connection), connection, target)
     run._stream(0, run._deadline)
     assert not run._failures
     return run._runs[0], target.records

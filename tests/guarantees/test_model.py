@@ -40,14 +40,14 @@ class Histories(RuleBasedStateMachine):
     """A vendor, a timer that is killed and restarted, clocks that move, and Azure Monitor."""
 
     @initialize(
-        side_by_side=st.sampled_from([1, 4]),
+        parallelism=st.sampled_from([1, 4]),
         newest_first=st.booleans(),
         rows=st.sampled_from([2, 60]),
     )
-    def begin(self, side_by_side: int, newest_first: bool, rows: int) -> None:
+    def begin(self, parallelism: int, newest_first: bool, rows: int) -> None:
         self.patch = pytest.MonkeyPatch()
         self.world = World(
-            side_by_side=1 if newest_first else side_by_side, newest_first=newest_first
+            parallelism=1 if newest_first else parallelism, newest_first=newest_first
         )
         self.handler = install(self.world, self.patch, rows=rows)
         self.number = 0

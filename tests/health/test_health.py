@@ -14,7 +14,7 @@ from local.loopback.faults import FOREVER, answer, reset, silence
 from local.vendors.onelogin_records import onelogin_event
 from shared import VERSION
 from shared.delivery.redelivery import deliver_message
-from shared.delivery.sink import destination
+from shared.delivery.sink import sink_for
 from shared.delivery.spool import QUEUE
 from shared.errors import RunFailed
 from shared.health import rows
@@ -168,7 +168,7 @@ def test_delivery_retry_tells_of_the_spool(app: App) -> None:
     app.post_events([EVENT])
     (message,) = shared.azure.storage.queue(QUEUE).receive_messages()
     app.monitor.faults.clear()
-    done = deliver_message(message.content, lambda: destination(read_destination()))
+    done = deliver_message(message.content, lambda: sink_for(read_destination()))
     app.health.retried(done)
     app.health.rows.flush()
     (row,) = app.monitor.records(STREAM)

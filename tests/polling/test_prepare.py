@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.connectors.sentinelone.answers import Listed
-from shared.polling.prepare import PreparedPage, Preparer
+from shared.polling.prepare import PreparedPage, RecordPreparer
 from shared.records.declared import MAX_RECORD_BYTES
 from shared.records.encoder import Encoder
 from shared.records.raw import Reader, as_record, decoded, parse_answer, records_of
@@ -44,7 +44,7 @@ def prepared(*records: bytes, declared: frozenset[str] | None = DECLARED) -> Pre
     answer = parse_answer(b'{"data":[%s],"pagination":{}}' % b",".join(records), Listed)
     found = records_of(answer["data"])
     assert found is not None
-    return Preparer(STREAM, declared)(Page(found, 0))
+    return RecordPreparer(STREAM, declared)(Page(found, 0))
 
 
 def dumped(value: Any) -> bytes:
@@ -220,7 +220,7 @@ def test_a_page_takes_little_more_memory_than_its_bytes() -> None:
     record = dumped({**RECORD, "seen": inside})
     answer = parse_answer(b'{"data":[%s]}' % b",".join([record] * 2_000), Listed)
     page = Page(records_of(answer["data"]) or [], 0)
-    prepare = Preparer(STREAM, DECLARED)
+    prepare = RecordPreparer(STREAM, DECLARED)
     tracemalloc.start()
     prepare(page)
     _, peak = tracemalloc.get_traced_memory()

@@ -10,9 +10,9 @@ from typing import Any
 import shared.azure.storage
 from local.azure.logs_ingestion import AzureMonitor
 from shared.connectors import sentinelone as sentinelone_connector
-from shared.delivery.batch_sender import Delivery
+from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import DeadLetters
-from shared.delivery.sink import destination
+from shared.delivery.sink import sink_for
 from shared.polling.run import poll
 from shared.polling.stream_poll import Lookback, StreamPoll
 from shared.records.timestamps import isoformat, utc_now
@@ -48,7 +48,7 @@ def poll_without_time_left(run_id: str) -> str:
     key = partition_key("SentinelOne", connection.address)
     checkpoint = StreamCheckpoint(shared.azure.storage.table(TABLE), key, ACTIVITIES, run_id)
     run = StreamRun("SentinelOne", ACTIVITIES, run_id, utc_now())
-    delivery = Delivery(destination(read_destination()), DeadLetters())
+    delivery = BatchSender(sink_for(read_destination()), DeadLetters())
     lookback = Lookback(timedelta(hours=24), timedelta(minutes=10))
     poll_once = StreamPoll(source, checkpoint, delivery, run, lookback)
     poll_once.run(checkpoint.load(), time.monotonic(), time.monotonic() + 60)

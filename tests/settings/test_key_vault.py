@@ -107,9 +107,9 @@ def test_a_changed_secret_is_read_again_at_most_once_a_minute(
     key_vault.secrets["OneLoginBearerToken"] = "old"
     assert tokens() == ("old",)
     key_vault.secrets["OneLoginBearerToken"] = "new"
-    assert not vault.reread()
+    assert not vault.refresh_secrets()
     monkeypatch.setattr(vault, "REREAD_SECONDS", 0.0)
-    assert vault.reread()
+    assert vault.refresh_secrets()
     assert tokens() == ("new",)
 
 
@@ -121,13 +121,13 @@ def test_a_vault_that_fails_takes_no_token_away(
     assert tokens() == ("right",)
     monkeypatch.setattr(vault, "REREAD_SECONDS", 0.0)
     key_vault.server.faults.add("/secrets", answer(403), times=99)
-    assert not vault.reread()
+    assert not vault.refresh_secrets()
     assert tokens() == ("right",)
 
 
 def test_without_a_vault_there_is_nothing_to_read_again() -> None:
     """A wrong token in a plain setting is wrong until a person changes it."""
-    assert not vault.reread()
+    assert not vault.refresh_secrets()
 
 
 def test_a_vault_that_is_no_address_is_named(

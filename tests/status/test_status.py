@@ -51,7 +51,7 @@ def test_all_is_well(app: App) -> None:
     assert status["destination"] == "Logs Ingestion API"
     assert (status["spool"]["messages"], status["poison"]["messages"]) == (0, 0)
     activities = app.stream("SentinelOneActivities")
-    assert activities["verdict"]["state"] == "ok"
+    assert activities["assessment"]["state"] == "ok"
     assert 0 <= activities["seconds_behind"] < 60
     assert activities["last_error"] is None
     hours = activities["hours"]
@@ -74,8 +74,8 @@ def test_before_the_first_run(app: App) -> None:
     status = app.status()
     assert status["state"] == "late"
     stream = app.stream("SentinelOneThreats")
-    assert stream["verdict"]["reason"] == "No run is on record yet."
-    assert "Wait" in stream["verdict"]["advice"]
+    assert stream["assessment"]["reason"] == "No run is on record yet."
+    assert "Wait" in stream["assessment"]["advice"]
 
 
 def test_connectors_without_settings_are_off(app: App) -> None:
@@ -85,7 +85,7 @@ def test_connectors_without_settings_are_off(app: App) -> None:
             app.settings.delenv(setting.name, raising=False)
     app.poll_jira()
     status = app.status()
-    states = {c["name"]: (c["on"], c["verdict"]["state"]) for c in status["connectors"]}
+    states = {c["name"]: (c["on"], c["assessment"]["state"]) for c in status["connectors"]}
     assert states == {
         "Jira": (True, "ok"),
         "OneLogin": (False, "off"),
@@ -98,8 +98,8 @@ def test_a_wrong_setting_is_told_in_its_connector(app: App) -> None:
     """A connector with a malformed setting fails with that setting's name and the cure."""
     app.settings.setenv("JiraUsername", "no:user")
     jira = next(c for c in app.status()["connectors"] if c["name"] == "Jira")
-    assert jira["verdict"]["state"] == "failing"
-    assert "JiraUsername" in jira["verdict"]["reason"]
+    assert jira["assessment"]["state"] == "failing"
+    assert "JiraUsername" in jira["assessment"]["reason"]
     assert "JiraUsername" in page()
 
 
@@ -110,15 +110,15 @@ def test_a_failing_stream_says_why_and_what_to_do(app: App) -> None:
     with pytest.raises(RunFailed):
         app.poll_jira()
     stream = app.stream("JiraAudit")
-    assert stream["verdict"]["state"] == "failing"
-    assert "Administer Jira" in stream["verdict"]["reason"]
-    assert stream["verdict"]["advice"]
+    assert stream["assessment"]["state"] == "failing"
+    assert "Administer Jira" in stream["assessment"]["reason"]
+    assert stream["assessment"]["advice"]
     assert stream["last_error"]["error"] == "VendorRefused"
     assert stream["last_success"] < stream["last_error"]["at"]
     app.jira.denied = 0
     app.poll_jira()
     healed = app.stream("JiraAudit")
-    assert healed["verdict"]["state"] == "ok"
+    assert healed["assessment"]["state"] == "ok"
     assert healed["last_error"]["error"] == "VendorRefused"
 
 
@@ -129,10 +129,10 @@ def test_a_timer_that_does_not_tick_is_noticed(app: App, minutes: int, state: st
     then = isoformat(utc_now() - timedelta(minutes=minutes))
     history = orjson.loads(row_of("JiraAudit")["history"]) | {"lastRun": then}
     change("JiraAudit", history=orjson.dumps(history).decode(), watermark=then)
-    verdict = app.stream("JiraAudit")["verdict"]
-    assert verdict["state"] == state
+    assessment = app.stream("JiraAudit")["assessment"]
+    assert assessment["state"] == state
     if state == "failing":
-        assert verdict["reason"].startswith("It has not run for 25 minutes")
+        assert assessment["reason"].startswith("It has not run for 25 minutes")
 
 
 def test_an_inventory_stream_is_due_hourly(app: App) -> None:
@@ -142,24 +142,24 @@ def test_an_inventory_stream_is_due_hourly(app: App) -> None:
         then = isoformat(utc_now() - timedelta(minutes=minutes))
         history = orjson.loads(row_of("SentinelOneAgents")["history"]) | {"lastRun": then}
         change("SentinelOneAgents", history=orjson.dumps(history).decode(), watermark=then)
-        assert app.stream("SentinelOneAgents")["verdict"]["state"] == state
+        assert app.stream("SentinelOneAgents")["assessment"]["state"] == state
 
 
 def test_an_unlicensed_stream_is_off_and_says_what_it_lacks(app: App) -> None:
     """An optional stream that was refused is off with the reason; the connector stays ok."""
     app.sentinelone.denied["devicecontrol"] = 403
     app.poll_sentinelone()
-    verdict = app.stream("SentinelOneDeviceControl")["verdict"]
-    assert verdict["state"] == "off"
-    assert "licence" in verdict["reason"]
+    assessment = app.stream("SentinelOneDeviceControl")["assessment"]
+    assert assessment["state"] == "off"
+    assert "licence" in assessment["reason"]
     sentinelone = next(c for c in app.status()["connectors"] if c["name"] == "SentinelOne")
-    assert sentinelone["verdict"]["state"] == "ok"
+    assert sentinelone["assessment"]["state"] == "ok"
 
 
 def test_streams_left_out_are_named(app: App) -> None:
     """Streams that the settings leave out are off, and one line on the page."""
     app.settings.setenv("SentinelOneStreams", "threats")
-    assert app.stream("SentinelOneActivities")["verdict"]["state"] == "off"
+    assert app.stream("SentinelOneActivities")["assessment"]["state"] == "off"
     assert "Left out by the settings: Alerts, UnifiedAlerts, Activities" in page()
 
 
@@ -174,9 +174,9 @@ def test_another_versions_checkpoint_is_told(app: App) -> None:
     """A row that this version cannot read fails its stream, and the page still comes."""
     app.poll_jira()
     change("JiraAudit", format=99, history="not json", watermark="yesterday")
-    verdict = app.stream("JiraAudit")["verdict"]
-    assert verdict["state"] == "failing"
-    assert "another version" in verdict["reason"]
+    assessment = app.stream("JiraAudit")["assessment"]
+    assert assessment["state"] == "failing"
+    assert "another version" in assessment["reason"]
 
 
 def test_events_in_the_spool_are_counted_with_their_age(app: App) -> None:
@@ -186,18 +186,18 @@ def test_events_in_the_spool_are_counted_with_their_age(app: App) -> None:
     status = app.status()
     assert status["spool"]["messages"] == 1
     assert status["spool"]["oldest_seconds"] >= 0
-    assert app.stream("OneLogin")["verdict"]["state"] == "late"
+    assert app.stream("OneLogin")["assessment"]["state"] == "late"
 
 
 def test_a_wrong_token_of_the_sender_is_told(app: App) -> None:
     """OneLogin with an old token fails its stream, by the setting's name; a good post heals it."""
     event = onelogin_event(1, utc_now())
     app.post_events([event], token="an old one")
-    verdict = app.stream("OneLogin")["verdict"]
-    assert verdict["state"] == "failing"
-    assert "OneLoginBearerToken" in verdict["reason"]
+    assessment = app.stream("OneLogin")["assessment"]
+    assert assessment["state"] == "failing"
+    assert "OneLoginBearerToken" in assessment["reason"]
     app.post_events([event])
-    assert app.stream("OneLogin")["verdict"]["state"] == "ok"
+    assert app.stream("OneLogin")["assessment"]["state"] == "ok"
 
 
 def test_a_webhook_that_hears_nothing_for_a_day_is_late(app: App) -> None:
@@ -211,7 +211,7 @@ def test_a_webhook_that_hears_nothing_for_a_day_is_late(app: App) -> None:
                 "history": history_after("", run),
             }
         ) if hours > 1 else app.post_events([onelogin_event(1, utc_now())])
-        assert app.stream("OneLogin")["verdict"]["state"] == state
+        assert app.stream("OneLogin")["assessment"]["state"] == state
 
 
 def test_dead_letters_are_counted_by_stream_and_cause(app: App) -> None:

@@ -15,9 +15,9 @@ from local.azure.logs_ingestion import AzureMonitor
 from local.loopback.faults import FOREVER, Fault, answer, delay, reset, silence
 from shared.azure import storage as clients
 from shared.delivery.redelivery import deliver_message
-from shared.delivery.sink import destination
+from shared.delivery.sink import sink_for
 from shared.delivery.spool import QUEUE, Spool
-from shared.runtime.circuit_breaker import Circuit
+from shared.runtime.circuit_breaker import CircuitBreaker
 from shared.settings.app import read_destination
 from tests.webhook.posts import STREAM, dead_letters, event, events, post, run_delivery_retry
 
@@ -123,7 +123,7 @@ def test_no_message_ever_expires(onelogin: AzureMonitor) -> None:
 def test_one_attempt_a_minute_finds_out() -> None:
     """After a failure one caller a minute may try; success opens the way for everybody."""
     now = 1000.0
-    circuit = Circuit(lambda: now)
+    circuit = CircuitBreaker(lambda: now)
     assert all(circuit.allows() for _ in range(3))
     circuit.report(well=False)
     assert not circuit.allows()
@@ -217,7 +217,7 @@ def test_what_arrived_beside_a_refused_event_that_cannot_be_kept_is_not_sent_aga
     assert post(events(3)).status_code == 200
     assert Spool().depth() == 1
     for message in list(clients.queue(QUEUE).receive_messages()):
-        deliver_message(message.content, lambda: destination(read_destination()))
+        deliver_message(message.content, lambda: sink_for(read_destination()))
         clients.queue(QUEUE).delete_message(message)
     assert Spool().depth() == 1
     assert sorted(uuids(onelogin)) == ["uuid-0", "uuid-2"]

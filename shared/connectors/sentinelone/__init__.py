@@ -12,7 +12,7 @@ from shared.connectors.sentinelone.lists import Endpoint, ListSource
 from shared.connectors.sentinelone.snapshots import Policies, Sites
 from shared.connectors.sentinelone.token import token_expires
 from shared.settings.app import SentinelOneSettings, read_sentinelone
-from shared.source.client import VendorSession
+from shared.source.client import ApiClient
 from shared.source.connector import Connection, Connector
 from shared.source.stream import Source, Stream
 
@@ -106,7 +106,7 @@ def _explain(status: int) -> str:
 def connection(settings: SentinelOneSettings) -> Connection:
     """The console as ``settings`` name it, with the streams they choose, in the table's order."""
     url = settings.url
-    session = VendorSession(
+    session = ApiClient(
         "SentinelOne",
         url,
         {"Authorization": f"ApiToken {settings.api_token}"},

@@ -12,7 +12,7 @@ from shared.connectors.sentinelone.answers import API, epoch_milliseconds, list_
 from shared.errors import VendorAnswerInvalid
 from shared.records.raw import decoded, records_of
 from shared.source.ascending import ascending
-from shared.source.client import VendorSession, expect
+from shared.source.client import ApiClient, expect
 from shared.source.stream import Page, Stream, Window
 
 PATH = "/unifiedalerts/graphql"
@@ -42,9 +42,9 @@ query UnifiedAlerts($first: Int, $after: String, $filters: [FilterInput!]) {
 class UnifiedAlerts:
     """The unified alert management as a source."""
 
-    side_by_side = 1
+    parallelism = 1
 
-    def __init__(self, session: VendorSession, url: str, stream: Stream) -> None:
+    def __init__(self, session: ApiClient, url: str, stream: Stream) -> None:
         self.stream = stream
         self._session = session
         self._url = url + API + PATH

@@ -9,7 +9,7 @@ import msgspec
 
 from shared.errors import VendorAnswerInvalid
 from shared.records.raw import Record, records_of
-from shared.source.client import Answer, expect
+from shared.source.client import ApiResponse, expect
 from shared.source.stream import Window
 
 API = "/web/api/v2.1"
@@ -30,11 +30,11 @@ class Listed(msgspec.Struct):
     errors: Any = None
 
 
-def list_of(answer: Answer, path: str, *names: str) -> list[Record]:
+def list_of(answer: ApiResponse, path: str, *names: str) -> list[Record]:
     """The records at ``names``; an error in a 200 is an error all the same."""
     body = answer.json
     errors = body.get("errors") if isinstance(body, dict) else None
-    said = _said(errors) if errors and errors != [None] else ""
+    said = _summarize_errors(errors) if errors and errors != [None] else ""
     if said and not isinstance(body.get("data"), dict | list):
         raise _error_in_a_200(path, said)
     records = records_of(expect(answer, "SentinelOne", path, *names))
@@ -54,7 +54,7 @@ def _error_in_a_200(path: str, said: str) -> VendorAnswerInvalid:
     return VendorAnswerInvalid(f"SentinelOne answered {path} with an error in a 200: {said}")
 
 
-def _said(errors: Any) -> str:
+def _summarize_errors(errors: Any) -> str:
     """The codes and titles of an answer's errors; details could hold what is nobody's business."""
     found = errors if isinstance(errors, list) else [errors]
     texts = [f"{e.get('code', '')} {e.get('title', '')}" for e in found if isinstance(e, dict)]

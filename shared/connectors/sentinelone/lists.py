@@ -14,10 +14,10 @@ from shared.connectors.sentinelone.answers import API, Listed, epoch_millisecond
 from shared.errors import VendorAnswerInvalid, VendorRefused
 from shared.records.raw import decoded, getter
 from shared.records.timestamps import isoformat, parse_time
-from shared.source.client import VendorSession
+from shared.source.client import ApiClient
 from shared.source.stream import Page, Stream, Window
 
-SIDE_BY_SIDE = 4
+PARALLELISM = 4
 _RESTARTS = 3
 
 logger = logging.getLogger("connectors.sentinelone")
@@ -40,11 +40,9 @@ class Endpoint:
 class ListSource:
     """One list endpoint as a source: ascending pages by cursor."""
 
-    side_by_side = SIDE_BY_SIDE
+    parallelism = PARALLELISM
 
-    def __init__(
-        self, session: VendorSession, url: str, stream: Stream, endpoint: Endpoint
-    ) -> None:
+    def __init__(self, session: ApiClient, url: str, stream: Stream, endpoint: Endpoint) -> None:
         self.stream = stream
         self._session = session
         self._endpoint = endpoint

@@ -8,7 +8,7 @@ from shared.connectors.sentinelone.answers import API, list_of, total
 from shared.connectors.sentinelone.lists import next_cursor
 from shared.errors import VendorAnswerInvalid, VendorRefused
 from shared.records.raw import Record, as_record, decoded
-from shared.source.client import VendorSession, expect
+from shared.source.client import ApiClient, expect
 from shared.source.stream import Page, Stream, Window
 
 _LIMITS = {"/accounts": 1000, "/sites": 1000, "/groups": 300}
@@ -21,7 +21,7 @@ _SCOPES = (
 _POLICIES_A_PAGE = 100
 
 
-def _all(session: VendorSession, url: str, path: str, *names: str) -> Iterator[Page]:
+def _all(session: ApiClient, url: str, path: str, *names: str) -> Iterator[Page]:
     """Every page of an endpoint that has no filter by time."""
     cursor: str | None = None
     while True:
@@ -43,9 +43,9 @@ def _all(session: VendorSession, url: str, path: str, *names: str) -> Iterator[P
 class Sites:
     """Every site; ``/sites`` nests its list at ``data.sites``."""
 
-    side_by_side = 1
+    parallelism = 1
 
-    def __init__(self, session: VendorSession, url: str, stream: Stream) -> None:
+    def __init__(self, session: ApiClient, url: str, stream: Stream) -> None:
         self.stream = stream
         self._session = session
         self._url = url
@@ -62,9 +62,9 @@ class Policies:
     scope that the token may not see is passed over; if it may see none, that is the error.
     """
 
-    side_by_side = 1
+    parallelism = 1
 
-    def __init__(self, session: VendorSession, url: str, stream: Stream) -> None:
+    def __init__(self, session: ApiClient, url: str, stream: Stream) -> None:
         self.stream = stream
         self._session = session
         self._url = url

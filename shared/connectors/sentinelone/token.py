@@ -13,8 +13,9 @@ from datetime import datetime
 from shared.connectors.sentinelone.answers import API
 from shared.errors import VendorError
 from shared.records.timestamps import parse_time
+from shared.runtime.process import on_reset
 from shared.settings.app import SentinelOneSettings
-from shared.source.client import VendorSession, expect
+from shared.source.client import ApiClient, expect
 
 PATH = "/users/api-token-details"
 _SECONDS = 5.0
@@ -22,21 +23,22 @@ _ASK_AGAIN_SECONDS = 3600.0
 
 logger = logging.getLogger("connectors.sentinelone")
 # By the token's digest: when it was asked about (time.monotonic), and what SentinelOne said.
-_said: dict[str, tuple[float, datetime | None]] = {}
+_expiry_by_token: dict[str, tuple[float, datetime | None]] = {}
+on_reset(_expiry_by_token.clear)
 
 
-def token_expires(session: VendorSession, settings: SentinelOneSettings) -> datetime | None:
+def token_expires(session: ApiClient, settings: SentinelOneSettings) -> datetime | None:
     """The end of ``settings.api_token``; None where it may not ask, or SentinelOne is silent."""
     name = hashlib.sha256(f"{settings.url} {settings.api_token}".encode()).hexdigest()
-    asked, expires = _said.get(name, (None, None))
+    asked, expires = _expiry_by_token.get(name, (None, None))
     if asked is not None and (expires or time.monotonic() - asked < _ASK_AGAIN_SECONDS):
         return expires
     expires = _ask(session, settings)
-    _said[name] = (time.monotonic(), expires)
+    _expiry_by_token[name] = (time.monotonic(), expires)
     return expires
 
 
-def _ask(session: VendorSession, settings: SentinelOneSettings) -> datetime | None:
+def _ask(session: ApiClient, settings: SentinelOneSettings) -> datetime | None:
     session.begin(time.monotonic() + _SECONDS)
     try:
         answer = session.post(settings.url + API + PATH, {"data": {"apiToken": settings.api_token}})

@@ -1,18 +1,18 @@
-"""What is made once a process."""
+"""A process makes its state once, and forgets it by one call."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from shared.runtime.once import once
+from shared.runtime.process import process_singleton
 
 
 def test_two_first_calls_at_once_get_one_result() -> None:
     """Two webhooks of one process would each remember only half of what was sent."""
     together = threading.Barrier(4)
 
-    @once
+    @process_singleton
     def make() -> object:
         return object()
 
@@ -28,7 +28,7 @@ def test_two_first_calls_at_once_get_one_result() -> None:
 def test_after_a_clear_it_is_made_anew() -> None:
     """A test is a process of its own."""
 
-    @once
+    @process_singleton
     def make() -> object:
         return object()
 
