@@ -25,7 +25,7 @@ from shared.records.timestamps import utc_now
 from shared.settings.app import DestinationSettings, read_destination
 from shared.source.connector import Connector
 from shared.state.rows import checkpoint_rows
-from shared.telemetry.run import OFF, StreamRun
+from shared.telemetry.run import RunState, StreamRun
 
 SAMPLE = "A sample that the connection test sent; it means that nothing is wrong"
 _UPLOAD_SECONDS = 10.0
@@ -121,5 +121,7 @@ def _sample(target: Sink) -> str:
 
 def sample(now: datetime) -> dict[str, Any]:
     """The marked row that a test sends."""
-    run = StreamRun("Test", "connection test", uuid.uuid4().hex, now, status=OFF, note=SAMPLE)
+    run = StreamRun(
+        "Test", "connection test", uuid.uuid4().hex, now, status=RunState.OFF, note=SAMPLE
+    )
     return row(run, Extras())

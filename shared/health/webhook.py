@@ -13,7 +13,7 @@ from shared.health.rows import post, queue_numbers
 from shared.records.timestamps import utc_now
 from shared.state.webhook_history import keep_history
 from shared.telemetry.events import emit
-from shared.telemetry.run import FAILING, LATE, StreamRun
+from shared.telemetry.run import RunState, StreamRun
 
 logger = logging.getLogger("connectors.health")
 
@@ -43,14 +43,14 @@ class WebhookHealth:
         run.bytes_sent, run.dead_lettered = delivered.bytes_sent, delivered.dead_lettered
         run.requests, run.retries = delivered.requests, delivered.retries
         if delivered.requests and not delivered.accepted and not delivered.dead_lettered:
-            run.status, run.note = LATE, "Spooled events still wait for Azure Monitor"
+            run.status, run.note = RunState.LATE, "Spooled events still wait for Azure Monitor"
         self.history.add(run)
         self.rows.add(run)
 
     def _post_row(self, run: StreamRun, failure: StreamRun | None) -> bool:
         if failure and run.error is None:
             # It ended well, but not all of it went well: whoever watches should know.
-            run = replace(run, status=FAILING, error=failure.error)
+            run = replace(run, status=RunState.FAILING, error=failure.error)
         post(self._connector, [run], queue_numbers())
         return True
 

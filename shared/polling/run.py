@@ -32,7 +32,7 @@ from shared.source.stream import Source
 from shared.state.checkpoint import TABLE, Progress, StreamCheckpoint, partition_key
 from shared.telemetry.events import emit
 from shared.telemetry.history import age, ever_succeeded, history_after
-from shared.telemetry.run import CATCHING_UP, FAILING, OFF, StreamRun
+from shared.telemetry.run import RunState, StreamRun
 
 # What was fetched last may be delivered for an eighth of a stream's share longer, 90 % in all, and
 # for no less than a 32nd of the budget.
@@ -111,7 +111,7 @@ class PollRun:
                 due = self._poll_with_fresh_credentials(number, run, fetch_until)
         except ConnectorError as error:
             due = True
-            run.status, run.error = FAILING, error
+            run.status, run.error = RunState.FAILING, error
             self._failures[stream.setting_name] = error
             emit(
                 logger,
@@ -172,12 +172,12 @@ class PollRun:
             if not delivery.counters.accepted and _may_be_off(source, past, error):
                 self._turn_off(checkpoint, run, error)
                 return True
-            run.status, run.error = FAILING, error
+            run.status, run.error = RunState.FAILING, error
             raise
         finally:
             run.requests, run.retries = session.requests, session.retries
             history = stream_poll.history()
-            if run.status in (FAILING, CATCHING_UP):
+            if run.status in (RunState.FAILING, RunState.CATCHING_UP):
                 self._remember(checkpoint, history, run)
         return True
 
@@ -197,7 +197,7 @@ class PollRun:
     ) -> None:
         """An optional stream that never worked is most likely not licensed: once a warning."""
         past = checkpoint.progress
-        run.status = OFF
+        run.status = RunState.OFF
         run.note = f"Off, tried again hourly: {error}"
         if past.off_since is None:
             emit(

@@ -33,7 +33,7 @@ from shared.source.stream import Source, Window
 from shared.state.checkpoint import Progress, StreamCheckpoint
 from shared.state.fingerprints import Fingerprint, FingerprintSet
 from shared.telemetry.history import history_after
-from shared.telemetry.run import CATCHING_UP, LATE, LATE_AFTER, OK, StreamRun
+from shared.telemetry.run import LATE_AFTER, RunState, StreamRun
 
 IN_FLIGHT = 4
 # A commit costs as much as an upload: one for two halves that.
@@ -109,7 +109,7 @@ class StreamPoll:
                 resumed = self._checkpoint.progress.window_end is not None
                 finished = self._walk(pool, fetch_until, deliver_until)
                 if not finished:
-                    self._run.status = CATCHING_UP
+                    self._run.status = RunState.CATCHING_UP
                     self._run.watermark = self._progress.position
                     return
                 behind = utc_now() - (self._run.watermark or utc_now())
@@ -267,7 +267,9 @@ class StreamPoll:
             self._seen.keep_timeless(self._encountered)
         now = utc_now()
         self._run.watermark = watermark
-        self._run.status = LATE if watermark and now - watermark > LATE_AFTER else OK
+        self._run.status = (
+            RunState.LATE if watermark and now - watermark > LATE_AFTER else RunState.OK
+        )
         done = Progress(watermark=watermark, looked_at=now, history=self.history())
         self._rewrite(done, self._stored())
 

@@ -14,7 +14,7 @@ from shared.state.checkpoint import FORMAT
 from shared.status.model import Assessment, Hour, LastError, StreamStatus
 from shared.telemetry.history import read_history
 from shared.telemetry.humanize import many, span
-from shared.telemetry.run import CATCHING_UP, FAILING, LATE, LATE_AFTER, OFF, OK
+from shared.telemetry.run import LATE_AFTER, RunState
 
 _TICK = timedelta(minutes=5)
 # A timer's next run has been missed, not merely delayed, after this much more than its interval.
@@ -135,7 +135,7 @@ def polled_stream(
         delivered_to = None
     behind = (now - delivered_to).total_seconds() if delivered_to else None
     every = _TICK
-    if known.status == OFF:
+    if known.status == RunState.OFF:
         every = _OFF_AGAIN
     elif stream.inventory:
         every = max(timedelta(minutes=inventory_minutes), _TICK)
@@ -156,54 +156,57 @@ def _assess_polled(
 ) -> Assessment:
     if not known.readable:
         return Assessment(
-            FAILING,
+            RunState.FAILING,
             "Its checkpoint was written by another version, or edited by hand.",
             "The log's last error of the stream names the rows of ConnectorCheckpoints to delete.",
         )
     last_run = known.time("lastRun")
     if not on_record or last_run is None:
         return Assessment(
-            LATE, NEW, f"Wait for the timer's next tick, in 20 minutes: {_LOOK_AT_APP}"
+            RunState.LATE, NEW, f"Wait for the timer's next tick, in 20 minutes: {_LOOK_AT_APP}"
         )
     allowed = every + max(_GRACE, timedelta(seconds=budget_seconds()) + _TICK)
     if now - last_run > allowed:
         return Assessment(
-            FAILING,
+            RunState.FAILING,
             f"It has not run for {span((now - last_run).total_seconds())}, though it is due every "
             f"{every.total_seconds() / 60:.0f} minutes.",
             _LOOK_AT_APP,
         )
-    if known.status == FAILING:
+    if known.status == RunState.FAILING:
         return failing(known.last_error)
-    if known.status == OFF:
+    if known.status == RunState.OFF:
         return Assessment(
-            OFF,
+            RunState.OFF,
             str(known.history.get("note") or "Off."),
             "If your licence has it, give the token's user the permission. If not, take the stream "
             "out of SentinelOneStreams, and it is asked for no more.",
         )
-    if known.status == CATCHING_UP:
+    if known.status == RunState.CATCHING_UP:
         return Assessment(
-            CATCHING_UP,
+            RunState.CATCHING_UP,
             "A backlog is being read, the oldest first; each run goes on where the last one ended.",
             "Nothing. If the time behind does not shrink within hours, raise the requests a "
             "second or functionTimeout.",
         )
-    if known.status == LATE or (behind or 0) > (LATE_AFTER + every + _TICK).total_seconds():
+    if (
+        known.status == RunState.LATE
+        or (behind or 0) > (LATE_AFTER + every + _TICK).total_seconds()
+    ):
         return Assessment(
-            LATE,
+            RunState.LATE,
             "Its runs end well, yet what they deliver is long past: the vendor's clock or its own "
             "log is behind.",
             "Look at the vendor's console for a newer event than the time delivered to.",
         )
-    return Assessment(OK, "It delivers all there is.")
+    return Assessment(RunState.OK, "It delivers all there is.")
 
 
 def failing(error: LastError | None) -> Assessment:
     """The assessment on a last run that failed with ``error``."""
     if error is None:
-        return Assessment(FAILING, "Its last run failed.", _OTHER_ADVICE)
-    return Assessment(FAILING, error.message, ADVICE.get(error.error, _OTHER_ADVICE))
+        return Assessment(RunState.FAILING, "Its last run failed.", _OTHER_ADVICE)
+    return Assessment(RunState.FAILING, error.message, ADVICE.get(error.error, _OTHER_ADVICE))
 
 
 def webhook_stream(
@@ -224,11 +227,11 @@ def webhook_stream(
 
 def _assess_webhook(known: Recorded, spooled: int | None, now: datetime) -> Assessment:
     last_run = known.time("lastRun")
-    if known.status == FAILING:
+    if known.status == RunState.FAILING:
         return failing(known.last_error)
     if spooled:
         return Assessment(
-            LATE,
+            RunState.LATE,
             "Azure Monitor did not take all: in the spool, "
             f"{many(spooled, 'message')} of events to be sent.",
             "Nothing is lost; DeliveryRetry tries again. If the number does not shrink, test the "
@@ -236,15 +239,15 @@ def _assess_webhook(known: Recorded, spooled: int | None, now: datetime) -> Asse
         )
     if last_run is None:
         return Assessment(
-            LATE,
+            RunState.LATE,
             "No event has arrived yet.",
             "See that the vendor's webhook has this app's address with its function key, and "
             "the bearer token.",
         )
     if now - last_run > _QUIET:
         return Assessment(
-            LATE,
+            RunState.LATE,
             f"No event has arrived for {span((now - last_run).total_seconds())}.",
             "If people have signed in since, see that the vendor's webhook is still enabled.",
         )
-    return Assessment(OK, "Events arrive, and are delivered.")
+    return Assessment(RunState.OK, "Events arrive, and are delivered.")

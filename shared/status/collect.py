@@ -34,7 +34,7 @@ from shared.status.model import (
     worst,
 )
 from shared.telemetry.humanize import many, span
-from shared.telemetry.run import FAILING, LATE, OFF, OK
+from shared.telemetry.run import RunState
 
 SECONDS = 15.0
 _EXPIRES_SOON_DAYS = 14
@@ -57,7 +57,9 @@ class _Collector:
             # One cause is told once, however many things it hides; of settings, each by its name.
             cause = text.split(maxsplit=1)[0] if isinstance(error, SettingsError) else kind
             with self._lock:
-                self.problems.setdefault(cause, Assessment(FAILING, text, ADVICE.get(kind, "")))
+                self.problems.setdefault(
+                    cause, Assessment(RunState.FAILING, text, ADVICE.get(kind, ""))
+                )
             return otherwise
 
 
@@ -82,7 +84,7 @@ def collect_status(now: datetime | None = None) -> AppStatus:
     )
     states = [c.assessment.state for c in connectors if c.on] + [p.state for p in problems]
     return AppStatus(
-        state=worst(states) if any(c.on for c in connectors) or problems else OFF,
+        state=worst(states) if any(c.on for c in connectors) or problems else RunState.OFF,
         at=moment,
         version=VERSION,
         destination=app.name,
@@ -118,7 +120,7 @@ class _App:
         if self.dead.records:
             found.append(
                 Assessment(
-                    LATE,
+                    RunState.LATE,
                     f"{'At least ' if self.dead.more else ''}{many(self.dead.records, 'record')} "
                     "could not be delivered, set aside as dead letters.",
                     "Look at their causes below, mend what they name, and send them again.",
@@ -127,7 +129,7 @@ class _App:
         if self.poison.messages:
             found.append(
                 Assessment(
-                    LATE,
+                    RunState.LATE,
                     f"{many(self.poison.messages, 'message')} of the spool, given up after five "
                     "tries, set aside in the poison queue.",
                     "Once the storage account and the app are well, send them again below.",
@@ -146,7 +148,7 @@ def _tokens(connectors: list[ConnectorStatus], now: datetime) -> list[Assessment
             when = f"expires in {span(left)}" if left > 0 else "has expired"
             found.append(
                 Assessment(
-                    LATE if left > 0 else FAILING,
+                    RunState.LATE if left > 0 else RunState.FAILING,
                     f"The token of {connector.name} {when}.",
                     "Make a new one with the vendor and store it where the old one is; the "
                     "connector reads it by itself.",
@@ -162,7 +164,7 @@ def _polled(connector: Connector, collector: _Collector, now: datetime) -> Conne
         return _misconfigured(connector.name, error)
     if connection is None:
         return ConnectorStatus(
-            connector.name, False, Assessment(OFF, "None of its settings are set.")
+            connector.name, False, Assessment(RunState.OFF, "None of its settings are set.")
         )
     rows = collector.get(
         lambda: checkpoint_rows(partition_key(connector.name, connection.address)), None
@@ -192,7 +194,9 @@ def _streams(
     connection: Connection, rows: Mapping[str, Row] | None, now: datetime
 ) -> list[StreamStatus]:
     if rows is None:
-        unknown = Assessment(FAILING, "Unknown, since the storage account does not answer.")
+        unknown = Assessment(
+            RunState.FAILING, "Unknown, since the storage account does not answer."
+        )
         return [StreamStatus(source.stream.name, unknown) for source in connection.sources]
     streams = [
         polled_stream(
@@ -207,7 +211,7 @@ def _received(source: EventSource, spool: Queue, now: datetime) -> ConnectorStat
     try:
         if source.tokens() is None:
             return ConnectorStatus(
-                source.name, False, Assessment(OFF, "None of its settings are set.")
+                source.name, False, Assessment(RunState.OFF, "None of its settings are set.")
             )
     except SettingsError as error:
         return _misconfigured(source.name, error)
@@ -217,23 +221,29 @@ def _received(source: EventSource, spool: Queue, now: datetime) -> ConnectorStat
         stream = webhook_stream(source.stream, row, spool.messages, now)
     except (StorageError, SettingsError, TimeoutError):
         # The same storage account is looked at for the app, which tells of its fault.
-        unknown = Assessment(FAILING, "Unknown, since the storage account does not answer.")
+        unknown = Assessment(
+            RunState.FAILING, "Unknown, since the storage account does not answer."
+        )
         stream = StreamStatus(source.stream, unknown)
     return ConnectorStatus(source.name, True, _summary([stream]), streams=[stream])
 
 
 def _misconfigured(name: str, error: SettingsError) -> ConnectorStatus:
-    return ConnectorStatus(name, True, Assessment(FAILING, str(error), ADVICE["SettingsError"]))
+    return ConnectorStatus(
+        name, True, Assessment(RunState.FAILING, str(error), ADVICE["SettingsError"])
+    )
 
 
 def _summary(streams: list[StreamStatus]) -> Assessment:
     """A connector is as its worst stream is."""
-    on = [stream for stream in streams if stream.assessment.state != OFF]
+    on = [stream for stream in streams if stream.assessment.state != RunState.OFF]
     state = worst(stream.assessment.state for stream in on)
     if not on:
-        return Assessment(OFF, "All of its streams are off.")
-    if state == OK:
-        return Assessment(OK, "All streams deliver." if len(on) > 1 else on[0].assessment.reason)
+        return Assessment(RunState.OFF, "All of its streams are off.")
+    if state == RunState.OK:
+        return Assessment(
+            RunState.OK, "All streams deliver." if len(on) > 1 else on[0].assessment.reason
+        )
     bad = [stream for stream in on if stream.assessment.state == state]
     if len(on) == 1:
         return bad[0].assessment

@@ -7,15 +7,15 @@ from datetime import datetime
 
 from shared.status.model import Assessment
 from shared.telemetry.humanize import ago, clock
-from shared.telemetry.run import CATCHING_UP, FAILING, LATE, OFF, OK
+from shared.telemetry.run import RunState
 
 # A state's class in page.css, and its mark in a square of 16; the word stands beside it.
 _MARKS = {
-    OK: ("ok", "M3 8.5l3.2 3.2L13 4.8"),
-    CATCHING_UP: ("busy", "M3 3.5L7.5 8 3 12.5M8.5 3.5L13 8l-4.5 4.5"),
-    LATE: ("late", "M8 1.8a6.2 6.2 0 1 0 .01 0M8 4.5V8l2.6 1.8"),
-    FAILING: ("failing", "M3.5 3.5l9 9M12.5 3.5l-9 9"),
-    OFF: ("off", "M3.5 8h9"),
+    RunState.OK: ("ok", "M3 8.5l3.2 3.2L13 4.8"),
+    RunState.CATCHING_UP: ("busy", "M3 3.5L7.5 8 3 12.5M8.5 3.5L13 8l-4.5 4.5"),
+    RunState.LATE: ("late", "M8 1.8a6.2 6.2 0 1 0 .01 0M8 4.5V8l2.6 1.8"),
+    RunState.FAILING: ("failing", "M3.5 3.5l9 9M12.5 3.5l-9 9"),
+    RunState.OFF: ("off", "M3.5 8h9"),
 }
 
 
@@ -24,14 +24,14 @@ def text(value: object) -> str:
     return html.escape(str(value), quote=True)
 
 
-def colour(state: str) -> str:
+def colour(state: RunState) -> str:
     """The class of a state."""
-    return _MARKS.get(state, _MARKS[LATE])[0]
+    return _MARKS[state][0]
 
 
-def mark(state: str) -> str:
+def mark(state: RunState) -> str:
     """A state's drawing, for the eye alone."""
-    path = _MARKS.get(state, _MARKS[LATE])[1]
+    path = _MARKS[state][1]
     return (
         '<svg viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="2" '
         'stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">'
@@ -39,7 +39,7 @@ def mark(state: str) -> str:
     )
 
 
-def badge(state: str, words: str = "") -> str:
+def badge(state: RunState, words: str = "") -> str:
     """A state in colour and in words."""
     return f'<span class="state {colour(state)}">{mark(state)}{text(words or state)}</span>'
 

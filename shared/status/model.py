@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.telemetry.run import CATCHING_UP, FAILING, LATE, OFF, OK
+from shared.telemetry.run import RunState
 
 # The worst first.
-SEVERITY = (FAILING, LATE, CATCHING_UP, OK, OFF)
+SEVERITY = (RunState.FAILING, RunState.LATE, RunState.CATCHING_UP, RunState.OK, RunState.OFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class LastError:
 class Assessment:
     """How something is, why, and what to do about it ('' where there is nothing to do)."""
 
-    state: str
+    state: RunState
     reason: str
     advice: str = ""
 
 
-LEFT_OUT = Assessment(OFF, "Left out by the setting that chooses the streams.")
+LEFT_OUT = Assessment(RunState.OFF, "Left out by the setting that chooses the streams.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class DeadLetterStatus:
 class AppStatus:
     """Everything, as of ``at``; ``problems`` are those of the app itself, the worst first."""
 
-    state: str
+    state: RunState
     at: datetime
     version: str
     destination: str
@@ -126,6 +126,6 @@ class AppStatus:
     dead_letters: DeadLetterStatus
 
 
-def worst(states: Iterable[str]) -> str:
+def worst(states: Iterable[RunState]) -> RunState:
     """The worst of ``states``; ok where there is none, off where all are."""
-    return min(states, key=SEVERITY.index, default=OK)
+    return min(states, key=SEVERITY.index, default=RunState.OK)

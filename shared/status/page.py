@@ -15,16 +15,16 @@ from shared.status.html import badge, colour, mark, text, told
 from shared.status.model import SEVERITY, AppStatus, Assessment, Queue
 from shared.status.page_streams import connector_section, short
 from shared.telemetry.humanize import clock, span
-from shared.telemetry.run import CATCHING_UP, FAILING, LATE, OFF, OK
+from shared.telemetry.run import RunState
 
 _HEADLINES = {
-    OK: "All is well",
-    CATCHING_UP: "Catching up",
-    LATE: "Something needs a look",
-    FAILING: "Something fails",
-    OFF: "Nothing is switched on",
+    RunState.OK: "All is well",
+    RunState.CATCHING_UP: "Catching up",
+    RunState.LATE: "Something needs a look",
+    RunState.FAILING: "Something fails",
+    RunState.OFF: "Nothing is switched on",
 }
-_STEP_STATES = {FAILED: FAILING, SKIPPED: OFF}
+_STEP_STATES = {FAILED: RunState.FAILING, SKIPPED: RunState.OFF}
 _TESTS = (
     ("all", "Test all"),
     ("sentinelone", "SentinelOne"),
@@ -80,10 +80,10 @@ def page(
 
 def _headline(status: AppStatus) -> str:
     on = [connector for connector in status.connectors if connector.on]
-    streams = [s for c in on for s in c.streams if s.assessment.state != OFF]
+    streams = [s for c in on for s in c.streams if s.assessment.state != RunState.OFF]
     counted = [
         f"{count} {state}"
-        for state in (FAILING, LATE, CATCHING_UP, OK)
+        for state in (RunState.FAILING, RunState.LATE, RunState.CATCHING_UP, RunState.OK)
         if (count := sum(s.assessment.state == state for s in streams))
     ]
     words = f"{len(on)} connectors on" if len(on) != 1 else "1 connector on"
@@ -112,7 +112,11 @@ def _problems(status: AppStatus) -> str:
             _Problem(connector.name, short(connector.name, stream.name), "", stream.assessment)
             for stream in connector.streams
         )
-    trouble = [problem for problem in found if problem.assessment.state in (FAILING, LATE)]
+    trouble = [
+        problem
+        for problem in found
+        if problem.assessment.state in (RunState.FAILING, RunState.LATE)
+    ]
     if not trouble:
         return ""
     trouble.sort(key=lambda problem: SEVERITY.index(problem.assessment.state))
@@ -137,7 +141,7 @@ def _item(same: Sequence[_Problem]) -> str:
     first = same[0]
     streams = ", ".join(problem.stream for problem in same if problem.stream)
     where = f"{first.place}: {streams}" if streams not in ("", first.place) else first.place
-    words = first.words if first.assessment.state == LATE else ""
+    words = first.words if first.assessment.state == RunState.LATE else ""
     return (
         f'<li><span class="where">{text(where)}</span>{badge(first.assessment.state, words)}'
         f"{told(first.assessment)}</li>"
@@ -218,10 +222,11 @@ def _tested(report: TestReport) -> str:
     failed = sum(step.result == FAILED for step in report.steps)
     outcome = "all passed" if report.passed else f"{failed} failed"
     rows = "".join(_step(step) for step in report.steps)
+    state, word = (RunState.OK, "passed") if report.passed else (RunState.FAILING, "failed")
     return (
         '<section class="card" aria-labelledby="tested" role="status">'
         f'<div class="title"><h2 id="tested">Connection test: {text(report.tested)}</h2>'
-        f"{badge(OK, 'passed') if report.passed else badge(FAILING, 'failed')}</div>"
+        f"{badge(state, word)}</div>"
         f'<p class="facts">{len(report.steps)} steps, {outcome}, in {report.seconds:.1f} s</p>'
         '<table class="streams" role="table"><caption class="unseen">Steps</caption>'
         '<thead role="rowgroup"><tr role="row"><th scope="col">Step</th>'
@@ -232,7 +237,7 @@ def _tested(report: TestReport) -> str:
 
 
 def _step(step: Step) -> str:
-    state = _STEP_STATES.get(step.result, OK)
+    state = _STEP_STATES.get(step.result, RunState.OK)
     advice = f'<p class="do"><b>What to do:</b> {text(step.advice)}</p>' if step.advice else ""
     result = f'<span class="state {colour(state)}">{mark(state)}{text(step.result)}</span>'
     return (

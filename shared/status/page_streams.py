@@ -8,7 +8,7 @@ from datetime import datetime
 from shared.status.html import badge, text, told, when
 from shared.status.model import LEFT_OUT, ConnectorStatus, Hour, StreamStatus
 from shared.telemetry.humanize import clock, size, span
-from shared.telemetry.run import FAILING, LATE, OFF, OK
+from shared.telemetry.run import RunState
 
 _WIDTH, _STEP, _BAR = 240, 10, 7
 _RECORDS_HEIGHT, _BYTES_HEIGHT, _MIDDLE = 26, 12, 28
@@ -72,7 +72,7 @@ def short(connector: str, stream: str) -> str:
 
 
 def _row(connector: str, stream: StreamStatus, now: datetime) -> str:
-    explained = stream.assessment.state != OK
+    explained = stream.assessment.state != RunState.OK
     name = text(short(connector, stream.name))
     cells = [
         f'<th scope="row" role="rowheader">{name}</th>',
@@ -93,7 +93,7 @@ def _row(connector: str, stream: StreamStatus, now: datetime) -> str:
 
 def _why(stream: StreamStatus) -> str:
     """What to do about trouble stands at the page's top, once for all that share its cause."""
-    if stream.assessment.state in (FAILING, LATE):
+    if stream.assessment.state in (RunState.FAILING, RunState.LATE):
         return f"<p>{text(stream.assessment.reason)}</p>"
     return told(stream.assessment)
 
@@ -104,13 +104,13 @@ def _cell(label: str, content: str) -> str:
 
 def _delivered(stream: StreamStatus, now: datetime) -> str:
     if stream.delivered_to is None:
-        return "-" if stream.assessment.state == OFF else "nothing yet"
+        return "-" if stream.assessment.state == RunState.OFF else "nothing yet"
     return when(stream.delivered_to, now)
 
 
 def _last_error(stream: StreamStatus, now: datetime) -> str:
     error = stream.last_error
-    if error is None or stream.assessment.state == OFF:
+    if error is None or stream.assessment.state == RunState.OFF:
         return ""
     said = "" if error.message == stream.assessment.reason else f": {text(error.message)}"
     return (

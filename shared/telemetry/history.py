@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from shared.records.timestamps import isoformat, parse_time, utc_now
-from shared.telemetry.run import OFF, StreamRun
+from shared.telemetry.run import RunState, StreamRun
 
 _HOURS_KEPT = 25
 
@@ -32,7 +32,7 @@ def history_after(history: str, run: StreamRun) -> str:
     past["note"] = run.note
     if run.error:
         past["lastError"] = {"at": now, "class": run.error_class, "message": run.message[:2000]}
-    elif run.status != OFF:
+    elif run.status != RunState.OFF:
         past["lastSuccess"] = now
     return orjson.dumps(past).decode()
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from shared.telemetry.events import emit
-
-OK = "ok"
-LATE = "late"
-CATCHING_UP = "catching up"
-FAILING = "failing"
-OFF = "off"
 
 # A stream further behind than this when its run ended well is late.
 LATE_AFTER = timedelta(minutes=30)
 
 logger = logging.getLogger("connectors.runs")
+
+
+class RunState(StrEnum):
+    """How a run ended; the values are what logs, rows and the stored history carry."""
+
+    OK = "ok"
+    LATE = "late"
+    CATCHING_UP = "catching up"
+    FAILING = "failing"
+    OFF = "off"
 
 
 @dataclass(slots=True)
@@ -29,7 +34,7 @@ class StreamRun:
     stream: str
     run_id: str
     started: datetime
-    status: str = OK
+    status: RunState = RunState.OK
     records: int = 0
     bytes_read: int = 0
     bytes_sent: int = 0

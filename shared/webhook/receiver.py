@@ -38,7 +38,7 @@ from shared.settings import key_vault
 from shared.settings.app import read_destination
 from shared.source.push import EventSource
 from shared.telemetry.events import emit
-from shared.telemetry.run import FAILING, LATE, StreamRun
+from shared.telemetry.run import RunState, StreamRun
 from shared.webhook.auth import authorized
 from shared.webhook.body import BodyRefused, elements
 from shared.webhook.recent_ids import Claim, RecentIds
@@ -104,7 +104,7 @@ class Webhook:
                 return self._answer(headers, body)
         except UnexpectedError as error:
             run = self._run()
-            run.status, run.error = FAILING, error
+            run.status, run.error = RunState.FAILING, error
             self._emit_error("events_not_safe", error)
             self._report(run)
             return _SEND_AGAIN
@@ -139,7 +139,7 @@ class Webhook:
     def _wrong_token(self) -> StreamRun:
         """Who knows the URL's key and not the token is the vendor with an old one: a failed run."""
         run = self._run()
-        run.status = FAILING
+        run.status = RunState.FAILING
         run.error = VendorRefused(
             f"A request came without the bearer token in {self._source.token_setting}: see that "
             "the sender's Authorization header and that setting hold the same token",
@@ -191,10 +191,10 @@ class Webhook:
         run.repeats = len(found.events) - len(records)
         run.dead_lettered += len(found.invalid)
         if left:
-            run.status, run.note = LATE, f"{len(left)} events are in the spool"
+            run.status, run.note = RunState.LATE, f"{len(left)} events are in the spool"
         if run.error is None:
             return WebhookResponse(200)
-        run.status = FAILING
+        run.status = RunState.FAILING
         self._emit_error("events_not_safe", run.error)
         return _SEND_AGAIN
 

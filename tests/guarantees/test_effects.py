@@ -11,7 +11,7 @@ import pytest
 
 from shared.delivery.batch import Batch
 from shared.polling import stream_poll
-from shared.telemetry.run import OK
+from shared.telemetry.run import RunState
 from tests.guarantees.model import (
     IN_FLIGHT_BYTES,
     TABLE_FAULTS,
@@ -50,7 +50,7 @@ def test_a_kill_at_each_effect_of_a_run_loses_nothing(*, done: bool, eager: bool
                 break
             kinds[world.killed_at] += 1
             assert world.repeated_bytes == 0
-            assert world.run(Plan()) == OK
+            assert world.run(Plan()) == RunState.OK
             assert all_arrived(world)
             assert world.repeated_bytes <= IN_FLIGHT_BYTES
     assert min(kinds[kind] for kind in ("fetch", "upload", "write")) >= 5
@@ -63,7 +63,7 @@ def test_storage_that_fails_at_any_commit_loses_nothing(fault: str) -> None:
         with polled_never() as world:
             world.run(Plan(faults={("write", number): fault}))
             assert bool(world.failures) == (fault != "answer lost")
-            assert world.run(Plan()) == OK
+            assert world.run(Plan()) == RunState.OK
             assert all_arrived(world)
             assert world.repeated_bytes <= (0 if fault == "answer lost" else IN_FLIGHT_BYTES)
 
@@ -73,7 +73,7 @@ def test_a_failed_run_that_cannot_keep_all_it_knows_says_so() -> None:
     with polled_never(rows=1) as world:
         world.run(Plan(faults={("upload", 4): "forbidden"}))
         assert world.overflowed
-        assert world.run(Plan()) == OK
+        assert world.run(Plan()) == RunState.OK
         assert all_arrived(world)
 
 

@@ -20,7 +20,7 @@ from shared.source.connector import Connection, Connector
 from shared.source.stream import Page, Stream, Window
 from shared.state import checkpoint
 from shared.state.checkpoint import PER_ROW, TABLE, StreamCheckpoint, partition_key
-from shared.telemetry.run import OK, StreamRun
+from shared.telemetry.run import RunState, StreamRun
 
 STREAM = Stream("Custom-Many", "many", "at", "at", (("id",),))
 ADDRESS = "https://many.example"
@@ -92,11 +92,11 @@ def test_thousands_with_one_timestamp_in_several_rows_arrive_once() -> None:
     """More than a row knows, all at one moment: the second run sends none of them again."""
     many = ManyAtOnce(PER_ROW + 12_345)
     run, sent = poll(many)
-    assert (run.status, sent) == (OK, many.count)
+    assert (run.status, sent) == (RunState.OK, many.count)
     assert fingerprints_known() == many.count
     many.count += 10
     run, sent = poll(many)
-    assert (run.status, sent) == (OK, 10)
+    assert (run.status, sent) == (RunState.OK, 10)
     assert run.repeats == PER_ROW + 12_345
 
 
@@ -118,9 +118,9 @@ def test_more_than_all_rows_know_warns_and_loses_nothing(
     caplog.set_level(logging.WARNING)
     many = ManyAtOnce(most + 30_000, seconds=60)
     run, sent = poll(many)
-    assert (run.status, sent) == (OK, many.count)
+    assert (run.status, sent) == (RunState.OK, many.count)
     assert "may repeat, none is lost" in caplog.text
     assert fingerprints_known() <= most
     run, again = poll(many)
-    assert run.status == OK
+    assert run.status == RunState.OK
     assert 0 < again <= 2 * (many.count - most)

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from shared.polling import stream_poll
 from shared.records.timestamps import isoformat
-from shared.telemetry.run import LATE, OK
+from shared.telemetry.run import RunState
 from tests.guarantees.model import (
     OVERLAP,
     UPLOAD_FAULTS,
@@ -110,7 +110,7 @@ class Histories(RuleBasedStateMachine):
         on_time = self.world.host_ahead >= timedelta() and not self.world.window_is_open()
         expected = self.world.must_have_arrived() if on_time else set()
         status = self.world.run(Plan(seconds_a_page=0))
-        assert status in (OK, LATE), self.world.failures
+        assert status in (RunState.OK, RunState.LATE), self.world.failures
         assert expected <= self._arrived()
         self._repeats_are_bounded()
 
@@ -129,10 +129,12 @@ class Histories(RuleBasedStateMachine):
             self.world.host_ahead = timedelta()
             self.world.now += OVERLAP
             for _ in range(2):
-                assert self.world.run(Plan()) in (OK, LATE), self.world.failures
+                assert self.world.run(Plan()) in (RunState.OK, RunState.LATE), self.world.failures
             assert self.world.must_have_arrived() <= self._arrived()
             before = sum(self.world.arrived.values())
-            assert self.world.run(Plan(seconds_a_page=0)) in (OK, LATE), self.world.failures
+            assert self.world.run(Plan(seconds_a_page=0)) in (RunState.OK, RunState.LATE), (
+                self.world.failures
+            )
             if not self.world.overflowed:
                 assert sum(self.world.arrived.values()) == before
             self._repeats_are_bounded()

@@ -15,7 +15,7 @@ from shared.connectors.sentinelone import CONNECTOR
 from shared.polling import stream_poll
 from shared.polling.run import poll
 from shared.records.timestamps import isoformat, utc_now
-from shared.telemetry.run import OK
+from shared.telemetry.run import RunState
 from tests.guarantees.model import Plan, World, install
 
 NIGHTS = [datetime(2026, 3, 28, 22, tzinfo=UTC), datetime(2026, 10, 24, 22, tzinfo=UTC)]
@@ -44,7 +44,7 @@ def test_a_night_on_which_clocks_are_changed_is_a_night_like_others(
         for number in range(12 * 12):
             world.add(world.new(f"r{number}", number % 600))
             world.now += timedelta(minutes=5)
-            assert world.run(Plan()) == OK
+            assert world.run(Plan()) == RunState.OK
             assert world.must_have_arrived() == set(world.arrived)
         stream_poll.logger.removeHandler(handler)
     assert set(world.arrived.values()) == {1}
@@ -59,7 +59,7 @@ def test_an_event_with_a_time_to_come_arrives_once_when_it_has_come() -> None:
         for _ in range(30):
             world.now += timedelta(minutes=5)
             world.add(world.new(f"at {world.now}", 1))
-            assert world.run(Plan()) == OK
+            assert world.run(Plan()) == RunState.OK
         stream_poll.logger.removeHandler(handler)
     assert sum("ahead" in name for name in world.arrived) == 1
     assert set(world.arrived.values()) == {1}

@@ -25,7 +25,7 @@ from shared.records.timestamps import utc_now
 from shared.settings.app import read_destination
 from shared.state.checkpoint import TABLE
 from shared.state.webhook_history import keep_history
-from shared.telemetry.run import StreamRun
+from shared.telemetry.run import RunState, StreamRun
 from tests.app import App
 
 EVENT = onelogin_event(1, utc_now())
@@ -214,7 +214,7 @@ def _nowhere(connection: str) -> str:
 
 def test_good_and_failed_requests_both_leave_a_mark(app: App) -> None:
     """The history tells of the last success and of the last error."""
-    failed = StreamRun("OneLogin", "Custom-OneLogin", "a", utc_now(), status="failing")
+    failed = StreamRun("OneLogin", "Custom-OneLogin", "a", utc_now(), status=RunState.FAILING)
     failed.error = ValueError("as an example")
     keep_history(StreamRun("OneLogin", "Custom-OneLogin", "b", utc_now(), records=1), failed)
     row = shared.azure.storage.table(TABLE).get_entity("OneLogin:webhook", "Custom-OneLogin")

@@ -18,7 +18,7 @@ from shared.azure.storage import forget_clients
 from shared.connectors.sentinelone.lists import ListSource
 from shared.errors import RunFailed
 from shared.records.timestamps import isoformat, parse_time, utc_now
-from shared.telemetry.run import CATCHING_UP
+from shared.telemetry.run import RunState
 from tests.polling.timers import (
     ACTIVITIES,
     activities,
@@ -152,7 +152,7 @@ def test_a_record_newer_than_its_window_is_no_place_to_go_on_from(
     )
     newer = changed(lambda body: body.replace(last.encode(), ago(hours=-1).encode()))
     sentinelone.faults.add("activities", newer)
-    while poll_without_time_left("run") == CATCHING_UP:
+    while poll_without_time_left("run") == RunState.CATCHING_UP:
         pass
     assert arrived(azure_monitor).keys() == {str(n) for n in range(2_000)}
 
@@ -207,7 +207,7 @@ def test_a_run_out_of_time_keeps_its_progress_and_the_next_goes_on(
         ({"id": str(n), "createdAt": ago(seconds=80_000 - n * 9)} for n in range(8_000)),
     )
     statuses: list[str] = []
-    while not statuses or statuses[-1] == CATCHING_UP:
+    while not statuses or statuses[-1] == RunState.CATCHING_UP:
         statuses.append(poll_without_time_left(f"run-{len(statuses)}"))
     assert len(statuses) > 3
     assert arrived(azure_monitor) == Counter(str(n) for n in range(8_000))

@@ -21,7 +21,7 @@ from shared.records.timestamps import isoformat, parse_time, utc_now
 from shared.settings.app import SETTINGS
 from shared.state.checkpoint import TABLE
 from shared.telemetry.history import history_after
-from shared.telemetry.run import StreamRun
+from shared.telemetry.run import RunState, StreamRun
 from tests.app import App, ask
 
 
@@ -284,7 +284,7 @@ def test_whatever_a_vendor_says_is_text(app: App) -> None:
     """Markup in an error, a name or a cause is shown, never obeyed."""
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
     app.poll_jira()
-    run = StreamRun("Jira", "Custom-JiraAudit", "r", utc_now(), status="failing")
+    run = StreamRun("Jira", "Custom-JiraAudit", "r", utc_now(), status=RunState.FAILING)
     run.error = ValueError(evil)
     change("JiraAudit", history=history_after("", run))
     DeadLetters().put("Custom-<b>", [Refused(b"1", 0, f"<i>{evil}")])
