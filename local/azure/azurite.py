@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import IO, Self
 
-from local.loopback.service import Running
+from local.loopback.service import Service
 from tools.environment import ROOT, EnvironmentFailed, node_command
 
 # The emulator's account and key are published: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
@@ -19,7 +19,7 @@ START_SECONDS = 60
 _LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at (\S+)")
 
 
-class Azurite(Running):
+class Azurite(Service):
     """Runs between start() and close(); `folder` keeps its data, None keeps it in memory.
 
     It ends with the process that started it, also when that one is killed.

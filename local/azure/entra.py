@@ -20,7 +20,7 @@ from aiohttp import web
 
 from local.loopback.certificates import Certificates
 from local.loopback.server import Clock, LocalServer, json_answer, utc_now
-from local.loopback.service import Running
+from local.loopback.service import Service
 
 MANAGED_IDENTITY = "managed-identity"
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -38,7 +38,7 @@ class Caller:
     audience: str
 
 
-class Identity(Running):
+class Identity(Service):
     """The token endpoints; http for the managed identity, https for Entra, as in Azure.
 
     `lifetime` is that of the tokens issued from now on; `revoke()` makes every issued one invalid.

@@ -32,7 +32,7 @@ from local.loopback.server import (
     serve_until_told,
     utc_now,
 )
-from local.loopback.service import Running
+from local.loopback.service import Service
 
 AUDIENCE = "https://monitor.azure.com"
 API_VERSIONS = frozenset({"2023-01-01"})
@@ -61,7 +61,7 @@ class _Minute:
     bytes: int = 0
 
 
-class AzureMonitor(Running):
+class AzureMonitor(Service):
     """`rules` maps each rule's immutable id to its streams.
 
     What it accepted is in `accepted`. `refuse(stream, record)` may name a reason why a record is

@@ -27,7 +27,7 @@ from azure.functions.timer import TimerRequest
 from local.host.function_json import Function, Invocation, load
 from local.host.queue_trigger import QueueOptions, QueueTrigger
 from local.loopback.server import LocalServer
-from local.loopback.service import Running
+from local.loopback.service import Service
 
 logger = logging.getLogger("host")
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ MAX_REQUEST_BYTES = 100 * 1024 * 1024
 SHORTEST_POLL = 0.1
 
 
-class Host(Running):
+class Host(Service):
     """Loads the app in `root`. `require_key` has HTTP functions ask for their key, as in Azure.
 
     start() serves HTTP; run() also ticks timers and polls queues, until close().

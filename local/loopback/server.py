@@ -19,7 +19,7 @@ from weakref import WeakSet
 from aiohttp import web
 
 from local.loopback.faults import Faults, Handler
-from local.loopback.service import Running
+from local.loopback.service import Service
 
 MAX_BODY = 128 * 1024 * 1024
 Clock = Callable[[], datetime]
@@ -44,7 +44,7 @@ class Request:
     finished: float = field(compare=False)
 
 
-class LocalServer(Running):
+class LocalServer(Service):
     """Serves `routes` on a free port (or `port`) of 127.0.0.1 between start() and close().
 
     `latency` delays each answer by that many seconds without using the processor; `now` is the

@@ -1,4 +1,4 @@
-"""What every local server is: a thing that is started, and closed however the block ends."""
+"""A service of the local world: started and closed by ``with``, however the block ends."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from types import TracebackType
 from typing import Self
 
 
-class Running(ABC):
+class Service(ABC):
     """``with`` starts it and closes it."""
 
     @abstractmethod
     def start(self) -> Self:
-        """Returns when it listens."""
+        """Return once it listens."""
 
     @abstractmethod
     def close(self) -> None:
-        """Returns when nothing of it is left."""
+        """Return once its threads, sockets and processes are gone."""
 
     def __enter__(self) -> Self:
         return self.start()

@@ -25,7 +25,7 @@ from local.loopback.server import (
     serve_until_told,
     utc_now,
 )
-from local.loopback.service import Running
+from local.loopback.service import Service
 from local.vendors.record_store import Between, Collection, Record, microseconds
 
 USERNAME = "auditor@example.com"
@@ -35,7 +35,7 @@ MAX_LIMIT = 1000
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?(Z|[+-]\d\d:?\d\d)")
 
 
-class Jira(Running):
+class Jira(Service):
     """A site. `longest_page` shortens pages; `phantom_total` is added to what `total` says.
 
     `denied` is the status that a missing permission or a plan without an audit log makes (403).

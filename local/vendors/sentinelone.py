@@ -14,7 +14,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from local.loopback.server import Clock, LocalServer, Request, json_answer, utc_now
-from local.loopback.service import Running
+from local.loopback.service import Service
 from local.vendors.record_store import Between, Collection, Item, Record
 from local.vendors.sentinelone_rules import (
     BASE,
@@ -32,7 +32,7 @@ GRAPHQL = "/unifiedalerts/graphql"
 MAX_FIRST = 100
 
 
-class SentinelOne(Running):
+class SentinelOne(Service):
     """A tenant. Streams by their setting names: activities, threats, …, unifiedalerts, accounts.
 
     `last_cursor` says how the last page shows that it is the last; `encoded_cursors` has cursors

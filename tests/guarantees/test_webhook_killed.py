@@ -14,7 +14,7 @@ from urllib3.exceptions import ProtocolError
 
 from local.azure.logs_ingestion import AzureMonitor
 from local.loopback.faults import FOREVER, answer
-from local.loopback.service import Running
+from local.loopback.service import Service
 from shared.delivery.spool import Spool
 from tests.guarantees.runs_in_processes import processes, serve_webhook
 from tests.webhook.posts import STREAM, TOKEN, events, run_delivery_retry
@@ -24,7 +24,7 @@ KILLS = 3
 BUSY = answer(503, headers={"Retry-After": "60"})
 
 
-class Webhook(Running):
+class Webhook(Service):
     """The webhook's process: killed, it is begun anew, at another address.
 
     It dies at each ``every``-th answer of 200, while the other senders wait for theirs: that is
