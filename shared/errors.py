@@ -185,3 +185,47 @@ class RunFailed(ConnectorError):
         self.failures = dict(failures)
         causes = "; ".join(f"{stream}: {error}" for stream, error in self.failures.items())
         super().__init__(f"{connector}: {len(self.failures)} stream(s) failed. {causes}")
+
+
+# For the status page and the connection test: by an error's class, the step that ends it.
+ADVICE: Mapping[str, str] = {
+    "VendorUnavailable": (
+        "Nothing is lost, and each run tries again. If it lasts for an hour, look at the vendor's "
+        "own status page and whether a network rule stands in the way."
+    ),
+    "VendorRefused": (
+        "Change what the message names (a token, a permission or an address), then test the "
+        "connection below; the next run goes on where this one stopped."
+    ),
+    "VendorAnswerInvalid": (
+        "See that the address in the settings is the vendor's own and that no proxy or sign-in "
+        "page answers in its place. If it is, report it with this message."
+    ),
+    "DestinationUnavailable": (
+        "Nothing is lost, and each run tries again. If it lasts for an hour, look at Azure Service "
+        "Health for Azure Monitor, and at network rules around the data collection endpoint."
+    ),
+    "DestinationRefused": (
+        "Change what the message names (an identity, a role, a rule's id), then test the "
+        "destination below. A new role may take 30 minutes to work."
+    ),
+    "RuleRefusesRecords": (
+        "The data collection rule does not fit this version: deploy this version's template again. "
+        "Nothing was dropped, and the next run goes on."
+    ),
+    "SettingsError": (
+        "Set what the message names in the function app's environment variables; on your own "
+        "machine, in local.settings.json."
+    ),
+    "StorageUnavailable": (
+        "See that the function app's own storage account is there, that its network rules let the "
+        "app in, and that the app's identity has its three data roles."
+    ),
+    "CheckpointConflict": (
+        "Once is harmless. If it goes on, a second function app reads the same tenant with the "
+        "same storage account: stop one of them."
+    ),
+    "CheckpointUnreadable": "Do as the message says: it names the rows to delete.",
+}
+# For a class that is not in ``ADVICE``.
+OTHER_ADVICE = "Look for this error in Application Insights, and report it with its message."

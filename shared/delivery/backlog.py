@@ -1,10 +1,11 @@
-"""What the app's storage account tells: checkpoints, spool, poison queue, dead letters."""
+"""Sizes of the backlog: spool, poison queue, dead letters, as the storage account reports them."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -14,40 +15,75 @@ from shared.azure.stored import storage_faults
 from shared.delivery.dead_letters import CONTAINER
 from shared.delivery.redelivery import delay_after
 from shared.delivery.spool import POISON_QUEUE, QUEUE, Message, MessageUnreadable
-from shared.status.model import DeadLetterCount, DeadLetterStatus, Queue
 
-# One request lists so many blobs; who has more has other worries than their exact number.
+# List one page at most; the count then shows +.
 MOST_BLOBS = 5_000
-_IN_VIEW = 32
+_PEEKED_MESSAGES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The spool or the poison queue; ``messages`` None: unknown, storage did not answer.
+
+    ``oldest_seconds`` is the age of the oldest visible message over all its tries; a message that
+    waits for its next try is invisible. ``causes`` counts the visible messages by cause.
+    """
+
+    messages: int | None
+    oldest_seconds: float | None = None
+    causes: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterCount:
+    """Records of one stream that were refused for one cause."""
+
+    stream: str
+    cause: str
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterStatus:
+    """The container dead-letters; ``blobs`` None: unknown; ``more``: some are not counted."""
+
+    blobs: int | None
+    counts: Sequence[DeadLetterCount] = ()
+    more: bool = False
+
+    @property
+    def records(self) -> int:
+        """Sum of the counted records."""
+        return sum(count.records for count in self.counts)
 
 
 def spool_queue() -> Queue:
-    """The spool: how many messages, and how long the oldest in view has waited."""
-    return _queue(QUEUE, _waited)
+    """Count the messages of the spool; raises ``StorageUnavailable``."""
+    return _queue(QUEUE, _age_with_tries)
 
 
 def poison_queue() -> Queue:
-    """What the host gave up after five tries."""
-    return _queue(POISON_QUEUE, lambda _, since: _passed(since))
+    """Count the messages that the host gave up after five tries; raises ``StorageUnavailable``."""
+    return _queue(POISON_QUEUE, lambda _, since: _seconds_since(since))
 
 
-def _queue(name: str, waited: Callable[[Message | None, datetime], float]) -> Queue:
+def _queue(name: str, age: Callable[[Message | None, datetime], float]) -> Queue:
     from azure.core.exceptions import ResourceNotFoundError
 
     with storage_faults(f"Looking at the queue {name}"):
         queue = storage.queue(name)
         try:
             count = queue.get_queue_properties().approximate_message_count or 0
-            seen = queue.peek_messages(max_messages=_IN_VIEW) if count else []
+            visible = queue.peek_messages(max_messages=_PEEKED_MESSAGES) if count else []
         except ResourceNotFoundError:
             return Queue(0)
     causes: Counter[str] = Counter()
     oldest: float | None = None
-    for found in seen:
-        message = _read(found.content)
+    for peeked in visible:
+        message = _read(peeked.content)
         causes[f"events of {message.stream}" if message else "unreadable"] += 1
-        if found.inserted_on:
-            oldest = max(oldest or 0.0, waited(message, found.inserted_on))
+        if peeked.inserted_on:
+            oldest = max(oldest or 0.0, age(message, peeked.inserted_on))
     return Queue(count, oldest, tuple(causes.most_common()))
 
 
@@ -58,18 +94,18 @@ def _read(text: Any) -> Message | None:
         return None
 
 
-def _waited(message: Message | None, since: datetime) -> float:
-    """A message that is put back is a new one: its tries tell of the time before."""
+def _age_with_tries(message: Message | None, since: datetime) -> float:
+    """Add the delays of earlier tries: a message put back is a new one, with a new time."""
     before = sum(delay_after(number) for number in range(message.tries)) if message else 0
-    return before + _passed(since)
+    return before + _seconds_since(since)
 
 
-def _passed(since: datetime) -> float:
+def _seconds_since(since: datetime) -> float:
     return max((datetime.now(UTC) - since).total_seconds(), 0.0)
 
 
 def dead_letters() -> DeadLetterStatus:
-    """How many records of which stream are there for which cause; their content stays closed."""
+    """Count dead letters by stream and cause, from metadata; raises ``StorageUnavailable``."""
     from azure.core.exceptions import ResourceNotFoundError
 
     counts: Counter[tuple[str, str]] = Counter()
@@ -94,5 +130,5 @@ def _causes(metadata: Mapping[str, str] | None) -> dict[str, int]:
         causes = json.loads((metadata or {}).get("causes", ""))
         return {str(cause): int(count) for cause, count in causes.items()}
     except (ValueError, AttributeError):
-        # Written by another hand: counted as one, with a cause that says so.
+        # Another program wrote the blob: count it once, under a cause that says so.
         return {"not counted": 1}

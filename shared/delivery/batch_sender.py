@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.delivery.batch import Batch
-from shared.delivery.dead_letters import DeadLetters, Refused
+from shared.delivery.dead_letters import DeadLetterSink, Refused
 from shared.delivery.sink import Sink
 from shared.errors import (
     BatchRefused,
@@ -70,7 +70,7 @@ class BatchSender:
     def __init__(
         self,
         destination: Sink,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterSink,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,

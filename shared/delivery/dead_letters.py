@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import shared.azure.storage
 from shared.azure.stored import Storage, create_on_first_use, storage_faults
@@ -59,6 +60,14 @@ class Refused:
         return dump_json(
             {"record": record, "stream": stream, "status": self.status, "message": self.message}
         )
+
+
+class DeadLetterSink(Protocol):
+    """Where a ``BatchSender`` puts the records that Azure Monitor refuses for good."""
+
+    def put(self, stream: str, refused: Sequence[Refused]) -> None:
+        """Keep ``refused``; raises ``StorageUnavailable`` where they could not be kept."""
+        ...
 
 
 class DeadLetters:

@@ -1,8 +1,8 @@
-"""Sends dead letters and poison messages again, each once; what is refused again stays.
+"""Redrive: send dead letters and poison messages again, each once; records refused again stay.
 
-A blob is leased while its records are sent, so that two people who press the button at once send
-nothing twice. What arrived leaves the blob by one write under that lease: a crash between arrival
-and that write repeats one blob's records at most.
+A blob is leased while its records are sent, so that two requests at the same time send nothing
+twice. Delivered records leave the blob by one write under that lease: a crash between delivery and
+that write repeats the records of one blob at most.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.azure import storage
@@ -19,7 +20,6 @@ from shared.azure.stored import storage_faults
 from shared.delivery.batch import decompress, packed
 from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import CONTAINER, DeadLetters, Refused, content, metadata
-from shared.delivery.redrive_report import RedriveReport
 from shared.delivery.sink import Sink, sink_for
 from shared.delivery.spool import POISON_QUEUE, Message, MessageUnreadable, Spool
 from shared.errors import ConnectorError, DestinationError, RuleRefusesRecords
@@ -38,37 +38,52 @@ POISON = "poison"
 SECONDS = 50.0
 _BLOB_SECONDS = 30.0
 _LEASE_SECONDS = 60
-# A message is out of others' sight for so long while it is put back into the spool.
+# Visibility timeout of a poison message while it is put back into the spool.
 _HIDDEN_SECONDS = 60
-_AT_A_TIME = 32
+_PAGE_MESSAGES = 32
 
 
-class _KeptAside(DeadLetters):
-    """Takes what is refused again, without writing anything: it goes back into its own blob."""
+@dataclass(frozen=True, slots=True)
+class RedriveReport:
+    """Result of a redrive: messages or records ``sent``, and those ``left`` where they were."""
+
+    redriven: str
+    sent: int
+    left: int
+    message: str
+
+
+@dataclass(slots=True)
+class _RedriveCounters:
+    sent: int = 0
+    left: int = 0
+
+
+class _InMemoryDeadLetters:
+    """A ``DeadLetterSink`` for records refused again: they return to the blob they came from."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.refused: list[Refused] = []
 
-    def put(self, stream: str, refused: Sequence[Refused]) -> None:  # noqa: ARG002  (the seam's)
-        """Keep ``refused`` until the blob is written again."""
+    def put(self, stream: str, refused: Sequence[Refused]) -> None:  # noqa: ARG002  (protocol)
+        """Keep ``refused`` until the blob is overwritten."""
         self.refused += refused
 
 
 class _BlobUnreadable(Exception):
-    """Another hand's blob, or a damaged one."""
+    """The blob is damaged, or another program wrote it."""
 
 
 def redrive(what: str) -> RedriveReport:
-    """Send ``what`` (dead-letters or poison) again, for most of a minute; raises nothing of ours.
+    """Redrive ``what`` (``DEAD_LETTERS`` or ``POISON``) for up to ``SECONDS``.
 
-    What the time did not suffice for is left for the next time.
+    Leave the rest for the next redrive. A ``ConnectorError`` becomes the report's message.
     """
     deadline = time.monotonic() + SECONDS
     work = _dead_letters if what == DEAD_LETTERS else _poison
-    counts = {"sent": 0, "left": 0}
+    counters = _RedriveCounters()
     try:
-        message = work(counts, deadline)
+        message = work(counters, deadline)
         if time.monotonic() >= deadline:
             message = f"The time was over: go on with the rest. {message}".strip()
     except ConnectorError as error:
@@ -77,15 +92,15 @@ def redrive(what: str) -> RedriveReport:
         logger,
         "redriven",
         Redriven=what,
-        Sent=counts["sent"],
-        Left=counts["left"],
+        Sent=counters.sent,
+        Left=counters.left,
         Message=message,
     )
-    return RedriveReport(what, counts["sent"], counts["left"], message)
+    return RedriveReport(what, counters.sent, counters.left, message)
 
 
-def _dead_letters(counts: dict[str, int], deadline: float) -> str:
-    """Gives back what else is to be said."""
+def _dead_letters(counters: _RedriveCounters, deadline: float) -> str:
+    """Redrive every blob; return a remark for the report, or ''."""
     target = sink_for(read_destination())
     unreadable = 0
     for name in list(DeadLetters().names()):
@@ -95,7 +110,7 @@ def _dead_letters(counts: dict[str, int], deadline: float) -> str:
             if lease is None:
                 continue
             try:
-                _one_blob(name, lease, target, counts, deadline)
+                _redrive_blob(name, lease, target, counters, deadline)
             except _BlobUnreadable:
                 unreadable += 1
     if not unreadable:
@@ -103,11 +118,11 @@ def _dead_letters(counts: dict[str, int], deadline: float) -> str:
     return f"{unreadable} blob(s) of {CONTAINER} cannot be read as dead letters, and stay."
 
 
-def _one_blob(
+def _redrive_blob(
     name: str,
     lease: BlobLeaseClient,
     target: Sink,
-    counts: dict[str, int],
+    counters: _RedriveCounters,
     deadline: float,
 ) -> None:
     with storage_faults(f"Reading from the blob container {CONTAINER}"):
@@ -116,24 +131,24 @@ def _one_blob(
     stream = name.partition("/")[0]
     try:
         lines = decompress(body).splitlines()
-        sendable, left = _sorted_out(stream, lines)
+        sendable, left = _split_sendable(stream, lines)
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, RecursionError):
         raise _BlobUnreadable from None
     failure: ConnectorError | None = None
     if sendable:
         until = min(time.monotonic() + _BLOB_SECONDS, deadline)
-        kept, failure = _send(target, stream, sendable, until)
-        left += kept
-    counts["sent"] += len(lines) - len(left)
-    counts["left"] += len(left)
+        undelivered, failure = _send(target, stream, sendable, until)
+        left += undelivered
+    counters.sent += len(lines) - len(left)
+    counters.left += len(left)
     if len(left) < len(lines):
         _write_back(blob, lease, stream, left)
     if failure is not None and not isinstance(failure, RuleRefusesRecords):
         raise failure
 
 
-def _sorted_out(stream: str, lines: Sequence[bytes]) -> tuple[list[Refused], list[Refused]]:
-    """What can be sent, and what cannot: text that is no record, a stream that no rule declares."""
+def _split_sendable(stream: str, lines: Sequence[bytes]) -> tuple[list[Refused], list[Refused]]:
+    """Split into sendable and not: text that is no record, a stream that no rule declares."""
     sendable: list[Refused] = []
     left: list[Refused] = []
     declared = _declared(stream)
@@ -157,25 +172,25 @@ def _declared(stream: str) -> bool:
 def _send(
     target: Sink, stream: str, entries: Sequence[Refused], deadline: float
 ) -> tuple[list[Refused], ConnectorError | None]:
-    """Deliver ``entries``; gives back those that did not arrive, and what ended it early."""
+    """Deliver ``entries``; return the undelivered ones, and the error that ended it early."""
     records = [entry.record for entry in entries]
-    kept = _KeptAside()
-    # Here refused records are what is to be expected, and never say that the rule is at fault.
-    delivery = BatchSender(target, kept, always_tolerated=len(records))
+    refused_again = _InMemoryDeadLetters()
+    # Refused records are expected here: they never show that the rule is at fault.
+    delivery = BatchSender(target, refused_again, always_tolerated=len(records))
     left: list[Refused] = []
     failure: ConnectorError | None = None
     for start, batch in packed(stream, records):
-        mine = entries[start : start + len(batch.records)]
+        attempted = entries[start : start + len(batch.records)]
         if failure is not None and not isinstance(failure, RuleRefusesRecords):
-            left += mine
+            left += attempted
             continue
         try:
             delivery.deliver(batch, deadline)
         except DestinationError as error:
             failure = error
             settled = set(error.settled)
-            left += [entry for index, entry in enumerate(mine) if index not in settled]
-    return [*left, *kept.refused], failure
+            left += [entry for index, entry in enumerate(attempted) if index not in settled]
+    return [*left, *refused_again.refused], failure
 
 
 def _blob(name: str) -> BlobClient:
@@ -184,7 +199,7 @@ def _blob(name: str) -> BlobClient:
 
 @contextmanager
 def _leased(name: str) -> Iterator[BlobLeaseClient | None]:
-    """The blob's lease; None where another has it, or has just sent and removed the blob."""
+    """Lease the blob; None where another redrive leases it, or has just removed it."""
     from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
     with storage_faults(f"Leasing from the blob container {CONTAINER}"):
@@ -205,7 +220,7 @@ def _release(lease: BlobLeaseClient) -> None:
     try:
         lease.release()
     except AzureError:
-        # The blob is gone with its lease, or the lease ends by itself within a minute.
+        # The blob was deleted under the lease, or the lease expires within a minute.
         logger.debug("A lease was not released")
 
 
@@ -221,10 +236,10 @@ def _write_back(
         )
 
 
-def _poison(counts: dict[str, int], deadline: float) -> str:
-    """Poison messages go back to the spool, where ``DeliveryRetry`` takes them up at once.
+def _poison(counters: _RedriveCounters, deadline: float) -> str:
+    """Move poison messages to the spool, from where ``DeliveryRetry`` delivers them at once.
 
-    Gives back what else is to be said.
+    Return a remark for the report, or ''.
     """
     from azure.core.exceptions import ResourceNotFoundError
 
@@ -233,25 +248,25 @@ def _poison(counts: dict[str, int], deadline: float) -> str:
         queue = storage.queue(POISON_QUEUE)
         try:
             pages = queue.receive_messages(
-                messages_per_page=_AT_A_TIME, visibility_timeout=_HIDDEN_SECONDS
+                messages_per_page=_PAGE_MESSAGES, visibility_timeout=_HIDDEN_SECONDS
             )
-            for found in pages:
-                _put_back(spool, found, queue.delete_message, counts)
+            for queued in pages:
+                _put_back(spool, queued, queue.delete_message, counters)
                 if time.monotonic() >= deadline:
                     break
         except ResourceNotFoundError:
-            logger.debug("There is no queue %s: nothing was ever poison", POISON_QUEUE)
+            logger.debug("The queue %s does not exist: no message was ever poison", POISON_QUEUE)
     return ""
 
 
 def _put_back(
-    spool: Spool, found: Any, delete: Callable[[Any], None], counts: dict[str, int]
+    spool: Spool, queued: Any, delete: Callable[[Any], None], counters: _RedriveCounters
 ) -> None:
     try:
-        message = Message.read(found.content)
+        message = Message.read(queued.content)
     except MessageUnreadable:
-        counts["left"] += 1
+        counters.left += 1
         return
     spool.put_back(message, 0)
-    delete(found)
-    counts["sent"] += 1
+    delete(queued)
+    counters.sent += 1

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from shared.diagnostics.steps import FAILED, PASSED, SKIPPED, Step
-from shared.errors import ConnectorError
-from shared.status.assess import ADVICE
+from shared.errors import ADVICE, ConnectorError
 
 logger = logging.getLogger("connectors.status")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.errors import ADVICE, OTHER_ADVICE
 from shared.polling.budget import budget_seconds
 from shared.records.timestamps import isoformat, parse_time
 from shared.source.stream import Stream
@@ -30,46 +31,6 @@ _LOOK_AT_APP = (
     "In the portal, see that the function app is running and its timer function is enabled; "
     "Application Insights says why a run did not begin."
 )
-ADVICE: Mapping[str, str] = {
-    "VendorUnavailable": (
-        "Nothing is lost, and each run tries again. If it lasts for an hour, look at the vendor's "
-        "own status page and whether a network rule stands in the way."
-    ),
-    "VendorRefused": (
-        "Change what the message names (a token, a permission or an address), then test the "
-        "connection below; the next run goes on where this one stopped."
-    ),
-    "VendorAnswerInvalid": (
-        "See that the address in the settings is the vendor's own and that no proxy or sign-in "
-        "page answers in its place. If it is, report it with this message."
-    ),
-    "DestinationUnavailable": (
-        "Nothing is lost, and each run tries again. If it lasts for an hour, look at Azure Service "
-        "Health for Azure Monitor, and at network rules around the data collection endpoint."
-    ),
-    "DestinationRefused": (
-        "Change what the message names (an identity, a role, a rule's id), then test the "
-        "destination below. A new role may take 30 minutes to work."
-    ),
-    "RuleRefusesRecords": (
-        "The data collection rule does not fit this version: deploy this version's template again. "
-        "Nothing was dropped, and the next run goes on."
-    ),
-    "SettingsError": (
-        "Set what the message names in the function app's environment variables; on your own "
-        "machine, in local.settings.json."
-    ),
-    "StorageUnavailable": (
-        "See that the function app's own storage account is there, that its network rules let the "
-        "app in, and that the app's identity has its three data roles."
-    ),
-    "CheckpointConflict": (
-        "Once is harmless. If it goes on, a second function app reads the same tenant with the "
-        "same storage account: stop one of them."
-    ),
-    "CheckpointUnreadable": "Do as the message says: it names the rows to delete.",
-}
-_OTHER_ADVICE = "Look for this error in Application Insights, and report it with its message."
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +166,8 @@ def _assess_polled(
 def failing(error: LastError | None) -> Assessment:
     """The assessment on a last run that failed with ``error``."""
     if error is None:
-        return Assessment(RunState.FAILING, "Its last run failed.", _OTHER_ADVICE)
-    return Assessment(RunState.FAILING, error.message, ADVICE.get(error.error, _OTHER_ADVICE))
+        return Assessment(RunState.FAILING, "Its last run failed.", OTHER_ADVICE)
+    return Assessment(RunState.FAILING, error.message, ADVICE.get(error.error, OTHER_ADVICE))
 
 
 def webhook_stream(

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from shared import VERSION
 from shared.connectors.registry import polled, received
 from shared.delivery import backlog
-from shared.errors import ConnectorError, SettingsError, StorageError
+from shared.delivery.backlog import DeadLetterStatus, Queue
+from shared.errors import ADVICE, ConnectorError, SettingsError, StorageError
 from shared.records.timestamps import utc_now
 from shared.runtime.timeout import call_with_timeout
 from shared.settings.app import DestinationSettings, read_destination
@@ -21,15 +22,13 @@ from shared.source.push import EventSource
 from shared.state.checkpoint import partition_key
 from shared.state.rows import Row, checkpoint_rows
 from shared.state.webhook_history import webhook_partition
-from shared.status.assess import ADVICE, polled_stream, webhook_stream
+from shared.status.assess import polled_stream, webhook_stream
 from shared.status.model import (
     LEFT_OUT,
     SEVERITY,
     AppStatus,
     Assessment,
     ConnectorStatus,
-    DeadLetterStatus,
-    Queue,
     StreamStatus,
     worst,
 )

@@ -8,8 +8,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from shared.delivery.redrive import DEAD_LETTERS, POISON, redrive
-from shared.delivery.redrive_report import RedriveReport
+from shared.delivery.redrive import DEAD_LETTERS, POISON, RedriveReport, redrive
 from shared.diagnostics.connection_test import TooOften, choices, run_test
 from shared.diagnostics.steps import TestReport
 from shared.status.collect import collect_status

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.delivery.backlog import DeadLetterStatus, Queue
 from shared.telemetry.run import RunState
 
 # The worst first.
@@ -72,42 +73,6 @@ class ConnectorStatus:
     token_expires: datetime | None = None
     token_note: str = ""
     streams: Sequence[StreamStatus] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """The spool or the poison queue: None where storage did not say.
-
-    ``oldest_seconds`` is how long the oldest message in view has waited, in all its tries; messages
-    that wait for their next try are not in view.
-    """
-
-    messages: int | None
-    oldest_seconds: float | None = None
-    causes: Sequence[tuple[str, int]] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterCount:
-    """Records of one stream that were refused for one cause."""
-
-    stream: str
-    cause: str
-    records: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterStatus:
-    """The container dead-letters; ``blobs`` None: unknown. ``more``: there are uncounted blobs."""
-
-    blobs: int | None
-    counts: Sequence[DeadLetterCount] = ()
-    more: bool = False
-
-    @property
-    def records(self) -> int:
-        """All records counted."""
-        return sum(count.records for count in self.counts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.delivery.redrive_report import RedriveReport
+from shared.delivery.backlog import Queue
+from shared.delivery.redrive import RedriveReport
 from shared.diagnostics.steps import FAILED, SKIPPED, Step, TestReport
 from shared.status.html import badge, colour, mark, text, told
-from shared.status.model import SEVERITY, AppStatus, Assessment, Queue
+from shared.status.model import SEVERITY, AppStatus, Assessment
 from shared.status.page_streams import connector_section, short
 from shared.telemetry.humanize import clock, span
 from shared.telemetry.run import RunState

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.delivery.batch import Batch
 from shared.delivery.batch_sender import BatchSender
-from shared.delivery.dead_letters import DeadLetters, Refused
+from shared.delivery.dead_letters import Refused
 from shared.errors import (
     BatchRefused,
     BatchTooLarge,
@@ -60,7 +60,7 @@ class Judge:
         """Nothing is open."""
 
 
-class Kept(DeadLetters):
+class Kept:
     """Dead letters in a list; ``broken`` makes the storage fail."""
 
     def __init__(self, *, broken: bool = False) -> None:

@@ -25,7 +25,7 @@ import pytest
 from shared.azure import storage
 from shared.delivery.batch import Batch, Packer
 from shared.delivery.batch_sender import BatchSender
-from shared.delivery.dead_letters import DeadLetters, Refused
+from shared.delivery.dead_letters import DeadLetterSink, Refused
 from shared.errors import (
     BatchRefused,
     BatchTooLarge,
@@ -316,7 +316,7 @@ class ModelDestination:
         """There is nothing to close."""
 
 
-class ModelDeadLetters(DeadLetters):
+class ModelDeadLetters:
     """Dead letters that the world keeps."""
 
     def __init__(self, world: World) -> None:
@@ -419,7 +419,7 @@ def install(world: World, patch: pytest.MonkeyPatch, *, rows: int) -> logging.Ha
     patch.setattr(polling_run, "utc_now", world.host_clock)
     patch.setattr(polling_run, "DeadLetters", lambda: ModelDeadLetters(world))
 
-    def delivery(destination: Any, dead_letters: DeadLetters) -> BatchSender:
+    def delivery(destination: Any, dead_letters: DeadLetterSink) -> BatchSender:
         process = world.process
         return BatchSender(destination, dead_letters, clock=process.clock, sleep=process.sleep)
 
