@@ -41,7 +41,9 @@ def test_every_event_is_said_somewhere() -> None:
     """No event is documented that no code emits."""
     code = "\n".join(path.read_text() for path in (ROOT / "shared").rglob("*.py"))
     for name in EVENTS:
-        assert re.search(rf"(emit\(\s*logger,\s*|_emit_error\(){re.escape(json.dumps(name))}", code), name
+        assert re.search(
+            rf"(emit\(\s*logger,\s*|_emit_error\(){re.escape(json.dumps(name))}", code
+        ), name
 
 
 def test_documented_queries_read_known_names() -> None:
