@@ -1,7 +1,7 @@
-"""Tables, queues and blobs of the app's own storage account.
+"""Clients of the app's own storage account, their errors, and create-on-first-use.
 
 ``AzureWebJobsStorage`` is a connection string, or its ``__`` settings name the account for the
-app's identity, exactly as the Functions host reads them:
+app's identity, as the Functions host reads them:
 https://learn.microsoft.com/azure/azure-functions/functions-reference#connecting-to-host-storage-with-an-identity
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from shared.azure.identity import credential
-from shared.errors import SettingsError
+from shared.errors import SettingsError, StorageUnavailable
 from shared.runtime.process import on_reset
 
 if TYPE_CHECKING:
@@ -22,20 +22,24 @@ if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
     from azure.storage.queue import QueueClient
 
+Result = TypeVar("Result")
+
 SETTING = "AzureWebJobsStorage"
-# A storage call is tried again twice within seconds: whoever waits for it (OneLogin) is answered
-# within 20 s even while storage is down.
+# Retry a storage call twice within seconds: OneLogin waits for it, and gets an answer within 20 s
+# even while storage is down.
 _SHORT_RETRIES: dict[str, Any] = {
     "retry_total": 2,
-    "retry_backoff_factor": 0.3,  # tables wait by these two,
+    # Backoff of tables, in seconds.
+    "retry_backoff_factor": 0.3,
     "retry_backoff_max": 2,
-    "initial_backoff": 0,  # queues and blobs a second each time (15 s and more otherwise)
+    # Backoff of queues and blobs: 1 s each time, where the default is 15 s and more.
+    "initial_backoff": 0,
     "increment_base": 1,
     "random_jitter_range": 0.3,
     "connection_timeout": 3,
     "read_timeout": 10,
 }
-# The emulator's account and key are the same on every machine and documented:
+# Use the emulator's documented account and key, the same on every machine:
 # https://learn.microsoft.com/azure/storage/common/storage-use-azurite
 _EMULATOR = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJ"
@@ -69,9 +73,21 @@ def _account_url(service: str) -> str:
     )
 
 
+class Storage(Protocol):
+    """The seam to queues and blob containers; this module is its usual implementation."""
+
+    def queue(self, name: str, /) -> QueueClient:
+        """Return a client of queue ``name``."""
+        ...
+
+    def container(self, name: str, /) -> ContainerClient:
+        """Return a client of blob container ``name``."""
+        ...
+
+
 @contextlib.contextmanager
-def _named() -> Iterator[None]:
-    """A connection string that is none becomes an error that names the setting."""
+def _connection_string_errors() -> Iterator[None]:
+    """Turn an SDK's ValueError into a SettingsError that does not quote the connection string."""
     try:
         yield
     except ValueError:
@@ -82,39 +98,79 @@ def _named() -> Iterator[None]:
 
 @functools.cache
 def table(name: str) -> TableClient:
-    """A client of table ``name``; nothing is asked of the service yet."""
+    """Return a client of table ``name``, made once a process; it sends no request yet."""
     from azure.data.tables import TableClient
 
     if connection := _connection_string():
-        with _named():
+        with _connection_string_errors():
             return TableClient.from_connection_string(connection, name, **_SHORT_RETRIES)
     return TableClient(_account_url("table"), name, credential=credential(), **_SHORT_RETRIES)
 
 
 @functools.cache
 def queue(name: str) -> QueueClient:
-    """A client of queue ``name``; messages are text, as they are."""
+    """Return a client of queue ``name``, made once a process; messages are plain text."""
     from azure.storage.queue import QueueClient
 
     if connection := _connection_string():
-        with _named():
+        with _connection_string_errors():
             return QueueClient.from_connection_string(connection, name, **_SHORT_RETRIES)
     return QueueClient(_account_url("queue"), name, credential=credential(), **_SHORT_RETRIES)
 
 
 @functools.cache
 def container(name: str) -> ContainerClient:
-    """A client of blob container ``name``."""
+    """Return a client of blob container ``name``, made once a process."""
     from azure.storage.blob import ContainerClient
 
     if connection := _connection_string():
-        with _named():
+        with _connection_string_errors():
             return ContainerClient.from_connection_string(connection, name, **_SHORT_RETRIES)
     return ContainerClient(_account_url("blob"), name, credential=credential(), **_SHORT_RETRIES)
 
 
 @on_reset
 def forget_clients() -> None:
-    """Drop the cached clients: their settings have changed."""
+    """Drop the cached clients, for settings that have changed."""
     for cached in (table, queue, container):
         cached.cache_clear()
+
+
+@contextlib.contextmanager
+def storage_errors(doing: str) -> Iterator[None]:
+    """Raise ``StorageUnavailable`` for every Azure error that leaves the block.
+
+    ``doing`` begins the message: "Reading the checkpoint of activities". Inside the block, catch
+    the answers that mean something to the caller: ``ResourceNotFoundError`` (nothing is stored),
+    ``ResourceExistsError`` and ``ResourceModifiedError`` (another run was quicker).
+    """
+    from azure.core.exceptions import AzureError
+
+    try:
+        yield
+    except AzureError as error:
+        status = getattr(error, "status_code", None)
+        cause = f"HTTP {status}" if status else type(error).__name__
+        advice = (
+            f"check the key in {SETTING}, or give the app's identity the roles Storage Blob Data "
+            "Owner, Storage Queue Data Contributor and Storage Table Data Contributor on the "
+            "storage account"
+            if status in (401, 403)
+            else f"check whether the storage account that {SETTING} names can be reached"
+        )
+        raise StorageUnavailable(f"{doing} failed with {cause}: {advice}") from error
+
+
+def create_on_first_use(create: Callable[[], object], use: Callable[[], Result]) -> Result:
+    """Return ``use()``; if its table, queue or container is missing, ``create()`` it and retry.
+
+    The usual call costs one request, the first one of a new account three.
+    """
+    from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+    try:
+        return use()
+    except ResourceNotFoundError:
+        with contextlib.suppress(ResourceExistsError):  # another instance was quicker
+            create()
+        return use()

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from shared.azure import storage
-from shared.azure.stored import storage_faults
+from shared.azure.storage import storage_errors
 from shared.delivery.dead_letters import CONTAINER
 from shared.delivery.redelivery import delay_after
 from shared.delivery.spool import POISON_QUEUE, QUEUE, Message, MessageUnreadable
@@ -70,7 +70,7 @@ def poison_queue() -> Queue:
 def _queue(name: str, age: Callable[[Message | None, datetime], float]) -> Queue:
     from azure.core.exceptions import ResourceNotFoundError
 
-    with storage_faults(f"Looking at the queue {name}"):
+    with storage_errors(f"Looking at the queue {name}"):
         queue = storage.queue(name)
         try:
             count = queue.get_queue_properties().approximate_message_count or 0
@@ -110,7 +110,7 @@ def dead_letters() -> DeadLetterStatus:
 
     counts: Counter[tuple[str, str]] = Counter()
     blobs = 0
-    with storage_faults(f"Listing the blob container {CONTAINER}"):
+    with storage_errors(f"Listing the blob container {CONTAINER}"):
         try:
             listed = storage.container(CONTAINER).list_blobs(include=["metadata"])
             for blob in islice(listed, MOST_BLOBS):

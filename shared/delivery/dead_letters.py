@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Protocol
 
 import shared.azure.storage
-from shared.azure.stored import Storage, create_on_first_use, storage_faults
+from shared.azure.storage import Storage, create_on_first_use, storage_errors
 from shared.delivery.batch import compress
 from shared.records.codec import dump_json, parse_json
 from shared.records.timestamps import utc_now
@@ -92,7 +92,7 @@ class DeadLetters:
 
     def _write(self, stream: str, body: bytes, about: dict[str, str]) -> None:
         name = f"{stream}/{self._now():%Y-%m-%d/%H%M%S}-{uuid.uuid4().hex}.ndjson.gz"
-        with storage_faults("Writing to the blob container dead-letters"):
+        with storage_errors("Writing to the blob container dead-letters"):
             container = self._storage.container(CONTAINER)
             create_on_first_use(
                 container.create_container,
@@ -103,7 +103,7 @@ class DeadLetters:
         """The blobs' names, oldest first within a stream; raises ``StorageUnavailable``."""
         from azure.core.exceptions import ResourceNotFoundError
 
-        with storage_faults("Listing the blob container dead-letters"):
+        with storage_errors("Listing the blob container dead-letters"):
             try:
                 yield from self._storage.container(CONTAINER).list_blob_names()
             except ResourceNotFoundError:

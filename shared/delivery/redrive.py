@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.azure import storage
-from shared.azure.stored import storage_faults
+from shared.azure.storage import storage_errors
 from shared.delivery.batch import decompress, packed
 from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import CONTAINER, DeadLetters, Refused, content, metadata
@@ -125,7 +125,7 @@ def _redrive_blob(
     counters: _RedriveCounters,
     deadline: float,
 ) -> None:
-    with storage_faults(f"Reading from the blob container {CONTAINER}"):
+    with storage_errors(f"Reading from the blob container {CONTAINER}"):
         blob = _blob(name)
         body = blob.download_blob().readall()
     stream = name.partition("/")[0]
@@ -202,7 +202,7 @@ def _leased(name: str) -> Iterator[BlobLeaseClient | None]:
     """Lease the blob; None where another redrive leases it, or has just removed it."""
     from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
-    with storage_faults(f"Leasing from the blob container {CONTAINER}"):
+    with storage_errors(f"Leasing from the blob container {CONTAINER}"):
         try:
             lease = _blob(name).acquire_lease(_LEASE_SECONDS)
         except (ResourceExistsError, ResourceNotFoundError):
@@ -227,7 +227,7 @@ def _release(lease: BlobLeaseClient) -> None:
 def _write_back(
     blob: BlobClient, lease: BlobLeaseClient, stream: str, left: Sequence[Refused]
 ) -> None:
-    with storage_faults(f"Writing to the blob container {CONTAINER}"):
+    with storage_errors(f"Writing to the blob container {CONTAINER}"):
         if not left:
             blob.delete_blob(lease=lease)
             return
@@ -244,7 +244,7 @@ def _poison(counters: _RedriveCounters, deadline: float) -> str:
     from azure.core.exceptions import ResourceNotFoundError
 
     spool = Spool()
-    with storage_faults(f"Reading from the queue {POISON_QUEUE}"):
+    with storage_errors(f"Reading from the queue {POISON_QUEUE}"):
         queue = storage.queue(POISON_QUEUE)
         try:
             pages = queue.receive_messages(

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 import shared.azure.storage
-from shared.azure.stored import Storage, create_on_first_use, storage_faults
+from shared.azure.storage import Storage, create_on_first_use, storage_errors
 from shared.delivery.batch import compress, decompress
 
 QUEUE = "delivery-retry"
@@ -108,7 +108,7 @@ class Spool:
 
         if message.blob is None:
             return
-        with storage_faults("Deleting from the blob container spool"):
+        with storage_errors("Deleting from the blob container spool"):
             try:
                 self._storage.container(CONTAINER).delete_blob(message.blob)
             except ResourceNotFoundError:
@@ -125,7 +125,7 @@ class Spool:
     def _count(self, name: str) -> int:
         from azure.core.exceptions import ResourceNotFoundError
 
-        with storage_faults(f"Looking at the queue {name}"):
+        with storage_errors(f"Looking at the queue {name}"):
             try:
                 properties = self._storage.queue(name).get_queue_properties()
             except ResourceNotFoundError:
@@ -134,7 +134,7 @@ class Spool:
 
     def _send(self, message: Message, delay: int) -> None:
         text = message.text()
-        with storage_faults("Writing to the queue delivery-retry"):
+        with storage_errors("Writing to the queue delivery-retry"):
             queue = self._storage.queue(QUEUE)
             create_on_first_use(
                 queue.create_queue,
@@ -143,7 +143,7 @@ class Spool:
 
     def _write_blob(self, stream: str, content: bytes) -> str:
         name = f"{stream}/{uuid.uuid4().hex}.ndjson.gz"
-        with storage_faults("Writing to the blob container spool"):
+        with storage_errors("Writing to the blob container spool"):
             container = self._storage.container(CONTAINER)
             create_on_first_use(
                 container.create_container, lambda: container.upload_blob(name, content)
@@ -153,7 +153,7 @@ class Spool:
     def _read_blob(self, name: str) -> bytes | None:
         from azure.core.exceptions import ResourceNotFoundError
 
-        with storage_faults("Reading from the blob container spool"):
+        with storage_errors("Reading from the blob container spool"):
             try:
                 return self._storage.container(CONTAINER).download_blob(name).readall()
             except ResourceNotFoundError:

@@ -18,7 +18,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.stored import storage_errors
+from shared.azure.storage import create_on_first_use, storage_errors
 from shared.errors import CheckpointConflict, CheckpointUnreadable, StorageUnavailable
 from shared.records.timestamps import isoformat, parse_time
 from shared.state.fingerprints import FINGERPRINT_BYTES, Fingerprint, FingerprintSet, pack, unpack
@@ -93,7 +93,7 @@ class StreamCheckpoint:
         """
         from azure.core.exceptions import ResourceNotFoundError
 
-        with storage_errors(f"reading the checkpoint of {self.stream}"):
+        with storage_errors(f"Reading the checkpoint of {self.stream}"):
             try:
                 row = self._table.get_entity(self.partition, self.stream)
             except ResourceNotFoundError:
@@ -163,7 +163,7 @@ class StreamCheckpoint:
         self._write_main(progress, first, replace=True)
         try:
             for key in before:
-                with storage_errors(f"tidying the checkpoint of {self.stream}"):
+                with storage_errors(f"Deleting older rows of the checkpoint of {self.stream}"):
                     self._table.delete_entity(self.partition, key)
         except StorageUnavailable as error:
             # Nothing refers to these rows any more: they cost a little space, no more.
@@ -217,10 +217,12 @@ class StreamCheckpoint:
         self._writes += 1
         mark = f"{self.run_id}-{self._writes}"
         entity["written"] = mark
-        with storage_errors(f"writing the checkpoint of {self.stream}"):
+        with storage_errors(f"Writing the checkpoint of {self.stream}"):
             try:
                 if etag is None:
-                    answer = self._create(entity)
+                    answer = create_on_first_use(
+                        self._table.create_table, lambda: self._table.create_entity(entity)
+                    )
                 else:
                     answer = self._table.update_entity(
                         entity,
@@ -231,16 +233,6 @@ class StreamCheckpoint:
                 return str(answer["etag"])
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
                 return self._resolve_lost_response(entity, mark)
-
-    def _create(self, entity: dict[str, Any]) -> Mapping[str, Any]:
-        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-
-        try:
-            return self._table.create_entity(entity)
-        except ResourceNotFoundError:
-            with contextlib.suppress(ResourceExistsError):  # another run was quicker
-                self._table.create_table()
-            return self._table.create_entity(entity)
 
     def _resolve_lost_response(self, entity: Mapping[str, Any], mark: str) -> str:
         """A write whose answer was lost looks like a conflict: its own mark says that it landed."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.azure import storage
-from shared.azure.stored import storage_errors
+from shared.azure.storage import storage_errors
 from shared.state.checkpoint import TABLE
 
 _COLUMNS = ["RowKey", "format", "history", "watermark", "position", "looked_at"]
@@ -18,7 +18,7 @@ def checkpoint_rows(partition: str) -> dict[str, Row]:
     """A connector's rows by stream, without fingerprints; raises ``StorageUnavailable``."""
     from azure.core.exceptions import ResourceNotFoundError
 
-    with storage_errors("reading the checkpoints"):
+    with storage_errors("Reading the checkpoints"):
         try:
             rows = list(
                 storage.table(TABLE).query_entities(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
 from shared.azure import storage
-from shared.azure.stored import storage_errors
+from shared.azure.storage import create_on_first_use, storage_errors
+from shared.errors import StorageUnavailable
 from shared.records.timestamps import isoformat
 from shared.state.checkpoint import TABLE
 from shared.telemetry.history import history_after
@@ -32,11 +34,9 @@ def keep_history(run: StreamRun, failure: StreamRun | None) -> None:
         ResourceNotFoundError,
     )
 
-    from shared.errors import StorageUnavailable
-
     table = storage.table(TABLE)
     partition = webhook_partition(run.connector)
-    with storage_errors(f"keeping the history of {run.stream}"):
+    with storage_errors(f"Writing the history of {run.stream}"):
         for _ in range(_TRIES):
             entity: dict[str, Any] = {"PartitionKey": partition, "RowKey": run.stream}
             etag = None
@@ -53,7 +53,9 @@ def keep_history(run: StreamRun, failure: StreamRun | None) -> None:
                         entity, etag=etag, match_condition=MatchConditions.IfNotModified
                     )
                 else:
-                    _create(table, entity)
+                    create_on_first_use(
+                        table.create_table, functools.partial(table.create_entity, entity)
+                    )
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
                 continue  # changed, or removed, since it was read
             return
@@ -70,13 +72,3 @@ def _count_in(entity: dict[str, Any], run: StreamRun, failure: StreamRun | None)
     entity["history"] = history_after(history, run)
     if run.watermark:
         entity["watermark"] = max(str(entity.get("watermark") or ""), isoformat(run.watermark))
-
-
-def _create(table: Any, entity: dict[str, Any]) -> None:
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        table.create_entity(entity)
-    except ResourceNotFoundError:
-        table.create_table()
-        table.create_entity(entity)
