@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from local.azure.azurite import Azurite
 from local.azure.entra import Identity
 from local.azure.logs_ingestion import AzureMonitor, declared_rules, rule_id
-from local.host.host import ROOT
 from local.loopback.certificates import Certificates, certificates
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
@@ -35,20 +33,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             monkeypatch.delenv(name)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, LOOPBACK)
-    reset_caches()
-    yield
-    reset_caches()
-
-
-def reset_caches() -> None:
-    """Each process caches clients and secrets; each test is a process of its own in that."""
     reset_process()
-    folders = {path.parent.name for path in ROOT.glob("*/function.json")}
-    for name, module in list(sys.modules.items()):
-        if name.removeprefix("__app__.") in folders:
-            for value in vars(module).values():
-                if hasattr(value, "cache_clear") and not isinstance(value, type):
-                    value.cache_clear()
+    yield
+    reset_process()
 
 
 @pytest.fixture(scope="session")

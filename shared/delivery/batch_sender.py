@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import threading
 import time
@@ -21,6 +20,7 @@ from shared.errors import (
     RuleRefusesRecords,
     StorageError,
 )
+from shared.runtime.backoff import exponential_backoff, jittered
 
 # One upload's share of the time that is left: a connection that hangs costs no whole run.
 _REQUEST_SECONDS = 60.0
@@ -172,8 +172,9 @@ class BatchSender:
                 work.done.bytes_sent += self.destination.upload(batch, min(_REQUEST_SECONDS, left))
                 return
             except DestinationUnavailable as error:
-                # Zero is also what a date says that has passed by this host's clock.
-                wait = error.retry_after or _backoff(tries)
+                # A Retry-After date in the past reads as 0: back off instead.
+                pause = exponential_backoff(tries, first=_FIRST_WAIT, cap=_LONGEST_WAIT)
+                wait = error.retry_after or jittered(pause)
                 if self._clock() + wait + _LEAST_SECONDS > work.deadline:
                     raise
                 self._sleep(wait)
@@ -184,9 +185,3 @@ class BatchSender:
                 signed_in_anew = True
             tries += 1
             work.done.retries += 1
-
-
-def _backoff(tries: int) -> float:
-    """Seconds to wait after ``tries`` retries: doubled each time, and never two alike."""
-    jitter = random.uniform(0.5, 1)  # noqa: S311  (nothing secret about it)
-    return min(_LONGEST_WAIT, _FIRST_WAIT * (1 << min(tries, 10))) * jitter

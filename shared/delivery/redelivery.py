@@ -23,6 +23,7 @@ from shared.errors import (
     SettingsError,
     StorageError,
 )
+from shared.runtime.backoff import exponential_backoff
 from shared.telemetry.events import emit
 
 logger = logging.getLogger("connectors.delivery")
@@ -90,8 +91,8 @@ def _emit_error(stream: str, error: Exception, level: int) -> None:
 
 
 def delay_after(tries: int) -> int:
-    """Seconds until a message is tried again: one minute, doubled each time, to a quarter hour."""
-    return min(_FIRST_DELAY << min(tries, 10), _LONGEST_DELAY)
+    """Return the seconds until a message is retried: 1 minute, doubled each try, at most 15."""
+    return int(exponential_backoff(tries, first=_FIRST_DELAY, cap=_LONGEST_DELAY))
 
 
 def _deliver(

@@ -1,1 +1,1 @@
-"""What one worker process offers: singletons, time-outs, a circuit breaker."""
+"""Services of one worker process: state, timeout, backoff, circuit breaker."""

@@ -1,4 +1,4 @@
-"""Whether delivery is worth trying, so that an outage does not tie up every worker."""
+"""A circuit breaker: skip calls to a service that fails, so that an outage ties up no worker."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import threading
 import time
 from collections.abc import Callable
 
-_SECONDS = 60.0
+_RETRY_SECONDS = 60.0
 
 
 class CircuitBreaker:
-    """After a failure one attempt a minute finds out how things are; threads share it."""
+    """Open after a failure, then allow one attempt a minute until one succeeds; thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._next_try: float | None = None
+        self._next_try: float | None = None  # None: closed
 
     def allows(self) -> bool:
-        """True while all is well, and to one caller a minute while it is not."""
+        """Return True while closed, and to one caller a minute while open."""
         with self._lock:
             if self._next_try is None:
                 return True
             if self._clock() < self._next_try:
                 return False
-            self._next_try = self._clock() + _SECONDS
+            self._next_try = self._clock() + _RETRY_SECONDS
             return True
 
     def report(self, *, well: bool) -> None:
-        """How an allowed attempt ended."""
+        """Record how an allowed attempt ended: close on success, open on failure."""
         with self._lock:
-            self._next_try = None if well else self._clock() + _SECONDS
+            self._next_try = None if well else self._clock() + _RETRY_SECONDS

@@ -1,8 +1,8 @@
-"""State that one worker process keeps: made on first use, and reset by one call.
+"""Process-wide state: made on first use, kept for the life of the process, reset by one call.
 
-A start pays for nothing it does not need, so clients, credentials and caches are made lazily and
-kept for the life of the process. Each registers here how it is forgotten; tests call
-``reset_process`` between two cases, and nothing leaks from one into the next.
+A cold start pays only for what it needs, so make clients, credentials and caches lazily. Register
+here whatever depends on settings or on what was seen; tests call ``reset_process`` between two
+cases. A ``functools.cache`` over files of this package, or keyed by all its inputs, needs no reset.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ def on_reset(reset: Reset) -> Reset:
 
 
 def reset_process() -> None:
-    """Forget everything that is registered, the last registered first."""
+    """Run every registered reset, the last registered first."""
     for reset in reversed(_resets):
         reset()
 
 
 class Singleton(Generic[Result]):
-    """A function's result, made once. ``functools.cache`` would let two threads make one each."""
+    """Call ``make`` once and keep its result, also if two threads make the first call at once.
+
+    ``functools.cache`` alone would call it in both.
+    """
 
     def __init__(self, make: Callable[[], Result]) -> None:
         functools.update_wrapper(self, make)
@@ -43,13 +46,13 @@ class Singleton(Generic[Result]):
             return self._cached()
 
     def cache_clear(self) -> None:
-        """The next call makes it again."""
+        """Drop the result; the next call makes a new one."""
         with self._lock:
             self._cached.cache_clear()
 
 
 def process_singleton(make: Callable[[], Result]) -> Singleton[Result]:
-    """Decorate a function whose result is made once a process, and forgotten at a reset."""
+    """Decorate a function whose result is made once a process and dropped at a reset."""
     single = Singleton(make)
     on_reset(single.cache_clear)
     return single

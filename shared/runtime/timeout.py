@@ -1,32 +1,34 @@
-"""A hard limit on work that has soft ones at best, like name lookups and slow answers."""
+"""A hard timeout for calls that have none, such as a name lookup, or only one for each read."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-# More than a worker of the Functions host serves at once; what is late keeps its thread until its
-# own time-outs end it.
+from shared.runtime.process import process_singleton
+
+# More than a worker of the Functions host serves at once: a late call keeps its thread until its
+# own timeouts end it.
 _THREADS = 64
 
 Result = TypeVar("Result")
 
 
-@functools.cache
-def _threads() -> ThreadPoolExecutor:
+# After a reset the old pool ends by itself: its idle threads exit once nothing refers to it.
+@process_singleton
+def _thread_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_THREADS, thread_name_prefix="timeout")
 
 
-def call_with_timeout(seconds: float, work: Callable[[], Result]) -> Result:
-    """The result of ``work()``, or its error; ``TimeoutError`` when it is not done in ``seconds``.
+def call_with_timeout(timeout: float, func: Callable[[], Result]) -> Result:
+    """Return ``func()`` or raise its error; raise ``TimeoutError`` after ``timeout`` seconds.
 
-    Work that is late goes on in its thread, and nobody waits for it; work that has not even begun
-    by then is never begun.
+    A late call continues in its thread and its result is discarded; a call that has not started by
+    then never starts.
     """
-    future = _threads().submit(work)
+    future = _thread_pool().submit(func)
     try:
-        return future.result(seconds)
+        return future.result(timeout)
     finally:
         future.cancel()

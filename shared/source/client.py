@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import threading
 import time
 import zlib
@@ -28,12 +27,14 @@ from shared.errors import VendorAnswerInvalid, VendorRefused, VendorUnavailable
 from shared.http.headers import http_date, retry_after_seconds
 from shared.http.session import session_for
 from shared.records.raw import parse_answer
+from shared.runtime.backoff import exponential_backoff, jittered
 
 TRIES = 5
 MAX_ANSWER_BYTES = 64_000_000
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 30.0
 _ANSWER_SECONDS = 90.0
+_FIRST_WAIT = 1.0
 _LONGEST_WAIT = 30.0
 _CHUNK = 1 << 17
 # More than a connector ever fetches side by side.
@@ -117,9 +118,8 @@ class ApiClient:
             try:
                 return self._try(method, url, path, shape, **what)
             except _RetryableError as failed:
-                backoff = min(2 ** (tried - 1), _LONGEST_WAIT)
-                pause = backoff * random.uniform(0.5, 1)  # noqa: S311  (jitter is no secret)
-                wait = failed.wait or pause  # zero is no leave to hurry
+                pause = exponential_backoff(tried - 1, first=_FIRST_WAIT, cap=_LONGEST_WAIT)
+                wait = failed.wait or jittered(pause)  # Retry-After: 0 still backs off
                 out_of_time = time.monotonic() + wait >= self._deadline
                 if tried == TRIES or out_of_time:
                     why = "the run's time is over" if out_of_time else f"tried {tried} times"
