@@ -1,25 +1,25 @@
-"""Every error this project raises on purpose, split by what can be done about it.
+"""The error tree, split by what can be done about each error; an error boundary; the advice.
 
 ConnectorError
-├── SettingsError              an app setting is missing or malformed: a person must change it
+├── SettingsError              an app setting is missing or malformed: change it
 ├── VendorError
-│   ├── VendorUnavailable      429, 5xx, resets, time-outs: the next run goes on from here
-│   ├── VendorRefused          400, 401, 403, 404: names the setting or permission to look at
-│   └── VendorAnswerInvalid    the body is not what the vendor's API promises
+│   ├── VendorUnavailable      429, 5xx, resets, timeouts: the next run continues here
+│   ├── VendorRefused          400, 401, 403, 404: names the setting or permission to check
+│   └── VendorAnswerInvalid    the body does not match the vendor's documentation
 ├── DestinationError
-│   ├── DestinationUnavailable 408, 429, 5xx, connection: retried, then left for the next run
-│   ├── DestinationRefused     401, 403, 404: sign-in, role or rule; never a dead letter
+│   ├── DestinationUnavailable 408, 429, 5xx, resets: retried, then left for the next run
+│   ├── DestinationRefused     401, 403, 404: sign-in, role or rule; no dead letter
 │   ├── BatchTooLarge          413: the batch is halved
-│   ├── BatchRefused           400: the batch is halved until the refused records stand alone
-│   └── RuleRefusesRecords     so much is refused that the rule, not the records, must be wrong
+│   ├── BatchRefused           400: the batch is halved down to the refused records
+│   └── RuleRefusesRecords     too many refused records: the rule must be wrong
 ├── StorageError
 │   ├── StorageUnavailable     tables, queues or blobs did not answer
-│   ├── CheckpointConflict     another run moved the checkpoint: this one stops, without damage
-│   └── CheckpointUnreadable   an entity of a newer format, or edited by hand into nonsense
-├── UnexpectedError            a fault of this program: named by its class and its place
-└── RunFailed                  one or more streams of a run failed; names each with its cause
+│   ├── CheckpointConflict     another run moved the checkpoint: this one stops
+│   └── CheckpointUnreadable   an entity of a newer format, or edited by hand
+├── UnexpectedError            a bug: named by its exception class and its place
+└── RunFailed                  one or more streams of a run failed: names each cause
 
-A message says what happened, to which setting, stream or record, and what to do; it never holds a
+A message names the event, the setting, stream or record, and the next step; it never quotes a
 secret, a record's contents or a person's name.
 """
 
@@ -32,13 +32,13 @@ from pathlib import Path
 
 
 class ConnectorError(Exception):
-    """The root: whatever this project raises on purpose."""
+    """The root of the tree: every error that this project raises on purpose."""
 
 
 class SettingsError(ConnectorError):
     """App settings are missing, malformed or contradict each other.
 
-    ``problems`` has one sentence a setting, each beginning with the setting's name.
+    ``problems`` has one sentence per setting, each beginning with the setting's name.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -47,13 +47,13 @@ class SettingsError(ConnectorError):
 
 
 class VendorError(ConnectorError):
-    """A vendor's API did not give what was asked for."""
+    """A request to a vendor's API failed."""
 
 
 class VendorUnavailable(VendorError):
-    """The vendor could not answer in time; asking again later may help.
+    """The vendor did not answer in time; a later retry may succeed.
 
-    ``status`` is the last HTTP status, or None when no answer came at all.
+    ``status`` is the last HTTP status, None without any answer.
     """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
@@ -62,7 +62,7 @@ class VendorUnavailable(VendorError):
 
 
 class VendorRefused(VendorError):
-    """The vendor understood and said no; asking again will not help until something changes."""
+    """The vendor refused the request; a retry fails until a setting or permission changes."""
 
     def __init__(self, message: str, *, status: int) -> None:
         self.status = status
@@ -70,22 +70,22 @@ class VendorRefused(VendorError):
 
 
 class VendorAnswerInvalid(VendorError):
-    """The vendor answered 200 with a body that is not what its API promises."""
+    """The vendor answered with a redirect, or with a body that its API does not document."""
 
 
 class DestinationError(ConnectorError):
-    """Azure Monitor did not take a batch, or not the whole of it.
+    """Azure Monitor did not take a batch, or only a part of it.
 
-    ``settled`` are the indices, within the batch delivered, of the records that arrived before.
+    ``settled`` has the indices, within the batch delivered, of the records that have arrived.
     """
 
     settled: Sequence[int] = ()
 
 
 class DestinationUnavailable(DestinationError):
-    """Azure Monitor could not take the batch now.
+    """Azure Monitor cannot take the batch now.
 
-    ``retry_after`` is what it asked for in seconds, ``status`` its HTTP status; None when unknown.
+    ``retry_after`` is its Retry-After in seconds, ``status`` its HTTP status; None if unknown.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class DestinationUnavailable(DestinationError):
 
 
 class DestinationRefused(DestinationError):
-    """Sign-in, a role, the rule or the stream is wrong; the records are kept where they are."""
+    """Sign-in, a role, the rule or the stream is wrong; the records stay where they are."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         self.status = status
@@ -109,7 +109,7 @@ class BatchTooLarge(DestinationError):
 
 
 class BatchRefused(DestinationError):
-    """HTTP 400: something in this batch is refused; ``reason`` is Azure Monitor's own text."""
+    """HTTP 400: at least one record is refused; ``reason`` is Azure Monitor's own text."""
 
     def __init__(self, reason: str, *, status: int = 400) -> None:
         self.status = status
@@ -118,9 +118,9 @@ class BatchRefused(DestinationError):
 
 
 class RuleRefusesRecords(DestinationError):
-    """More is refused than records alone could explain: a schema mistake in the rule.
+    """Too many records are refused: the rule's declaration of the stream must be wrong.
 
-    ``accepted`` are the indices, within the batch delivered, of the records that were taken.
+    ``accepted`` has the indices, within the batch delivered, of the records that were taken.
     """
 
     def __init__(self, message: str, *, accepted: Sequence[int], refused: int) -> None:
@@ -130,10 +130,10 @@ class RuleRefusesRecords(DestinationError):
 
 
 class StorageError(ConnectorError):
-    """The storage account of the app did not do what was asked.
+    """A request to the app's storage account failed.
 
-    ``settled`` are the indices of records that arrived in Azure Monitor all the same, where a dead
-    letter of their batch could not be kept.
+    ``settled`` has the indices of the records that have arrived in Azure Monitor, although a dead
+    letter of their batch could not be written.
     """
 
     settled: Sequence[int] = ()
@@ -144,15 +144,15 @@ class StorageUnavailable(StorageError):
 
 
 class CheckpointConflict(StorageError):
-    """Another run wrote the checkpoint since this one read it."""
+    """Another run has written the checkpoint since this one read it."""
 
 
 class CheckpointUnreadable(StorageError):
-    """The stored checkpoint cannot be understood; the message says how to reset the stream."""
+    """The stored checkpoint cannot be read; the message says how to reset the stream."""
 
 
 class UnexpectedError(ConnectorError):
-    """What nobody thought of. Its text is left out, since it could quote a record or a secret."""
+    """A bug; leave its text out of the message, since it could quote a record or a secret."""
 
     def __init__(self, error: Exception) -> None:
         frames = traceback.extract_tb(error.__traceback__)
@@ -165,19 +165,19 @@ class UnexpectedError(ConnectorError):
 
 @contextmanager
 def error_boundary() -> Iterator[None]:
-    """Whatever is no ConnectorError becomes UnexpectedError: nobody logs its text."""
+    """Re-raise ConnectorError; wrap anything else in UnexpectedError, whose message has no data."""
     try:
         yield
     except ConnectorError:
         raise
-    except Exception as error:  # noqa: BLE001  (the outermost fence of a stream or a request)
+    except Exception as error:  # noqa: BLE001  (the outermost boundary of a stream or a request)
         raise UnexpectedError(error) from None
 
 
 class RunFailed(ConnectorError):
-    """Some streams of a run failed; the others were delivered.
+    """At least one stream of a run failed; the others were delivered.
 
-    ``failures`` maps a stream's name to its error.
+    ``failures`` maps each failed stream's name to its error.
     """
 
     def __init__(self, connector: str, failures: Mapping[str, Exception]) -> None:
@@ -187,7 +187,7 @@ class RunFailed(ConnectorError):
         super().__init__(f"{connector}: {len(self.failures)} stream(s) failed. {causes}")
 
 
-# For the status page and the connection test: by an error's class, the step that ends it.
+# The next step for each error class, shown by the status page and the connection test.
 ADVICE: Mapping[str, str] = {
     "VendorUnavailable": (
         "Nothing is lost, and each run tries again. If it lasts for an hour, look at the vendor's "

@@ -1,1 +1,1 @@
-"""The app's identity and its storage account."""
+"""The app's identity in Entra, and its storage account."""

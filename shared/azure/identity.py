@@ -1,4 +1,4 @@
-"""The app's identity in Entra: one credential a process, made when first needed."""
+"""The app's identity in Entra: one credential a process, made on first use."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 @process_singleton
 def credential() -> TokenCredential:
-    """The managed identity in Azure (``AZURE_CLIENT_ID`` chooses it), a developer's own elsewhere.
+    """Return the managed identity (``AZURE_CLIENT_ID`` selects it), or a developer's own sign-in.
 
     https://learn.microsoft.com/python/api/overview/azure/identity-readme
     """
     from azure.identity import DefaultAzureCredential
 
-    # An identity endpoint that hangs must not hold up a run or a webhook for the SDK's 300 s.
+    # Do not wait the SDK's 300 s for an identity endpoint that hangs: a webhook has 20 s.
     return DefaultAzureCredential(
         exclude_interactive_browser_credential=True,
         connection_timeout=5,
@@ -28,5 +28,5 @@ def credential() -> TokenCredential:
 
 
 def forget_credential() -> None:
-    """After a 401: the next ``credential()`` signs in anew, past every cached token."""
+    """Drop the credential after a 401: the next ``credential()`` has no cached token."""
     credential.cache_clear()

@@ -1,1 +1,1 @@
-"""Sessions of requests, and headers."""
+"""HTTP for vendors and Azure: sessions of requests, and response headers."""

@@ -1,4 +1,4 @@
-"""HTTP headers that vendors and Azure answer with, read once for all."""
+"""Parse the HTTP response headers ``Date`` and ``Retry-After``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 
 def http_date(value: str | None) -> datetime | None:
-    """The time in a ``Date`` header, in UTC; None where it is absent or unreadable."""
+    """Return the time of a ``Date`` header in UTC; None if it is absent or malformed."""
     try:
         moment = parsedate_to_datetime(value or "")
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -16,7 +16,7 @@ def http_date(value: str | None) -> datetime | None:
 
 
 def retry_after_seconds(value: str | None, now: datetime | None = None) -> float | None:
-    """A ``Retry-After`` header in seconds, never negative; None where it is absent or unreadable.
+    """Return a ``Retry-After`` header in seconds, at least 0; None if it is absent or malformed.
 
     Both forms of RFC 9110, section 10.2.3: a number of seconds, or an HTTP date.
     """

@@ -1,7 +1,7 @@
-"""Sessions of requests that read what they need once: authorities a process, proxies a session.
+"""Sessions of requests that read the CA bundle once a process and the proxies once a session.
 
-Requests reads the trusted authorities again for each connection, which costs more than the
-connection itself, and looks through the environment for each request, a quarter of its time.
+By default, requests reads the CA bundle for each connection, which costs more than the connection,
+and searches the environment for each request, which costs a quarter of its time.
 https://requests.readthedocs.io/en/latest/user/advanced/#transport-adapters
 """
 
@@ -19,18 +19,17 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from shared.errors import SettingsError
 
-# To a destination, as many as a worker has threads, if PYTHON_THREADPOOL_THREAD_COUNT is set to its
-# highest.
+# Connections to a sink: the highest PYTHON_THREADPOOL_THREAD_COUNT of a worker.
 WORKER_THREADS = 32
-# A compressed batch is written at once, not in urllib3's blocks of 16 KB.
+# Write a compressed batch at once, not in urllib3's blocks of 16 KB.
 _BLOCK_BYTES = 1 << 18
 
 
 def session_for(url: str, connections: int) -> requests.Session:
-    """A session for the host of ``url`` alone; threads may share it, ``connections`` at a time.
+    """Return a thread-safe session for the host of ``url``, with up to ``connections`` open.
 
-    HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE count as they are now, a .netrc never: its entry
-    for the host would replace the token. Raises SettingsError where there is no such bundle.
+    Read HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE now, and never a .netrc: its entry for the
+    host would replace the token. Raises SettingsError if the bundle does not exist.
     """
     session = requests.Session()
     found = session.merge_environment_settings(url, {}, None, None, None)
@@ -48,10 +47,9 @@ def session_for(url: str, connections: int) -> requests.Session:
 
 
 class _SharedTLS(HTTPAdapter):
-    """Keeps up to ``connections`` of a host open; verifies as requests does, never retries.
+    """An adapter whose connections share one TLS context; it always verifies and never retries.
 
-    ``verify`` is True (certifi's authorities) or a path (REQUESTS_CA_BUNDLE); nothing here ever
-    leaves a certificate unverified.
+    ``verify`` is True (certifi's CA bundle) or a path (REQUESTS_CA_BUNDLE).
     """
 
     def __init__(self, connections: int) -> None:
@@ -64,7 +62,7 @@ class _SharedTLS(HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: bool | str, cert: Any = None
     ) -> tuple[Any, Any]:
-        """See ``HTTPAdapter``: the pool's settings, of which the context is one."""
+        """See ``HTTPAdapter``; put the shared TLS context into the pool's settings."""
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
         pool.pop("ca_certs", None)
         pool.pop("ca_cert_dir", None)
@@ -73,11 +71,12 @@ class _SharedTLS(HTTPAdapter):
         return host, pool
 
     def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
-        """The context has the authorities already; a pool that names them would read them again."""
+        """See ``HTTPAdapter``; name no CA bundle, or the pool would read it again."""
         del url, verify, cert
         conn.cert_reqs = "CERT_REQUIRED"
 
 
+# Keyed by the bundle's path, so a changed setting needs no reset.
 @functools.cache
 def _context(authorities: str) -> ssl.SSLContext:
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
