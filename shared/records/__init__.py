@@ -1,1 +1,1 @@
-"""One record: its bytes, its times, its limits."""
+"""A record: its JSON, its times, its declared fields, its size limit."""

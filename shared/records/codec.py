@@ -1,23 +1,20 @@
-"""JSON in and out, with what orjson is too strict for."""
+"""Decode and encode JSON with orjson, and with the standard library if orjson is too strict."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-if TYPE_CHECKING:
-    pass
 from shared.records.timestamps import isoformat
 
 
 def parse_json(body: bytes | memoryview) -> Any:
-    """The value of a JSON body; raises ``ValueError`` where it is none.
+    """Decode a JSON body; raises ``ValueError`` if it is not JSON.
 
-    What orjson is too strict for (a lone surrogate, an integer over 64 bits, NaN) is read by the
-    standard library, so that one odd value does not hold up a stream; NaN becomes null, and an
-    integer of thousands of digits a string.
+    Accept a lone surrogate, an integer over 64 bits and NaN too, so that such a value does not
+    block a stream; NaN becomes null, and an integer of thousands of digits a string.
     """
     try:
         return orjson.loads(body)
@@ -26,7 +23,7 @@ def parse_json(body: bytes | memoryview) -> Any:
 
 
 def _integer(text: str) -> int | str:
-    """What Python does not read as a number, by its limit on digits, stays text."""
+    """Keep an integer as text if it has more digits than Python converts."""
     try:
         return int(text)
     except ValueError:
@@ -34,7 +31,7 @@ def _integer(text: str) -> int | str:
 
 
 def dump_json(value: Any) -> bytes:
-    """Compact UTF-8 JSON; a time is written in UTC, what UTF-8 cannot hold becomes ``?``."""
+    """Encode compact UTF-8 JSON: times in UTC, a lone surrogate as ``?``."""
     try:
         return orjson.dumps(value, option=orjson.OPT_UTC_Z)
     except TypeError:

@@ -1,25 +1,20 @@
-"""The fields that each stream declares, and the limits of a record."""
+"""The fields that each stream declares, the fields that every record has, and the size limit."""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import orjson
 
-if TYPE_CHECKING:
-    pass
-
-
-# One call takes 1 MB; a record shares it with the array's two brackets.
+# A call takes 1 MB, of which the array's brackets take two bytes.
+# https://learn.microsoft.com/azure/azure-monitor/service-limits#logs-ingestion-api
 MAX_RECORD_BYTES = 999_998
 
-ADDITIONAL = "AdditionalFields"
-
-_TIME = "TimeGenerated"
-
-_TRUNCATED = "_truncated"
+TIME_GENERATED = "TimeGenerated"
+ADDITIONAL_FIELDS = "AdditionalFields"
+# Inside AdditionalFields: the paths of the values that were cut or dropped.
+TRUNCATED = "_truncated"
 
 
 @functools.cache
@@ -30,5 +25,8 @@ def _declarations() -> dict[str, frozenset[str]]:
 
 
 def declared_fields(stream: str) -> frozenset[str]:
-    """The top-level fields that ``stream`` (``Custom-…``) declares in its data collection rule."""
+    """Return the top-level fields that ``stream`` (``Custom-…``) declares in its DCR.
+
+    Raises ``KeyError`` for a stream without a declaration.
+    """
     return _declarations()[stream]

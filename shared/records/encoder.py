@@ -1,8 +1,8 @@
-"""What every record gets on its way out: its time, its place for unknown fields, its limits.
+"""Encode records for Azure Monitor.
 
-Records go out as they came in. Added are ``TimeGenerated`` and what the connector adds; moved are
-top-level fields that the stream does not declare (into ``AdditionalFields``), because Azure Monitor
-drops undeclared fields without an error; removed are the vendor's own secrets.
+Keep a record's JSON as the vendor sent it, except: add ``TimeGenerated`` and the connector's own
+fields; move top-level fields that the stream does not declare into ``AdditionalFields``, because
+Azure Monitor drops undeclared fields without an error; remove secrets; cut a record over the limit.
 https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview
 """
 
@@ -16,65 +16,65 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shared.records.codec import dump_json
-from shared.records.declared import _TIME, ADDITIONAL, MAX_RECORD_BYTES
-from shared.records.truncate import _cut
+from shared.records.declared import ADDITIONAL_FIELDS, MAX_RECORD_BYTES, TIME_GENERATED
+from shared.records.truncate import truncate
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-
-# SentinelOne's groups carry a site's registration token, its agents a licence key.
+# A SentinelOne group has its site's registration token, an agent a licence key.
 SECRET_FIELDS = ("registrationToken", "licenseKey")
 _SECRET_MARKS = tuple(f'"{name}"'.encode() for name in SECRET_FIELDS)
-# Nobody need write a letter like this, but a field's name may be.
+# A JSON key may be escaped (\u0072egistrationToken): look for escapes too, or redaction misses it.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
 
 class Encoder:
-    """Makes records of one stream what goes to Azure Monitor: one JSON object each.
+    """Encode the records of one stream, each as one JSON object.
 
-    ``declared`` are the stream's fields; None sends a record nested as it came (Data Collector).
-    ``added`` are fields that each record gets; a field of the record that has the name of an added
-    one moves into ``AdditionalFields`` as well. ``kept`` are the fields that stay where they are,
-    None for all but the ``reserved``.
+    ``declared`` has the stream's fields; None keeps every field in its place (Data Collector API).
+    ``added`` has the fields to add to each record; a record's own field of that name moves into
+    ``AdditionalFields``. ``kept`` has the fields that keep their place, None all but ``reserved``.
     """
 
     def __init__(
         self, declared: frozenset[str] | None, added: Mapping[str, Any] | None = None
     ) -> None:
         self._added = dict(added or {})
-        self.reserved = frozenset((_TIME, *self._added))
-        self.kept = None if declared is None else declared - {ADDITIONAL, *self.reserved}
+        self.reserved = frozenset((TIME_GENERATED, *self._added))
+        self.kept = None if declared is None else declared - {ADDITIONAL_FIELDS, *self.reserved}
         inside = dump_json(self._added)[1:-1]
         self._between = b",%b," % inside if inside else b","
 
     def __call__(self, record: Mapping[str, Any], time_generated: datetime) -> bytes:
-        """At most ``MAX_RECORD_BYTES`` bytes."""
+        """Encode ``record`` in at most ``MAX_RECORD_BYTES`` bytes."""
         fields = frozenset(record)
         moved = fields & self.reserved if self.kept is None else fields - self.kept
         if moved:
-            moved |= fields & {ADDITIONAL}  # its place is taken
-        outgoing = {_TIME: time_generated, **self._added}
+            moved |= fields & {ADDITIONAL_FIELDS}  # its name is taken
+        outgoing = {TIME_GENERATED: time_generated, **self._added}
         outgoing |= {name: value for name, value in record.items() if name not in moved}
         if moved:
-            outgoing[ADDITIONAL] = {name: value for name, value in record.items() if name in moved}
+            outgoing[ADDITIONAL_FIELDS] = {
+                name: value for name, value in record.items() if name in moved
+            }
         body = dump_json(outgoing)
         if has_secret(body):
             outgoing = _without_secrets(outgoing)
             body = dump_json(outgoing)
-        return body if len(body) <= MAX_RECORD_BYTES else _cut(outgoing)
+        return body if len(body) <= MAX_RECORD_BYTES else truncate(outgoing)
 
     def encode_verbatim(
         self, records: Sequence[Buffer], times_generated: Sequence[datetime]
     ) -> list[bytes]:
-        """Records in their own JSON, each behind what is added.
+        """Put the added fields before each record's own JSON.
 
-        The caller replaces those of which not all may stay: empty, too large, with a field that has
-        to move or a secret.
+        The caller encodes a record by itself that is empty, too large, or has a field to move or a
+        secret.
         """
         if not records:
             return []
-        # One call for all of them costs as much as one for two or three.
+        # One call for all times costs as much as a call for each of three.
         times = orjson.dumps(times_generated, option=orjson.OPT_UTC_Z)[1:-1].split(b",")
         return [
             b"".join((b'{"TimeGenerated":', time, self._between, memoryview(record)[1:]))
@@ -89,12 +89,12 @@ def encode(
     declared: frozenset[str] | None,
     added: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """One record by an ``Encoder`` of its own."""
+    """Encode a single record; see ``Encoder``."""
     return Encoder(declared, added)(record, time_generated)
 
 
 def has_secret(body: bytes) -> bool:
-    """Whether JSON has, or may have, a field that does not go out."""
+    """Return whether JSON may have a secret field: False is certain, True is not."""
     if any(mark in body for mark in _SECRET_MARKS):
         return True
     return b"\\" in body and _ESCAPED_LETTER.search(body) is not None

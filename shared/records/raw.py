@@ -1,7 +1,7 @@
-"""Records as their vendor wrote them: JSON cut out of an answer, neither decoded nor encoded anew.
+"""Raw records: slices of a response's JSON, neither decoded nor re-encoded.
 
-Of most records only a time and an id are ever looked at. To decode the rest into objects and to
-encode it again would take half of a poll's processor time, and five times the memory of its bytes.
+A poll needs only a time and an id of most records. To decode and re-encode all fields would take
+half of a poll's processor time, and five times the memory of the bytes.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from msgspec import Raw
 from shared.records.codec import dump_json, parse_json
 
 Record = Raw
-"""One JSON object, as bytes; it keeps the answer alive that it was cut out of."""
+"""One JSON object as bytes; it keeps the whole response alive, of which it is a slice."""
 
 Values = Any
-"""What a ``Reader`` has read of one record, for its getters."""
+"""The values of one record that a ``Reader`` has read, for the reader's getters."""
 
 _OBJECT = ord("{")
-_PIECE = 1 << 20
-_NOT_THERE = Raw(b"")
+_CHUNK_BYTES = 1 << 20
+_MISSING = Raw(b"")
 
 
 def as_record(value: Mapping[str, Any]) -> Record:
-    """A record of our own making."""
+    """Encode ``value`` as a record."""
     return Raw(dump_json(value))
 
 
 def decoded(record: Record) -> dict[str, Any]:
-    """The whole of a record."""
+    """Decode all fields of a record."""
     value: dict[str, Any] = parse_json(memoryview(record))
     return value
 
 
 def records_of(value: Any) -> list[Record] | None:
-    """A list of records, whether it was left as it is or decoded; None where it is neither."""
+    """Return a list of raw or decoded objects as records; None if ``value`` is anything else."""
     if not isinstance(value, list):
         return None
     if all(isinstance(item, Raw) and memoryview(item)[0] == _OBJECT for item in value):
@@ -50,10 +50,10 @@ def records_of(value: Any) -> list[Record] | None:
 
 
 def parse_answer(body: bytes, shape: type[msgspec.Struct] | None = None) -> Any:
-    """The value of a JSON body; raises ``ValueError`` and ``RecursionError`` where it is none.
+    """Decode a response's JSON; raises ``ValueError`` or ``RecursionError`` if it is not JSON.
 
-    An answer of the ``shape`` is a dict of its fields, and what they call ``list[Raw]`` stays JSON.
-    Any other answer is decoded whole, as is one that msgspec is too strict for.
+    A response of the ``shape`` becomes a dict of its fields, and a field typed ``list[Raw]`` keeps
+    its records raw. Any other response is decoded as a whole; so is one too lax for msgspec.
     """
     if shape is not None:
         try:
@@ -65,27 +65,29 @@ def parse_answer(body: bytes, shape: type[msgspec.Struct] | None = None) -> Any:
 
 
 def _check_utf8(body: bytes) -> None:
-    """msgspec does not look at the bytes of what it leaves as it is; piece by piece, as one emoji
-    makes the text of a whole answer four times as large."""
+    """Raise UnicodeDecodeError for a body that is not UTF-8: msgspec does not check raw fields.
+
+    In 1 MiB chunks: one astral character makes a decoded str four bytes a character.
+    """
     if body.isascii():
         return
     decoder = codecs.getincrementaldecoder("utf-8")()
-    for at in range(0, len(body), _PIECE):
-        decoder.decode(body[at : at + _PIECE])
+    for at in range(0, len(body), _CHUNK_BYTES):
+        decoder.decode(body[at : at + _CHUNK_BYTES])
     decoder.decode(b"", final=True)
 
 
 class Reader:
-    """Reads the values at a few paths of records, and whether all fields of each may stay.
+    """Read the values at ``paths`` of records, and whether each record may stay raw.
 
-    ``kept`` are the fields that may, None for all but the ``reserved``.
+    ``kept`` has the fields that may stay in their place, None all but the ``reserved``.
     """
 
     def __init__(
         self, paths: Iterable[str], kept: frozenset[str] | None, reserved: frozenset[str]
     ) -> None:
         first = dict.fromkeys(path.partition(".")[0] for path in paths)
-        # Fields have any name: the attributes are numbered.
+        # A field may have any name, so number the attributes.
         self._attributes = {name: f"wanted{number}" for number, name in enumerate(first)}
         self._loose = _decoder(self._attributes, {})
         others = (reserved if kept is None else kept).difference(first)
@@ -94,7 +96,10 @@ class Reader:
         self._reserved = list(numbered.values()) if kept is None else []
 
     def __call__(self, records: Sequence[Record]) -> tuple[list[Values], list[bool]]:
-        """Raises ``ValueError`` where a record is no object."""
+        """Return each record's values, and whether all its fields may stay.
+
+        Raises ``ValueError`` if a record is not an object.
+        """
         try:
             values = list(map(self._strict, records))
         except msgspec.ValidationError:
@@ -112,17 +117,17 @@ class Reader:
         return values, self._leaves_reserved(values)
 
     def _leaves_reserved(self, values: Values) -> bool:
-        return all(getattr(values, name) is _NOT_THERE for name in self._reserved)
+        return all(getattr(values, name) is _MISSING for name in self._reserved)
 
     def _read_loosely(self, record: Record) -> Values:
         try:
             return self._loose(record)
         except msgspec.ValidationError:
-            # It has a number beyond all bounds, which is null to others.
+            # msgspec refuses a number out of range; the codec reads infinity, and writes null.
             return self._loose(as_record(decoded(record)))
 
     def getter(self, path: str) -> Callable[[Values], Any]:
-        """A function that finds the value at ``path``, one of the reader's; None without it."""
+        """Return a function from values to the value at ``path``, None if it is missing."""
         name, _, rest = path.partition(".")
         attribute = attrgetter(self._attributes[name])
         if not rest:
@@ -137,7 +142,7 @@ class Reader:
 
 
 def getter(path: str) -> Callable[[Mapping[str, Any]], Any]:
-    """A function that finds the value at a dotted ``path``, None where it is not there."""
+    """Return a function from a record to the value at a dotted ``path``, None if it is missing."""
     names = path.split(".")
     if len(names) == 1:
         return lambda record: record.get(path)
@@ -156,10 +161,10 @@ def getter(path: str) -> Callable[[Mapping[str, Any]], Any]:
 def _decoder(
     wanted: Mapping[str, str], others: Mapping[str, str], kept: frozenset[str] | None = None
 ) -> Callable[[Record], Values]:
-    """Decodes the fields ``wanted``; the ``others`` stay JSON, and no field but ``kept`` may be."""
+    """Build a decoder of the fields ``wanted``: keep ``others`` raw, refuse all but ``kept``."""
     names = {name: attribute for name, attribute in wanted.items() if kept is None or name in kept}
     fields: list[tuple[str, Any, Any]] = [(name, Any, None) for name in names.values()]
-    fields += [(name, Raw, _NOT_THERE) for name in others.values()]
+    fields += [(name, Raw, _MISSING) for name in others.values()]
     shape = msgspec.defstruct(
         "Shape",
         fields,

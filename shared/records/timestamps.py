@@ -1,33 +1,28 @@
-"""Times as vendors write them, and as they are sent."""
+"""Parse the time formats of vendors, and format times for Azure Monitor."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
-
-
+# From here on an epoch counts milliseconds: as seconds it would be the year 5138.
 _MILLISECONDS_FROM = 100_000_000_000
-
-_MOST_DIGITS = 20
+_MAX_DIGITS = 20
 
 
 def utc_now() -> datetime:
-    """The host's clock, aware."""
+    """Return the host's time, aware."""
     return datetime.now(UTC)
 
 
 def parse_time(value: object) -> datetime | None:
-    """The time a vendor wrote, in UTC; None where ``value`` is no time.
+    """Parse a vendor's time into UTC; None if ``value`` is not a time.
 
-    Read are ISO-8601 with a fraction of any length and ``Z``, ``+0000``, ``+00:00`` or no zone
-    (UTC is meant), ``2017-12-05 19:13:06 UTC``, and epoch seconds or milliseconds.
+    Accept ISO-8601 with a fraction of any length and ``Z``, ``+0000``, ``+00:00`` or no zone (read
+    as UTC), ``2017-12-05 19:13:06 UTC``, and epoch seconds or milliseconds.
     """
     try:
         if isinstance(value, str):
-            # Thirteen digits can look like ISO-8601 to datetime: a day in 1712 where 2024 is meant.
+            # datetime reads thirteen digits as ISO-8601: a day in 1712 instead of 2024.
             if len(value) > 8 and value.isdigit():
                 return _parse_digits(value)
             try:
@@ -40,7 +35,7 @@ def parse_time(value: object) -> datetime | None:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return _from_epoch(value)
     except OverflowError:
-        return None  # in UTC it lies before the year 1 or after 9999
+        return None  # in UTC, before the year 1 or after 9999
     return None
 
 
@@ -50,7 +45,7 @@ def _parse_odd_time(text: str) -> datetime | None:
             return parse_time(text.removesuffix(zone) + "Z")
     if text.isdigit():
         return _parse_digits(text)
-    # A leap second: datetime knows none, so the second before it, and one more.
+    # datetime has no leap second: parse the second before it, and add one.
     if len(text) >= 19 and text[16:19] == ":60":
         before = parse_time(f"{text[:16]}:59{text[19:]}")
         return before + timedelta(seconds=1) if before else None
@@ -58,7 +53,7 @@ def _parse_odd_time(text: str) -> datetime | None:
 
 
 def _parse_digits(text: str) -> datetime | None:
-    return _from_epoch(int(text)) if text.isascii() and len(text) <= _MOST_DIGITS else None
+    return _from_epoch(int(text)) if text.isascii() and len(text) <= _MAX_DIGITS else None
 
 
 def _from_epoch(number: float) -> datetime | None:
@@ -70,5 +65,5 @@ def _from_epoch(number: float) -> datetime | None:
 
 
 def isoformat(moment: datetime) -> str:
-    """``2026-01-02T03:04:05.000006Z``: UTC, always with microseconds."""
+    """Format as ``2026-01-02T03:04:05.000006Z``: UTC, always with microseconds."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

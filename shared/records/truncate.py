@@ -1,28 +1,29 @@
-"""Cut a record over the limit to fit."""
+"""Cut a record that is over the size limit, and list in it which values were cut."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-if TYPE_CHECKING:
-    pass
 from shared.records.codec import dump_json
-from shared.records.declared import _TRUNCATED, ADDITIONAL, MAX_RECORD_BYTES
+from shared.records.declared import ADDITIONAL_FIELDS, MAX_RECORD_BYTES, TIME_GENERATED, TRUNCATED
 
-# Strings shorter than this are left whole while a record is cut.
+# Never cut a string of at most this many characters.
 _SHORTEST_CUT = 64
 
 
-def _cut(outgoing: dict[str, Any]) -> bytes:
-    """Cut the longest strings to one length until the record fits, and name what was cut."""
+def truncate(outgoing: dict[str, Any]) -> bytes:
+    """Encode ``outgoing`` in ``MAX_RECORD_BYTES``: cut its longest strings to one length.
+
+    ``AdditionalFields._truncated`` lists the paths of the values that were cut or dropped.
+    """
     whole: dict[str, Any] = orjson.loads(dump_json(outgoing))
-    extra = whole.get(ADDITIONAL)
-    additional = whole[ADDITIONAL] = extra if isinstance(extra, dict) else {}
+    extra = whole.get(ADDITIONAL_FIELDS)
+    additional = whole[ADDITIONAL_FIELDS] = extra if isinstance(extra, dict) else {}
     truncated: list[str] = []
-    additional[_TRUNCATED] = truncated
+    additional[TRUNCATED] = truncated
     _drop_values(whole, additional, truncated)
     strings = list(_strings(whole))
     room = MAX_RECORD_BYTES - len(dump_json(whole)) + sum(size for size, *_ in strings)
@@ -42,7 +43,7 @@ def _cut(outgoing: dict[str, Any]) -> bytes:
 
 
 def _shortened(text: str, size: int) -> str:
-    """The longest beginning of ``text`` whose JSON takes at most ``size`` bytes."""
+    """Return the longest prefix of ``text`` whose JSON takes at most ``size`` bytes."""
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
@@ -51,21 +52,21 @@ def _shortened(text: str, size: int) -> str:
 
 
 def _strings(value: Any, name: str = "") -> Iterator[tuple[int, str, Any, Any]]:
-    """(bytes, path, holder, key) of each string in ``value`` that may be cut."""
+    """Yield (bytes, path, holder, key) of each string in ``value`` that may be cut."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in items:
         path = f"{name}.{key}" if name else str(key)
         if isinstance(item, str):
-            if len(item) > _SHORTEST_CUT and path != "TimeGenerated":
+            if len(item) > _SHORTEST_CUT and path != TIME_GENERATED:
                 yield len(dump_json(item)), path, value, key
         elif isinstance(item, dict | list):
             yield from _strings(item, path)
 
 
 def _drop_values(whole: dict[str, Any], additional: dict[str, Any], truncated: list[str]) -> None:
-    """Where cutting strings is not enough, whole values go, the largest first, until it is."""
-    fields = [(whole, name) for name in whole if name not in (ADDITIONAL, "TimeGenerated")]
-    fields += [(additional, name) for name in additional if name != _TRUNCATED]
+    """Drop whole values, the largest first, until cutting strings is enough for the rest."""
+    fields = [(whole, name) for name in whole if name not in (ADDITIONAL_FIELDS, TIME_GENERATED)]
+    fields += [(additional, name) for name in additional if name != TRUNCATED]
 
     def least(value: Any) -> int:
         cut = sum(size - _SHORTEST_CUT - len(n) - 4 for size, n, *_ in _strings({"": value}))
