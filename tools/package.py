@@ -72,7 +72,7 @@ def app_files(root: Path = project.ROOT) -> Iterator[tuple[str, Path]]:
     for name in sorted(filter(None, tracked)):
         if name in ("host.json", "requirements.txt", "LICENSE") or (
             PurePosixPath(name).parts[0] in {*functions, "shared"}
-            and PurePosixPath(name).suffix in (".py", ".json", ".css")
+            and PurePosixPath(name).suffix in (".py", ".json", ".css", ".html")
         ):
             yield name, root / name
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from shared.connectors.registry import polled, received
@@ -41,11 +41,14 @@ class TooOften(Exception):
         super().__init__(f"A test has only just run: try again in {seconds:.0f} s")
 
 
-def choices() -> Sequence[str]:
-    """What can be tested."""
-    names = [connector.name.lower() for connector in polled()]
-    names += [source.name.lower() for source in received()]
-    return (ALL, *sorted(names), DESTINATION)
+def choices() -> Mapping[str, str]:
+    """Return what can be tested: names for ``run_test``, each with its label."""
+    names = sorted([c.name for c in polled()] + [source.name for source in received()])
+    return {
+        ALL: "Test all",
+        **{name.lower(): name for name in names},
+        DESTINATION: "Destination",
+    }
 
 
 def run_test(what: str) -> TestReport:

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 from tools import package, project
 
 LOADER = Path(__file__).with_name("load_package.py")
+RENDERER = Path(__file__).with_name("render_page.py")
 FUNCTIONS = sorted(path.parent.name for path in project.ROOT.glob("*/function.json"))
 
 
@@ -84,6 +87,44 @@ def test_the_functions_load_with_nothing_else_on_the_path(built: Path, tmp_path:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == FUNCTIONS
+
+
+@pytest.mark.slow
+def test_the_page_renders_on_the_targets_python(built: Path, tmp_path: Path) -> None:
+    """Templates, Jinja2 and all that the page needs are in the package."""
+    python = python_313()
+    if python is None:
+        pytest.skip("this machine has no Python 3.13")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(tmp_path)
+    assert rendered(python, tmp_path, tmp_path / package.SITE_PACKAGES) == []
+
+
+def test_the_page_renders_from_the_packages_own_files(tmp_path: Path) -> None:
+    """The app's files of the package, unpacked elsewhere, give the whole page."""
+    path = tmp_path / "app.zip"
+    package.write_zip(path, {name: source.read_bytes() for name, source in package.app_files()})
+    app = tmp_path / "app"
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(app)
+    dependencies = Path(sysconfig.get_paths()["purelib"])
+    assert rendered(sys.executable, app, dependencies) == []
+
+
+def rendered(python: str, app: Path, site_packages: Path) -> list[str]:
+    """Render the page of ``app`` without a setting; returns the marks that it lacks."""
+    command = [python, "-I", "-S", "-B", str(RENDERER), str(app), str(site_packages)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
+    assert done.returncode == 0, done.stderr
+    marks = (
+        "<!DOCTYPE html>",
+        "--ground: #f3f5f8",
+        '<h2 id="look">What needs a look</h2>',
+        '<h2 id="delivery">Delivery</h2>',
+        '<button name="test" value="all" class="first">Test all</button>',
+        "</html>",
+    )
+    return [mark for mark in marks if mark not in done.stdout]
 
 
 def test_an_archive_depends_on_its_contents_alone(tmp_path: Path) -> None:

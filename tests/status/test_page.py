@@ -1,15 +1,100 @@
-"""What can be known of the page without a browser: contrast, words, numbers."""
+"""The page without a browser: its templates, contrast, words, numbers."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 
-from shared.status.page import style
+from shared.connectors.registry import polled, received
+from shared.delivery.backlog import DeadLetterStatus, Queue
+from shared.delivery.redrive import RedriveReport
+from shared.diagnostics import steps
+from shared.diagnostics.steps import FAILED, PASSED, SKIPPED, Step
+from shared.status.model import AppStatus, Assessment, ConnectorStatus, StreamStatus
+from shared.status.page import TEMPLATES, environment, page, style
 from shared.telemetry.humanize import many, size, span
+from shared.telemetry.run import RunState
+
+EVIL = "<script>'\"&</script>"
+ESCAPED = "&lt;script&gt;&#39;&#34;&amp;&lt;/script&gt;"
+
+
+def _status(state: RunState = RunState.OK) -> AppStatus:
+    """A status of one connector, whose one stream is in ``state``."""
+    assessment = Assessment(state, "a reason", "some advice")
+    stream = StreamStatus("Custom-AcmeEvents", assessment)
+    return AppStatus(
+        state=state,
+        at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+        version="1.0.0",
+        destination="Logs Ingestion API",
+        destination_address="ingest.example",
+        problems=[],
+        connectors=[ConnectorStatus("Acme", True, assessment, streams=[stream])],
+        spool=Queue(0),
+        poison=Queue(None),
+        dead_letters=DeadLetterStatus(0),
+    )
+
+
+@pytest.mark.parametrize("state", RunState)
+def test_every_state_has_a_headline_a_drawing_and_a_colour(state: RunState) -> None:
+    """The templates know each state of a run; its class is in the style sheet."""
+    shown = page(_status(state))
+    (colour,) = re.findall(r'class="card headline (\w+)"', shown)
+    assert f".state.{colour} " in style()
+    assert shown.count(f'<span class="state {colour}"><svg') >= 2
+    assert f"</svg>{state}</span>" in shown
+
+
+def test_a_template_fails_on_a_name_that_it_is_not_given() -> None:
+    """A typo in a template is an error in a test, not a gap on the page."""
+    with pytest.raises(UndefinedError):
+        environment().from_string("{{ status.stat }}").render(status=_status())
+
+
+@pytest.mark.parametrize("template", sorted(path.name for path in TEMPLATES.iterdir()))
+def test_no_template_switches_escaping_off(template: str) -> None:
+    """No value is marked safe in a template, and no block leaves autoescape."""
+    source = (TEMPLATES / template).read_text(encoding="utf-8")
+    assert re.findall(r"\|\s*safe\b|autoescape|Markup", source) == []
+
+
+def test_results_of_buttons_are_escaped() -> None:
+    """Text of a connection test, of a redrive and of a notice is shown, never obeyed."""
+    found = [Step(EVIL, EVIL, FAILED, 0.5, EVIL, EVIL), Step("a", "b", SKIPPED, 0.0, EVIL)]
+    shown = page(
+        _status(),
+        test=steps.TestReport(EVIL, False, 1.5, found),
+        redriven=RedriveReport(EVIL, 2_000, 1, EVIL),
+        notice=EVIL,
+    )
+    assert "<script" not in shown
+    assert shown.count(ESCAPED) == 9
+    assert "2 steps, 1 failed, in 1.5 s" in shown
+    assert "2,000 sent, 1 left" in shown
+
+
+def test_a_passed_test_says_so() -> None:
+    """The outcome of a test is in words beside its colour."""
+    report = steps.TestReport("acme", True, 1.0, [Step("a", "b", PASSED, 1.0)])
+    assert "1 step, all passed, in 1.0 s" in page(_status(), test=report)
+
+
+def test_each_connector_has_a_button() -> None:
+    """The buttons come from the connectors that there are."""
+    names = [connector.name for connector in polled()] + [source.name for source in received()]
+    buttons = re.findall(r'name="test" value="(\w+)"[^>]*>([^<]+)<', page(_status()))
+    assert dict(buttons) == {
+        "all": "Test all",
+        "destination": "Destination",
+        **{name.lower(): name for name in names},
+    }
 
 
 def _palettes() -> list[dict[str, str]]:
