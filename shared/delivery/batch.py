@@ -1,4 +1,4 @@
-"""Batches: encoded records packed by bytes into the body of one call, and its compression."""
+"""Batches: pack encoded records by size into the body of one call, and compress it."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from itertools import accumulate
 
 from isal import igzip
 
-# Azure Monitor takes 1 MB a call, counted before and after compression; its error text says
-# 1,048,576 bytes. The lower reading of "1 MB" holds under both.
+# Azure Monitor takes 1 MB a call, before and after compression. Its error text says 1,048,576
+# bytes; use the lower reading of "1 MB".
 # https://learn.microsoft.com/azure/azure-monitor/service-limits#logs-ingestion-api
 MAX_BATCH_BYTES = 1_000_000
 
-# ISA-L's level 2 is as quick as its level 1 (hundreds of MB/s a core) and smaller; 3 takes thrice
-# the time for half a percent.
+# ISA-L's level 2 is as fast as level 1 (hundreds of MB/s a core) and compresses better; level 3
+# takes three times as long for half a percent.
 _LEVEL = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Encoded records of one stream, in order: the content of one call."""
+    """The content of one call: encoded records of one stream, in order."""
 
     stream: str
     records: Sequence[bytes]
 
     @property
     def size(self) -> int:
-        """Bytes of ``body()``: the records, the commas between them and two brackets."""
+        """Return the bytes of ``body()``: the records, the commas between them, two brackets."""
         return body_size(self.records)
 
     def body(self) -> bytes:
-        """The JSON array that goes out."""
+        """Return the records as a JSON array."""
         return b"[" + b",".join(self.records) + b"]"
 
     def halves(self) -> tuple[Batch, Batch]:
-        """The first and the second half, by number of records; only of two records and more."""
+        """Split by number of records; needs at least two records."""
         middle = len(self.records) // 2
         return (
             Batch(self.stream, self.records[:middle]),
@@ -45,7 +45,7 @@ class Batch:
 
 
 class Packer:
-    """Fills batches of one stream up to ``limit`` bytes, across pages."""
+    """Fill batches of one stream up to ``limit`` bytes, across pages."""
 
     def __init__(self, stream: str, limit: int = MAX_BATCH_BYTES) -> None:
         self.stream = stream
@@ -54,13 +54,13 @@ class Packer:
         self._records: list[bytes] = []
 
     def __len__(self) -> int:
-        """Records waiting for the batch to fill."""
+        """Return the number of records in the open batch."""
         return len(self._records)
 
     def add(self, record: bytes) -> Batch | None:
-        """Take ``record`` in; return the batch that was full before it, if it was.
+        """Add ``record``; return the batch that had no room for it, if any.
 
-        A record larger than the limit gets a batch of its own: Azure Monitor's verdict decides.
+        A record larger than the limit gets a separate batch: Azure Monitor decides on it.
         """
         full = None
         grown = self.size + len(record) + bool(self._records)
@@ -72,7 +72,7 @@ class Packer:
         return full
 
     def flush(self) -> Batch | None:
-        """What is left, as a batch; None when there is nothing."""
+        """Return the open batch and start an empty one; None if it has no records."""
         if not self._records:
             return None
         batch = Batch(self.stream, self._records)
@@ -82,7 +82,7 @@ class Packer:
 
 
 def packed(stream: str, records: Sequence[bytes]) -> list[tuple[int, Batch]]:
-    """``records`` in batches, each with the index of its first record."""
+    """Pack ``records`` into batches, each with the index of its first record."""
     packer = Packer(stream)
     batches = [full for record in records if (full := packer.add(record))]
     if last := packer.flush():
@@ -92,16 +92,16 @@ def packed(stream: str, records: Sequence[bytes]) -> list[tuple[int, Batch]]:
 
 
 def body_size(records: Sequence[bytes]) -> int:
-    """Bytes of the JSON array that holds ``records``."""
+    """Return the bytes of the JSON array of ``records``."""
     return 2 + sum(map(len, records)) + max(len(records) - 1, 0)
 
 
 def compress(body: bytes) -> bytes:
-    """``body`` in gzip."""
+    """Compress ``body`` with gzip."""
     return igzip.compress(body, _LEVEL)
 
 
 def decompress(body: bytes) -> bytes:
-    """The content of gzip of our own; raises ``OSError``, ``EOFError``, ``zlib.error``."""
+    """Decompress gzip; raises ``OSError``, ``EOFError`` or ``zlib.error`` if it is malformed."""
     content: bytes = gzip.decompress(body)
     return content

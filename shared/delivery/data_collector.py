@@ -1,7 +1,7 @@
-"""The HTTP Data Collector API, for whoever has no data collection rule yet.
+"""The sink for the HTTP Data Collector API, for a workspace without a data collection rule.
 
-Microsoft's support of it ended on 14 September 2026. Posts are signed with the workspace's key over
-the length in bytes: https://learn.microsoft.com/previous-versions/azure/azure-monitor/logs/data-collector-api
+Microsoft's support ended on 14 September 2026. The workspace's key signs the length in bytes:
+https://learn.microsoft.com/previous-versions/azure/azure-monitor/logs/data-collector-api
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LOG_TYPES = (
 
 
 class DataCollector:
-    """Posts batches as they are to the workspace, which flattens and names the columns itself."""
+    """Post uncompressed batches to the workspace, which flattens records and names the columns."""
 
     name = "Data Collector API"
 
@@ -51,7 +51,7 @@ class DataCollector:
         )
 
     def declared(self, stream: str) -> frozenset[str] | None:  # noqa: ARG002  (the seam's)
-        """None: nothing is dropped there, and records go out nested as they came."""
+        """See ``Sink.declared``: the API takes any field."""
         return None
 
     def upload(self, batch: Batch, timeout: float) -> int:
@@ -93,7 +93,7 @@ class DataCollector:
         return len(body)
 
     def renew_sign_in(self) -> None:
-        """The key may have been changed in the Key Vault since it was read."""
+        """See ``Sink.renew_sign_in``: the key may have changed in the Key Vault."""
         if key_vault.refresh_secrets():
             self._key = read_destination().workspace_key
 
@@ -111,7 +111,7 @@ def log_type(stream: str) -> str:
 
 
 def signature(workspace: str, key: str, date: str, length: int) -> str:
-    """The ``Authorization`` header of a post of ``length`` bytes (not characters)."""
+    """Return the ``Authorization`` header of a post of ``length`` bytes (not characters)."""
     text = f"POST\n{length}\napplication/json\nx-ms-date:{date}\n{_PATH}"
     digest = hmac.new(base64.b64decode(key), text.encode("ascii"), hashlib.sha256).digest()
     return f"SharedKey {workspace}:{base64.b64encode(digest).decode('ascii')}"

@@ -1,10 +1,10 @@
-"""Dead letters: what Azure Monitor refuses for good, kept where a person can look at it.
+"""Dead letters: records that Azure Monitor refuses for good, stored for a person to inspect.
 
-A blob of the container ``dead-letters`` is gzip NDJSON, a line a record: ``record`` (as it would
-have gone out; text where it is no JSON), ``stream``, ``status`` (0: no answer is behind it) and
-``message``, the reason. Blobs are named ``<stream>/<yyyy-mm-dd>/<hhmmss>-<number>.ndjson.gz``;
-their metadata ``causes`` counts what they hold (``{"HTTP 400 InvalidRecord": 3}``), so that the
-status page need not open them.
+A blob of the container ``dead-letters`` is gzip NDJSON, a line a record: ``record`` (as encoded for
+the sink, or text if it is not JSON), ``stream``, ``status`` (0: no HTTP response) and ``message``,
+the reason. Blobs are named ``<stream>/<yyyy-mm-dd>/<hhmmss>-<uuid>.ndjson.gz``; their metadata
+``causes`` counts their records by cause (``{"HTTP 400 InvalidRecord": 3}``), so that the status
+page does not open them.
 """
 
 from __future__ import annotations
@@ -29,30 +29,35 @@ from shared.telemetry.events import emit
 logger = logging.getLogger("connectors.delivery")
 
 CONTAINER = "dead-letters"
-# What one blob holds before compression, at most and beyond its last record.
+# End a blob once its records have so many bytes, before compression.
 _BLOB_BYTES = 4_000_000
-# Azure Monitor's own word for what is wrong, before its explanation: "InvalidRecord: …".
+# Azure Monitor's error code, before its explanation: "InvalidRecord: …".
 _CODE = re.compile(r"^[A-Za-z]{3,60}(?=:)")
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """One record that cannot be delivered: its bytes, the HTTP status (0: none) and the reason."""
+    """A record that cannot be delivered: its bytes, the HTTP status (0: none) and the reason."""
 
     record: bytes
     status: int
     message: str
 
     @property
+    def code(self) -> str:
+        """Return Azure Monitor's error code, or an empty string."""
+        match = _CODE.match(self.message)
+        return match.group() if match else ""
+
+    @property
     def cause(self) -> str:
-        """The reason without what it may quote of the record: ``HTTP 400 InvalidRecord``."""
+        """Return the reason without data of the record: ``HTTP 400 InvalidRecord``."""
         if not self.status:
             return self.message.partition(":")[0][:100]
-        code = _CODE.match(self.message)
-        return f"HTTP {self.status} {code.group()}" if code else f"HTTP {self.status}"
+        return f"HTTP {self.status} {self.code}".rstrip()
 
     def line(self, stream: str) -> bytes:
-        """The record's line in the blob."""
+        """Return the record's line in the blob."""
         try:
             record = parse_json(self.record)
         except (ValueError, RecursionError):
@@ -63,10 +68,10 @@ class Refused:
 
 
 class DeadLetterSink(Protocol):
-    """Where a ``BatchSender`` puts the records that Azure Monitor refuses for good."""
+    """The seam for records that Azure Monitor refuses for good."""
 
     def put(self, stream: str, refused: Sequence[Refused]) -> None:
-        """Keep ``refused``; raises ``StorageUnavailable`` where they could not be kept."""
+        """Store ``refused``; raises ``StorageUnavailable`` if they could not be stored."""
         ...
 
 
@@ -80,9 +85,9 @@ class DeadLetters:
         self._now = now
 
     def put(self, stream: str, refused: Sequence[Refused]) -> None:
-        """Keep ``refused``, and say in the log how many; raises ``StorageUnavailable``.
+        """Store ``refused``, and log how many; raises ``StorageUnavailable``.
 
-        Until this returns, none of them counts as delivered.
+        Count no record as delivered before this returns.
         """
         for entries in _in_blobs(refused):
             self._write(stream, content(stream, entries), metadata(entries))
@@ -100,7 +105,7 @@ class DeadLetters:
             )
 
     def names(self) -> Iterator[str]:
-        """The blobs' names, oldest first within a stream; raises ``StorageUnavailable``."""
+        """Yield the blobs' names, oldest first within a stream; raises ``StorageUnavailable``."""
         from azure.core.exceptions import ResourceNotFoundError
 
         with storage_errors("Listing the blob container dead-letters"):
@@ -111,12 +116,12 @@ class DeadLetters:
 
 
 def content(stream: str, entries: Sequence[Refused]) -> bytes:
-    """A blob's content: gzip NDJSON."""
+    """Return a blob's content: gzip NDJSON."""
     return compress(b"\n".join(entry.line(stream) for entry in entries) + b"\n")
 
 
 def metadata(entries: Sequence[Refused]) -> dict[str, str]:
-    """A blob's metadata: how many of its records have which cause, as ASCII JSON."""
+    """Return a blob's metadata: the number of records for each cause, as ASCII JSON."""
     return {"causes": json.dumps(dict(Counter(entry.cause for entry in entries).most_common(20)))}
 
 

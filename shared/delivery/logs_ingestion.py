@@ -1,4 +1,4 @@
-"""The Logs Ingestion API, by Microsoft's own client and sign-in.
+"""The sink for the Logs Ingestion API, with Microsoft's own client and sign-in.
 
 https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview
 """
@@ -48,7 +48,7 @@ _PUBLIC = "https://monitor.azure.com"
 
 
 class SignIn:
-    """The app's identity, asked by one thread at a time, with errors that say what to look at."""
+    """A credential for the SDK: one token request at a time, with this project's errors."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,8 +56,11 @@ class SignIn:
     def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
-        """A token for ``scopes``; raises ``DestinationUnavailable`` or ``DestinationRefused``."""
-        # MSAL keeps what it got: whoever waits here finds the token of the one before.
+        """Return a token for ``scopes``.
+
+        Raises ``DestinationUnavailable`` or ``DestinationRefused``.
+        """
+        # MSAL caches the token: a thread that waited here finds it in the cache.
         with self._lock:
             try:
                 credential: Any = shared.azure.identity.credential()
@@ -70,39 +73,42 @@ class SignIn:
                     status=401,
                 ) from error
             except (AzureError, ValueError) as error:
-                # An answer that is no JSON at all comes as ValueError.
+                # MSAL raises ValueError for a response that is not JSON.
                 raise DestinationUnavailable(
                     f"The identity service did not answer ({type(error).__name__})"
                 ) from error
         return token
 
     def get_token(self, *scopes: str, **_: Any) -> Any:
-        """The older form of the same, which the client's type asks for."""
+        """See ``get_token_info``; the client's type requires this older form."""
         return self.get_token_info(*scopes)
 
 
 class LogsIngestion:
-    """Uploads gzip batches to ``endpoint``, each stream through the rule of its setting."""
+    """Upload gzip batches to ``endpoint``, each stream through its DCR.
+
+    ``rule_ids`` maps each setting that names a rule to the rule's immutable id (``dcr-…``).
+    """
 
     name = "Logs Ingestion API"
 
     def __init__(self, endpoint: str, rule_ids: Mapping[str, str]) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._rule_ids = rule_ids
-        # http is for loopback alone, which settings see to; the SDK insists on https otherwise.
+        # The settings allow http for loopback only; the SDK refuses it by default.
         self._enforce_https = not self._endpoint.startswith("http:")
         self._client = LogsIngestionClient(
             self._endpoint,
             SignIn(),
             credential_scopes=[scope(self._endpoint)],
-            # BatchSender retries: the SDK's own retries miss 408, 429 and resets on a POST.
+            # BatchSender retries: the SDK does not retry a POST after 408, 429 or a reset.
             retry_policy=RetryPolicy.no_retries(),
             permit_redirects=False,
             transport=_transport(self._endpoint),
         )
 
     def declared(self, stream: str) -> frozenset[str] | None:
-        """The fields that the stream's declaration has; others would be dropped."""
+        """See ``Sink.declared``: Azure Monitor drops every other field."""
         return declared_fields(stream)
 
     def upload(self, batch: Batch, timeout: float) -> int:
@@ -119,7 +125,7 @@ class LogsIngestion:
                 enforce_https=self._enforce_https,
             )
         except HttpResponseError as error:
-            raise self._verdict(error, setting, batch.stream) from error
+            raise self._error_for(error, setting, batch.stream) from error
         except (ServiceRequestError, ServiceResponseError) as error:
             raise DestinationUnavailable(
                 f"No answer from {urlsplit(self._endpoint).hostname} ({type(error).__name__})"
@@ -135,7 +141,7 @@ class LogsIngestion:
         self._client.close()
 
     def _rule(self, stream: str) -> tuple[str, str]:
-        """The setting that names the rule for ``stream``, and the rule's immutable id."""
+        """Return the setting that names the rule for ``stream``, and the rule's immutable id."""
         setting = rule_setting(stream, self._rule_ids)
         if setting is None:
             raise SettingsError(
@@ -143,7 +149,7 @@ class LogsIngestion:
             )
         return setting, self._rule_ids[setting]
 
-    def _verdict(self, error: HttpResponseError, setting: str, stream: str) -> DestinationError:
+    def _error_for(self, error: HttpResponseError, setting: str, stream: str) -> DestinationError:
         response: Any = error.response
         status = error.status_code or 0
         if response is None:
@@ -164,10 +170,10 @@ class LogsIngestion:
 
 
 def _transport(endpoint: str) -> RequestsTransport:
-    """The SDK's own transport, with a connection kept for each thread that may upload.
+    """Build the SDK's transport with a pooled connection for each thread that may upload.
 
-    By itself it keeps ten; with more webhook posts at a time, each further one would pay for a new
-    TLS connection: ten times the processor time of the upload itself.
+    Its default pool keeps ten; beyond ten webhook posts at a time, each upload would open a new TLS
+    connection, at ten times the processor time of the upload itself.
     """
     session = session_for(endpoint, WORKER_THREADS)
     return RequestsTransport(session=session, connection_verify=session.verify)
@@ -182,7 +188,7 @@ def rule_setting(stream: str, rule_ids: Mapping[str, str]) -> str | None:
 
 
 def scope(endpoint: str) -> str:
-    """The token's scope in the cloud that ``endpoint`` belongs to."""
+    """Return the token scope of the cloud that ``endpoint`` belongs to."""
     host = urlsplit(endpoint).hostname or ""
     for ending, audience in _AUDIENCES.items():
         if host.endswith(ending):
@@ -191,7 +197,7 @@ def scope(endpoint: str) -> str:
 
 
 def _reason(response: Any) -> str:
-    """``Code: message`` of Azure's error body, or its text."""
+    """Return ``Code: message`` of Azure's error body, or the body's text."""
     text: str = response.text()
     try:
         error = json.loads(text)["error"]

@@ -1,9 +1,8 @@
-"""What ``DeliveryRetry`` does with one message of the spool.
+"""Redelivery: deliver one message of the spool, or put it back with exponential backoff.
 
-The host deletes a message when the function returns, and counts a try when it raises; after five it
-would move the message to the poison queue. So this returns whenever the content is safe: delivered,
-in the dead letters, or back in the queue for later. It raises only while the storage account itself
-fails.
+The host deletes a message when the function returns, and counts a try when it raises; after five
+tries it moves the message to the poison queue. So return once the records are safe: delivered, in
+the dead letters, or back in the queue. Raise only if the storage account itself fails.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from shared.telemetry.events import emit
 
 logger = logging.getLogger("connectors.delivery")
 
-# One message's time with Azure Monitor. Waiting is cheaper in the queue than in a worker.
+# Cap one message's delivery: waiting is cheaper in the queue than in a worker.
 _SECONDS = 30.0
 _FIRST_DELAY = 60
 _LONGEST_DELAY = 15 * 60
@@ -43,9 +42,9 @@ def deliver_message(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> DeliveryCounters:
-    """Deliver one message, or put back what is left of it.
+    """Deliver one message, or put back the records that are left.
 
-    Raises ``StorageUnavailable``: then the host shows the message again.
+    Raises ``StorageUnavailable``; the host then shows the message again.
     """
     spool = spool or Spool()
     dead_letters = dead_letters or DeadLetters()
@@ -98,7 +97,7 @@ def delay_after(tries: int) -> int:
 def _deliver(
     delivery: BatchSender, message: Message, records: list[bytes], deadline: float
 ) -> list[bytes]:
-    """Deliver ``records``; returns those that are still to be delivered."""
+    """Deliver ``records``; return those that are not delivered yet."""
     for start, batch in packed(message.stream, records):
         try:
             delivery.deliver(batch, deadline)

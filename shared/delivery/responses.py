@@ -1,4 +1,4 @@
-"""Azure Monitor's answers: the one place that says which error each of them is."""
+"""Map an HTTP response of Azure Monitor to an error of this project."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from shared.errors import (
 from shared.http.headers import retry_after_seconds
 
 _WAIT = "It may take up to 30 minutes until a new role assignment is known everywhere."
-# Azure's own words are worth a line in a message, not a page.
+# Quote at most a line of Azure's own text in a message.
 _DETAIL_CHARACTERS = 300
 
 
 def error_for_response(
     status: int, *, detail: str, retry_after: str | None, advice: dict[int, str]
 ) -> DestinationError:
-    """The error for an answer that is no success.
+    """Return the error for a response other than success.
 
-    ``detail`` is Azure's own text, ``retry_after`` the header's value, ``advice`` what to look at
-    for 401, 403 and 404.
+    ``detail`` is Azure's own text, ``retry_after`` the header's value, ``advice`` the setting or
+    role to check, by status (401, 403, 404).
     """
     if status == 400:
         return BatchRefused(detail)

@@ -1,4 +1,4 @@
-"""The seam to Azure Monitor: what delivery needs of a way in, and which one the settings choose."""
+"""The seam to Azure Monitor: the protocol of a sink, and the sink that the settings select."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """One way into Azure Monitor; threads share it."""
+    """A sink: one API of Azure Monitor; thread-safe. ``name`` is for people."""
 
     name: str
 
     def declared(self, stream: str) -> frozenset[str] | None:
-        """The fields that ``stream`` declares; None where records go out nested as they came."""
+        """Return the fields that ``stream`` declares; None if the sink takes any field."""
         ...
 
     def upload(self, batch: Batch, timeout: float) -> int:
-        """One POST of ``batch``, not retried; returns the bytes of the body as sent.
+        """POST ``batch`` once, without retries; return the bytes of the body as sent.
 
-        ``timeout`` is in seconds, for connecting and for the answer. Raises
+        ``timeout`` is in seconds, for the connection and for the response. Raises
         ``DestinationUnavailable``, ``DestinationRefused``, ``BatchTooLarge`` or ``BatchRefused``.
         """
         ...
 
     def renew_sign_in(self) -> None:
-        """After a 401: the next upload signs in anew, past every cached token."""
+        """Drop cached tokens and keys after a 401; the next upload signs in again."""
         ...
 
     def close(self) -> None:
-        """Close its connections; it is not used afterwards."""
+        """Close the connections; do not use the sink afterwards."""
         ...
 
 
@@ -43,10 +43,10 @@ _lock = threading.Lock()
 
 
 def sink_for(settings: DestinationSettings) -> Sink:
-    """The way in that ``settings`` choose: one a process, its connections kept open.
+    """Return the sink that ``settings`` select, kept open for the process.
 
-    ``LogsIngestionEndpoint`` wins; without it ``WorkspaceID`` and ``WorkspaceKey`` lead to the
-    Data Collector API. The Azure SDKs are imported here, by whoever first delivers.
+    ``LogsIngestionEndpoint`` selects the Logs Ingestion API; without it, ``WorkspaceID`` and
+    ``WorkspaceKey`` select the Data Collector API. The first call imports the Azure SDKs.
     """
     key = (settings.endpoint, *sorted(settings.rule_ids.items()), settings.workspace_id)
     with _lock:
@@ -58,10 +58,10 @@ def sink_for(settings: DestinationSettings) -> Sink:
 
 @on_reset
 def close_sinks() -> None:
-    """Close and drop the cached way in: its settings have changed, and nothing is in flight."""
+    """Close and drop the cached sink, for settings that have changed; no upload may be running."""
     with _lock:
-        for made in _cached.values():
-            made.close()
+        for sink in _cached.values():
+            sink.close()
         _cached.clear()
 
 

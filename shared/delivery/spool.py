@@ -1,9 +1,9 @@
-"""The spool: events that Azure Monitor could not take yet, safe in the app's storage.
+"""The spool: events that Azure Monitor has not taken yet, stored in the app's storage account.
 
 A message of the queue ``delivery-retry`` is JSON text, ``{"stream", "tries", "gzip"}``: base64 of
-gzip of NDJSON, the encoded records a line each. A record too large for a message is a blob of the
+gzip of NDJSON, a line an encoded record. A record too large for a message becomes a blob of the
 container ``spool``, and its message has ``"blob"``, the blob's name, in place of ``"gzip"``.
-Messages never expire. host.json says ``"messageEncoding": "none"``: they are this text as it is.
+Messages never expire. They are plain text: host.json has ``"messageEncoding": "none"``.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _NEVER = -1
 
 
 class MessageUnreadable(Exception):
-    """A message of the queue that is none of ours; ``str()`` says why."""
+    """A message of the queue that this project did not write; ``str()`` is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one message holds: gzip NDJSON, or the name of the blob that holds it."""
+    """The content of one message: gzip NDJSON, or the name of the blob that has it."""
 
     stream: str
     tries: int = 0
@@ -45,13 +45,13 @@ class Message:
     blob: str | None = None
 
     def text(self) -> str:
-        """The message as it goes into the queue."""
+        """Return the message's text for the queue."""
         held = {"blob": self.blob} if self.gzip is None else {"gzip": _base64(self.gzip)}
         return orjson.dumps({"stream": self.stream, "tries": self.tries, **held}).decode()
 
     @classmethod
     def read(cls, text: bytes | str) -> Message:
-        """The message in ``text``; raises ``MessageUnreadable``."""
+        """Parse a message's text; raises ``MessageUnreadable``."""
         try:
             fields = orjson.loads(text)
             stream, tries = fields["stream"], fields["tries"]
@@ -75,9 +75,9 @@ class Spool:
         self._storage = storage
 
     def put(self, stream: str, records: Sequence[bytes], *, tries: int = 0, delay: int = 0) -> None:
-        """Keep encoded ``records``; on return they are safe. Raises ``StorageUnavailable``.
+        """Store encoded ``records``; on return they are safe. Raises ``StorageUnavailable``.
 
-        ``delay`` is in seconds, until ``DeliveryRetry`` first sees them.
+        ``delay`` is in seconds, before ``DeliveryRetry`` first sees them.
         """
         for content in _contents(records):
             message = Message(stream, tries, gzip=content)
@@ -86,11 +86,11 @@ class Spool:
             self._send(message, delay)
 
     def put_back(self, message: Message, delay: int) -> None:
-        """The same content as a new message, first seen in ``delay`` seconds."""
+        """Send the same content as a new message, visible after ``delay`` seconds."""
         self._send(replace(message, tries=message.tries + 1), delay)
 
     def records(self, message: Message) -> list[bytes] | None:
-        """The encoded records of ``message``; None where its blob is gone: delivered before.
+        """Return the encoded records of ``message``; None if its blob was delivered and deleted.
 
         Raises ``MessageUnreadable``, ``StorageUnavailable``.
         """
@@ -103,7 +103,7 @@ class Spool:
             raise MessageUnreadable("its content is not gzip") from error
 
     def forget(self, message: Message) -> None:
-        """Delete the blob of a message that is delivered; a message without one needs nothing."""
+        """Delete the blob of a delivered message, if it has one."""
         from azure.core.exceptions import ResourceNotFoundError
 
         if message.blob is None:
@@ -115,11 +115,11 @@ class Spool:
                 return
 
     def depth(self) -> int:
-        """About how many messages wait; raises ``StorageUnavailable``."""
+        """Return the approximate number of messages; raises ``StorageUnavailable``."""
         return self._count(QUEUE)
 
     def poisoned(self) -> int:
-        """About how many messages the host gave up; raises ``StorageUnavailable``."""
+        """Return the approximate number of poison messages; raises ``StorageUnavailable``."""
         return self._count(POISON_QUEUE)
 
     def _count(self, name: str) -> int:
@@ -161,12 +161,12 @@ class Spool:
 
 
 def _contents(records: Sequence[bytes]) -> Iterator[bytes]:
-    """``records`` as gzip NDJSON, each small enough for a message unless it is a single record."""
+    """Yield ``records`` as gzip NDJSON, each part for one message or of a single record."""
     content = compress(b"\n".join(records))
     if len(content) <= _MAX_GZIP_BYTES or len(records) == 1:
         yield content
         return
-    # As many parts as the whole's size asks for: halves of halves would compress it all each time.
+    # Estimate the number of parts from the whole's size: bisecting would compress it repeatedly.
     parts = min(len(records), len(content) // _MAX_GZIP_BYTES + 2)
     step = -(-len(records) // parts)
     for start in range(0, len(records), step):

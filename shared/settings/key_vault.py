@@ -1,7 +1,7 @@
-"""Where a setting's text comes from: the app's settings, then, for a secret, the Key Vault.
+"""Read a setting from the app's settings or, for a secret, from the Key Vault.
 
-Only "not found" means that a secret is absent; any other failure is an error that says so. What was
-read is kept for the process, and read again when it stops working, at most once a minute:
+Only "not found" means that a secret is absent; any other failure is an error. Secrets are cached
+for the process, and read again once a credential fails, at most once a minute:
 https://learn.microsoft.com/azure/key-vault/secrets/secrets-best-practices
 """
 
@@ -21,23 +21,23 @@ from shared.runtime.process import on_reset
 from shared.runtime.timeout import call_with_timeout
 
 REREAD_SECONDS = 60.0
-_IN_TIME_SECONDS = 6.0
+_TIMEOUT_SECONDS = 6.0
 Result = TypeVar("Result")
 
 logger = logging.getLogger("connectors.settings")
 _lock = threading.Lock()
-_rereading = threading.Lock()
+_refreshing = threading.Lock()
 _secrets: dict[str, str | None] = {}
 _read_at: dict[str, float] = {}
 
 
 def environment(name: str) -> str | None:
-    """The app setting, stripped; None where it is absent or empty."""
+    """Return the app setting, stripped; None if it is absent or empty."""
     return os.environ.get(name, "").strip() or None
 
 
 def uri() -> str | None:
-    """The vault's address; raises SettingsError where it is none."""
+    """Return the vault's address, None if it is not set; raises SettingsError if it is invalid."""
     value = environment("KeyVaultUri")
     if value is None:
         return None
@@ -47,7 +47,10 @@ def uri() -> str | None:
 
 
 def lookup(name: str, *, secret: bool) -> str | None:
-    """The setting's text; None where it is nowhere. Raises SettingsError when the vault fails."""
+    """Return the setting's text, None if it is set nowhere.
+
+    Raises SettingsError if the vault fails.
+    """
     value = environment(name)
     if value is not None or not secret or uri() is None:
         return value
@@ -55,34 +58,34 @@ def lookup(name: str, *, secret: bool) -> str | None:
         if name not in _secrets:
             _secrets[name] = _read(name)
             _read_at[name] = time.monotonic()
-        elif _secrets[name] is None and _is_old(_read_at[name]):
-            _secrets[name] = _read_anew([name]).get(name)
+        elif _secrets[name] is None and _may_refresh(_read_at[name]):
+            _secrets[name] = _read_again([name]).get(name)
         return _secrets[name]
 
 
 def refresh_secrets() -> bool:
-    """Read the vault's secrets again, since one stopped working; whether any has changed.
+    """Read the cached secrets again after a credential failed; return whether any has changed.
 
-    At most once a minute, and by one thread while the others go on with what they know. A vault
-    that does not answer takes nothing away: what was read before stays valid.
+    At most once a minute, and in one thread, while the others use the cached ones. If the vault
+    does not answer, the cached secrets stay in use.
     """
-    if not _rereading.acquire(blocking=False):
+    if not _refreshing.acquire(blocking=False):
         return False
     try:
         with _lock:
             before = dict(_secrets)
-            if not before or not _is_old(max(_read_at.values())):
+            if not before or not _may_refresh(max(_read_at.values())):
                 return False
-        fresh = _read_anew(before)
+        fresh = _read_again(before)
         with _lock:
             _secrets.update(fresh)
         return any(before[name] != value for name, value in fresh.items())
     finally:
-        _rereading.release()
+        _refreshing.release()
 
 
-def _read_anew(names: Iterable[str]) -> dict[str, str | None]:
-    """What the vault says now of secrets that are known; {} while it does not answer."""
+def _read_again(names: Iterable[str]) -> dict[str, str | None]:
+    """Read the secrets again; return {} if the vault does not answer."""
     names = list(names)
     _read_at.update(dict.fromkeys(names, time.monotonic()))
     try:
@@ -92,27 +95,27 @@ def _read_anew(names: Iterable[str]) -> dict[str, str | None]:
         return {}
 
 
-def with_vault_timeout(work: Callable[[], Result]) -> Result:
-    """``work()``, which reads settings for a sender that waits: a vault gets only seconds for it.
+def with_vault_timeout(func: Callable[[], Result]) -> Result:
+    """Return ``func()``, which reads settings while a webhook's sender waits.
 
-    Raises SettingsError when it takes longer.
+    Raises SettingsError if a vault is set and ``func`` takes longer than 6 s.
     """
     if uri() is None:
-        return work()
+        return func()
     try:
-        return call_with_timeout(_IN_TIME_SECONDS, work)
+        return call_with_timeout(_TIMEOUT_SECONDS, func)
     except TimeoutError as error:
-        problem = f"KeyVaultUri: the vault did not answer within {_IN_TIME_SECONDS:g} s"
+        problem = f"KeyVaultUri: the vault did not answer within {_TIMEOUT_SECONDS:g} s"
         raise SettingsError([problem]) from error
 
 
-def _is_old(read_at: float) -> bool:
+def _may_refresh(read_at: float) -> bool:
     return time.monotonic() - read_at >= REREAD_SECONDS
 
 
 @on_reset
-def forget() -> None:
-    """Drop every cached secret: the settings have changed."""
+def forget_secrets() -> None:
+    """Drop every cached secret, for settings that have changed."""
     _secrets.clear()
     _read_at.clear()
 
@@ -124,7 +127,7 @@ def _read(name: str) -> str | None:
     vault_uri = uri() or ""
     loopback = urlsplit(vault_uri).hostname in ("localhost", "127.0.0.1", "::1")
     try:
-        # The challenge names vault.azure.net, which a vault on loopback cannot be part of.
+        # The challenge names vault.azure.net; a vault on loopback is outside that domain.
         with SecretClient(
             vault_uri,
             credential(),

@@ -1,4 +1,4 @@
-"""A webhook's body: gunzipped within bounds, decoded, and taken apart into its elements."""
+"""Parse a webhook's body into its elements: gunzip within bounds, then decode JSON or NDJSON."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from shared.records.codec import parse_json
 
 MAX_BYTES = 32 * 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
-# Its stub has the class as a value of the type Exception.
+# The stub declares the class as a value of type Exception.
 _GZIP_ERROR = cast("type[Exception]", igzip_lib.IsalError)
-_GZIP_WINDOW = 31
-# A sender has no reason for more than one; a body made of millions is made to tie us up.
+_GZIP_WBITS = 31  # zlib's largest window, with gzip header and trailer
+# Cap gzip members: a body of millions is a denial of service.
 _MAX_GZIP_MEMBERS = 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class BodyRefused(Exception):
-    """The body cannot be taken: the HTTP ``status`` and, as text, what is wrong with it."""
+    """The body is invalid: ``status`` is the HTTP status, ``str()`` the reason."""
 
     def __init__(self, status: int, reason: str) -> None:
         self.status = status
@@ -27,11 +27,11 @@ class BodyRefused(Exception):
 
 
 def elements(body: bytes) -> list[Any]:
-    """The elements of a JSON array, the one JSON object, or the lines of NDJSON.
+    """Return the elements of a JSON array, the single JSON object, or the lines of NDJSON.
 
-    gzip is recognised by its first bytes: no UTF-8 text begins like that, and a proxy may have
-    unpacked what ``Content-Encoding`` still announces. Raises ``BodyRefused``: 413 for more than
-    ``MAX_BYTES`` before or after gunzip, 400 for whatever cannot be read.
+    Detect gzip by its first bytes: no UTF-8 text begins with them, and a proxy may have unpacked a
+    body whose ``Content-Encoding`` still says gzip. Raises ``BodyRefused``: 413 for more than
+    ``MAX_BYTES`` before or after gunzip, 400 for a body that cannot be parsed.
     """
     if len(body) > MAX_BYTES:
         raise _too_large()
@@ -58,7 +58,7 @@ def elements(body: bytes) -> list[Any]:
 
 
 def _lines(body: bytes) -> list[Any]:
-    """The values of NDJSON lines; blank lines are none, and a line's array counts by element."""
+    """Return the values of NDJSON lines; skip blank lines, and flatten a line's array."""
     lines = body.split(b"\n")
     if len(lines) == 1:
         raise BodyRefused(400, "The body is neither a JSON array, nor an object, nor NDJSON")
@@ -88,7 +88,7 @@ def _gunzip(body: bytes) -> bytes:
     room = MAX_BYTES
     rest = body
     for _ in range(_MAX_GZIP_MEMBERS):
-        unpacker = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
+        unpacker = isal_zlib.decompressobj(wbits=_GZIP_WBITS)
         try:
             part = unpacker.decompress(rest, room + 1)
         except _GZIP_ERROR as error:

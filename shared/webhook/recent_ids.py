@@ -1,7 +1,7 @@
-"""Which events a process has taken lately, so that a repeat is not sent twice.
+"""Deduplicate recent events of a webhook within one process, by their ids.
 
-An event counts as taken only once it is safe. Until then it is claimed by the request that carries
-it; another request with the same event waits for that outcome, and never calls it safe by itself.
+An id is known only once its event is safe. Until then the request that brought it claims it;
+another request with the same id waits for the outcome of the first, and sends nothing.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One request's share of its ids: ``mine`` to send, ``others`` on their way elsewhere."""
+    """The ids of a request: ``mine`` are its own to send, ``others`` another request sends."""
 
     mine: frozenset[str]
     others: frozenset[str]
 
 
 class RecentIds:
-    """The last ``limit`` ids that are safe, and those on their way; threads share it."""
+    """The last ``limit`` ids of safe events, and the claimed ids; thread-safe."""
 
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
@@ -31,7 +31,7 @@ class RecentIds:
         self._changed = threading.Condition()
 
     def claim(self, ids: Iterable[str]) -> Claim:
-        """Take those ``ids`` that are neither safe nor claimed; ``release`` must follow."""
+        """Claim the ``ids`` that are neither safe nor claimed; call ``release`` afterwards."""
         with self._changed:
             unknown = {name for name in ids if name not in self._safe}
             others = unknown & self._claimed
@@ -40,7 +40,7 @@ class RecentIds:
         return Claim(frozenset(mine), frozenset(others))
 
     def release(self, claim: Claim, safe: Iterable[str]) -> None:
-        """End ``claim``: of its own ids, ``safe`` are, and the others are anybody's again."""
+        """End ``claim``: remember the ids in ``safe``, and leave its others free to claim again."""
         with self._changed:
             self._claimed -= claim.mine
             for name in safe:
@@ -50,7 +50,7 @@ class RecentIds:
             self._changed.notify_all()
 
     def wait(self, claim: Claim, deadline: float) -> bool:
-        """Whether the other requests brought all of ``claim.others`` into safety in time.
+        """Wait for the other requests; return whether all of ``claim.others`` are safe.
 
         ``deadline`` is a reading of ``time.monotonic``.
         """
