@@ -296,13 +296,17 @@ def rule_id(setting: str) -> str:
 
 @functools.cache
 def declared_rules() -> dict[str, tuple[str, ...]]:
-    """The streams of each rule that sentinel/tables declares, by its setting (or `TrapEye`)."""
+    """The streams of each rule that sentinel/tables declares, by the rule's app setting.
+
+    Tables without one are sent to by a product itself: they share a rule by the first word of
+    their names, which is the product's.
+    """
     from tools.content import load_tables
 
     rules: dict[str, tuple[str, ...]] = {}
     for table in load_tables():
-        setting = table.rule_setting or "TrapEye"
-        rules[setting] = (*rules.get(setting, ()), *table.streams)
+        key = table.rule_setting or table.name.partition("_")[0]
+        rules[key] = (*rules.get(key, ()), *table.streams)
     return rules
 
 

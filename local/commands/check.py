@@ -1,6 +1,6 @@
 """`python3 -m tools check`: the status page's connection test, with local.settings.json.
 
-As with `start`, what the settings do not say is local: storage, and the destination.
+As with `start`, storage and destination are local where the settings name none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.diagnostics.steps import TestReport
 
 
 def main(arguments: list[str]) -> int:
-    """Test what is named, print each step; returns 1 where one failed."""
+    """Test the connector that is named, or all; print each step; return 1 where a step failed."""
     parser = argparse.ArgumentParser(prog="python3 -m tools check", description=__doc__)
     parser.add_argument("what", nargs="?", default=ALL, choices=choices())
     parser.add_argument("--settings", type=Path, default=SETTINGS_FILE)
@@ -32,11 +32,11 @@ def main(arguments: list[str]) -> int:
         settings |= local_parts(settings, world, None)
         world.enter_context(environment(settings))
         report = test(options.what)
-    print(shown(report))
+    print(as_text(report))
     return 0 if report.passed else 1
 
 
-def shown(report: TestReport) -> str:
+def as_text(report: TestReport) -> str:
     """The report as lines of text."""
     lines: list[str] = []
     for step in report.steps:

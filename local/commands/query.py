@@ -17,25 +17,26 @@ from shared.records.timestamps import isoformat
 from tools.content import ROOT
 
 WORKSPACE = ROOT / ".local" / "workspace.duckdb"
+EXAMPLE = "ConnectorHealth_CL | summarize Records = sum(Records) by Stream"
 _WIDEST_CELL = 80
 _FEW_COLUMNS = 20
 _NUMBERS = ("int", "long", "real", "decimal", "timespan")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the result. 0, or 1 where the query or the workspace is at fault."""
+    """Print the result; 1 where the query or the workspace is at fault, else 0."""
     parser = argparse.ArgumentParser(
         prog="query",
         description="Run KQL on the local workspace; parsers are there by their alias.",
-        epilog="Example: SentinelOne | summarize count() by EventType",
+        epilog=f"Example: {EXAMPLE}",
     )
     parser.add_argument("kql", help="the query; - reads it from standard input")
     parser.add_argument("--json", action="store_true", help="an array of objects, for programs")
     parser.add_argument("--file", type=Path, default=WORKSPACE, help="another workspace's file")
     arguments = parser.parse_args(argv)
     kql = sys.stdin.read() if arguments.kql == "-" else arguments.kql
-    if not kql.strip():  # what `make query` without Q gives
-        parser.error("name a query: make query Q='SentinelOne | summarize count() by EventType'")
+    if not kql.strip():  # `make query` without Q
+        parser.error(f"name a query: make query Q='{EXAMPLE}'")
     if not arguments.file.is_file():
         print(
             f"There is no workspace at {arguments.file} yet: `make demo` fills one.",
@@ -63,9 +64,9 @@ def as_json(rows: Rows) -> str:
 
 
 def as_table(rows: Rows) -> str:
-    """Aligned columns under their names, numbers to the right; how many rows, below.
+    """Aligned columns under their names, numbers to the right; the number of rows below.
 
-    Of a table with many columns those are left out that no row has anything in.
+    A table with many columns leaves out those that are empty in every row.
     """
     cells = [[_cell(value) for value in row] for row in rows.rows]
     shown = [
@@ -103,7 +104,7 @@ def _cell(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     else:
         text = "" if value is None else str(value)
-    # What would break the table's lines, or move the cursor of the terminal.
+    # A control character would break the table's lines, or move the terminal's cursor.
     text = "".join(c if c.isprintable() else " " for c in text)
     return text if len(text) <= _WIDEST_CELL else text[: _WIDEST_CELL - 1] + "…"
 

@@ -1,7 +1,7 @@
 """`python3 -m tools start`: the app on this machine, with the settings of local.settings.json.
 
-Timers tick on their real schedules and the webhook listens on loopback. What the settings do not
-say is local: without a storage account the emulator, without a destination the local workspace.
+Timers tick on their real schedules and the webhook listens on loopback. The rest is local: without
+a storage account in the settings the emulator, without a destination the local workspace.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import logging
 import socket
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,21 +19,23 @@ from local.commands.query import WORKSPACE
 from local.commands.settings_file import SETTINGS_FILE, SettingsFileInvalid, read_settings
 from local.host.host import Host, wait_for_interrupt
 from local.world import FOLDER, SIGN_IN, destination, environment, storage
+from shared.connectors.registry import polled, received
 from shared.errors import SettingsError
-from shared.settings.app import read_destination, read_jira, read_onelogin, read_sentinelone
+from shared.settings.app import read_destination
 
-VENDORS = ("SentinelOneUrl", "JiraHomeSiteName", "OneLoginBearerToken")
 PORT = 7071
 EMULATOR = {"", "UseDevelopmentStorage=true"}
 
 
 def main(arguments: list[str]) -> int:
-    """Runs until Ctrl+C."""
+    """Run until Ctrl+C."""
     parser = argparse.ArgumentParser(prog="python3 -m tools start", description=__doc__)
-    parser.add_argument("--port", type=int, default=PORT, help="the webhook's (7071)")
+    parser.add_argument("--port", type=int, default=PORT, help="the port of HTTP functions (7071)")
     parser.add_argument("--now", action="store_true", help="tick every timer once at the start")
     parser.add_argument("--settings", type=Path, default=SETTINGS_FILE)
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="for what is local (.local)")
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help="storage and tables (.local)"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("azure").setLevel(logging.WARNING)
@@ -41,22 +44,22 @@ def main(arguments: list[str]) -> int:
     except SettingsFileInvalid as error:
         print(error, file=sys.stderr)
         return 1
-    if _taken(options.port):  # before anything else: two emulators must not share a folder
+    if _is_taken(options.port):  # before anything else: two emulators must not share a folder
         print(
             f"Something listens on port {options.port} already, perhaps another "
             "python3 -m tools start: end it, or choose another port with --port.",
             file=sys.stderr,
         )
         return 1
-    if not any(settings.get(name) for name in VENDORS):
-        print(
-            "No vendor is set up in local.settings.json: every connector is off. "
-            "To see them at work without any vendor: python3 -m tools demo"
-        )
     with ExitStack() as world:
         folder = options.folder
         settings |= local_parts(settings, world, folder / "storage", folder / WORKSPACE.name)
         world.enter_context(environment(settings))
+        if not any(_connectors_on()):
+            print(
+                "No vendor is set up in local.settings.json: every connector is off. "
+                "To see them at work without any vendor: python3 -m tools demo"
+            )
         for problem in problems():
             print(f"Settings: {problem}", file=sys.stderr)
         host = world.enter_context(Host(port=options.port))
@@ -67,14 +70,14 @@ def main(arguments: list[str]) -> int:
                     host.tick(function.name)
         host.run()
         wait_for_interrupt()
-        print("Stopping, after what runs now …")
+        print("Stopping, once running functions have ended …")
     return 0
 
 
 def problems() -> list[str]:
-    """What is wrong with the settings, as each part's first use would say."""
+    """Every problem of the settings, once each, in the words of each part's first use."""
     found: list[str] = []
-    for read in (read_sentinelone, read_jira, read_onelogin, read_destination):
+    for read in (*_connector_readers(), read_destination):
         try:
             read()
         except SettingsError as error:
@@ -82,7 +85,21 @@ def problems() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _taken(port: int) -> bool:
+def _connector_readers() -> list[Callable[[], object]]:
+    """A function for each connector that reads its settings: None means that it is off."""
+    return [each.connect for each in polled()] + [each.tokens for each in received()]
+
+
+def _connectors_on() -> Iterator[bool]:
+    """Whether each connector is set up; one with wrong settings is."""
+    for read in _connector_readers():
+        try:
+            yield read() is not None
+        except SettingsError:
+            yield True
+
+
+def _is_taken(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
@@ -96,7 +113,10 @@ def local_parts(
     folder: Path | None,
     workspace: Path = WORKSPACE,
 ) -> dict[str, str]:
-    """Stands in for what the settings leave out; the emulator's data in `folder`, or in memory."""
+    """Start a local part for each that the settings leave out; return the settings for them.
+
+    The emulator keeps its data in `folder`, in memory for None.
+    """
     parts: dict[str, str] = {}
     identity_storage = any(name.startswith("AzureWebJobsStorage__") for name in settings)
     if settings.get("AzureWebJobsStorage", "") in EMULATOR and not identity_storage:
@@ -105,7 +125,7 @@ def local_parts(
     if not settings.get("LogsIngestionEndpoint") and not settings.get("WorkspaceID"):
         parts |= world.enter_context(destination(workspace)).settings
         for name in [name for name in settings if name.startswith(SIGN_IN)]:
-            del settings[name]  # the local destination has a sign-in of its own
+            del settings[name]  # the local destination brings its own sign-in
         print("Destination: the local workspace; ask it with python3 -m tools query '…'")
     else:
         print(f"Destination: {settings.get('LogsIngestionEndpoint') or settings['WorkspaceID']}")

@@ -1,7 +1,7 @@
-"""`python3 -m tools demo`: three vendors' security logs arrive in tables on this machine.
+"""`python3 -m tools demo`: the vendors' security logs arrive in tables on this machine.
 
-Real functions, Microsoft's SDKs, sign-in and storage emulator; only the far ends are local. What
-there is afterwards stays in .local/, so a second run sends only what is new.
+Real functions, Microsoft's SDKs, sign-in and storage emulator; only the far ends are local. All
+of it stays in .local/, so a second run sends only what is new.
 """
 
 from __future__ import annotations
@@ -12,35 +12,32 @@ import functools
 import logging
 import shutil
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from local.commands.query import WORKSPACE
-from local.demo.reconcile import table, tally
+from local.demo.progress import counted, listed, progress, say
+from local.demo.reconcile import StreamResult, as_table, reconcile
 from local.demo.state import State
-from local.demo.traffic import WEEK, History
 from local.host.host import Host
 from local.loopback.faults import FOREVER, answer
-from local.vendors.jira import Jira
-from local.vendors.onelogin import OneLogin
-from local.vendors.sentinelone import SentinelOne
+from local.vendors.record_store import Record
+from local.vendors.registry import vendors
+from local.vendors.traffic import WEEK, Period
+from local.vendors.vendor import Account, PostingAccount, Vendor
 from local.world import FOLDER, Destination, destination, environment, storage
 
-TOKEN = "local-onelogin-token"
-AT_LEAST = 0.002  # of a week's records happen between two runs, however soon the second comes
-TIMERS = ("SentinelOneTimer", "JiraAuditTimer")
-EXAMPLE = "SentinelOne | summarize Events = count() by EventType | order by Events"
+LOOKBACK_HOURS = 8 * 24  # a week of history, and a day of room
+REPEATED = 100  # events posted twice, as after an answer that was lost
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the demo keeps its things, and how large its week is (1: some ten thousand records)."""
+    """The demo's folder, and how large its week is (1: some ten thousand records)."""
 
     folder: Path = FOLDER
     size: float = 1.0
@@ -48,7 +45,7 @@ class Place:
     @property
     def state(self) -> Path:
         """The vendors, for the next run."""
-        return self.folder / "demo" / "vendors.json.gz"
+        return self.folder / "demo" / "state.json.gz"
 
     @property
     def storage(self) -> Path:
@@ -60,11 +57,15 @@ class Place:
         """The tables."""
         return self.folder / WORKSPACE.name
 
-    def begin_anew(self) -> None:
-        """Without the last run's memory its rows would count as repeats: they are put aside."""
+    def reset(self) -> None:
+        """Put the tables aside: without the vendors' state their rows would count as repeats."""
         shutil.rmtree(self.state.parent, ignore_errors=True)
         if self.workspace.exists():
             self.workspace.replace(self.workspace.with_stem(f"{WORKSPACE.stem}-before-demo"))
+
+
+class DemoFailed(Exception):
+    """A step failed, so the run's table would say nothing."""
 
 
 class Demo:
@@ -74,92 +75,104 @@ class Demo:
         self,
         place: Place,
         state: State,
-        vendors: tuple[SentinelOne, Jira],
+        accounts: Sequence[tuple[Vendor, Account]],
         host: Host,
         to: Destination,
     ) -> None:
-        self.place, self.state = place, state
-        self.sentinelone, self.jira = vendors
+        self.place, self.state, self.accounts = place, state, accounts
         self.host, self.to = host, to
-        self.history = History(size=place.size, made=state.made)
-        self.onelogin = OneLogin(host.url("OneLoginWebhook"), TOKEN)
 
-    def happen(self) -> list[Any]:
-        """What the vendors have seen since: a week the first time. Returns OneLogin's events."""
+    @property
+    def posting(self) -> list[tuple[Vendor, PostingAccount]]:
+        """The vendors that post to a webhook."""
+        return [(v, account) for v, account in self.accounts if isinstance(account, PostingAccount)]
+
+    def fill(self) -> None:
+        """Add a week of history to each vendor the first time, then what happened since."""
         now = datetime.now(UTC)
-        if not self.state.until:
-            events = self.history.week(self.sentinelone, self.jira, now)
-        else:
-            since = datetime.fromisoformat(self.state.until)
-            share = max(AT_LEAST, (now - since) / WEEK)
-            events = self.history.span(self.sentinelone, self.jira, since, now, share=share)
-        self.state.until = now.isoformat()
-        return events
+        for vendor, account in self.accounts:
+            state = self.state.of(vendor.name)
+            start = datetime.fromisoformat(state.until) if state.until else now - WEEK
+            account.fill(Period(start, now, self.place.size))
+            state.until = now.isoformat()
+        self.save()
+
+    def counts(self) -> str:
+        """How many records each vendor that is polled has."""
+        polled = [(v, a) for v, a in self.accounts if not isinstance(a, PostingAccount)]
+        counts = [(v.name, sum(len(a.records(s)) for s in v.streams)) for v, a in polled]
+        shown = [f"{name} {count:,}" for name, count in counts[1:]]
+        head = [f"{name} has {count:,} records now" for name, count in counts[:1]]
+        return ", ".join([*head, *shown])
 
     def poll(self) -> None:
-        """Both timers tick once."""
-        for name in TIMERS:
-            self.step(name, functools.partial(self._tick, name))
+        """Tick the timer of every vendor that is polled once."""
+        for vendor, account in self.accounts:
+            if not isinstance(account, PostingAccount):
+                self.step(vendor.function, functools.partial(self._tick, vendor.function))
 
-    def post(self, events: list[Any]) -> None:
-        """OneLogin posts its events; for a part of them Azure Monitor is down, some come again."""
+    def post(self, vendor: Vendor, account: PostingAccount) -> None:
+        """Post a vendor's events: Azure Monitor is down for a third, and some are sent twice."""
+        events = account.pending()
         third = len(events) // 3
-        self.step("OneLoginWebhook", lambda: self._send(events[: 2 * third]))
+        send = functools.partial(self._send, vendor, account)
+        self.step(vendor.function, lambda: send(events[: 2 * third]))
         say("      Azure Monitor goes down; the webhook keeps what comes in its queue")
-        self.to.monitor.faults.add("/Custom-OneLogin", answer(503), times=FOREVER)
-        self.step("OneLoginWebhook", lambda: self._send(events[2 * third :]))
+        for stream in vendor.streams:
+            self.to.monitor.faults.add(f"/{stream.stream}", answer(503), times=FOREVER)
+        self.step(vendor.function, lambda: send(events[2 * third :]))
         self.to.monitor.faults.clear()
-        say("      Azure Monitor is back; OneLogin also repeats its last ten batches")
-        self._send(events[-100:])
-        self.step("DeliveryRetry", self._work_off)
-        self.state.onelogin += events
+        say(f"      Azure Monitor is back; {vendor.name} also repeats its last ten batches")
+        send(events[-REPEATED:])
+        self.step("DeliveryRetry", self._redeliver)
 
-    def _send(self, events: list[Any]) -> str:
-        failed = self.onelogin.broadcast(events)
-        if failed:
-            raise DemoFailed(f"The webhook did not take {len(failed)} events.")
+    def _send(self, vendor: Vendor, account: PostingAccount, events: Sequence[Record]) -> str:
+        if failed := account.post(self.host.url(vendor.function), events):
+            raise DemoFailed(f"The webhook did not take {failed} events.")
         return ""
 
-    def _work_off(self) -> str:
+    def _redeliver(self) -> str:
         messages = 0
         while found := self.host.poll("DeliveryRetry"):
             messages += found
-        return numbered(messages, "message")
+        return counted(messages, "message")
 
-    def _tick(self, name: str) -> str:
-        done = self.host.tick(name)
+    def _tick(self, function: str) -> str:
+        done = self.host.tick(function)
         if done.error is not None:
-            raise DemoFailed(f"{name} failed: {done.error}") from done.error
+            raise DemoFailed(f"{function} failed: {done.error}") from done.error
         return ""
 
-    def step(self, what: str, work: Callable[[], str]) -> None:
-        """Does one thing and shows how many records it delivers while it does."""
+    def add_late(self) -> tuple[int, int]:
+        """Release late records and change others in place; return how many of each."""
+        now = datetime.now(UTC)
+        late = sum(account.release_late() for _, account in self.accounts)
+        return late, sum(account.change(now) for _, account in self.accounts)
+
+    def step(self, name: str, work: Callable[[], str]) -> None:
+        """Do one thing, and show how many records are delivered meanwhile."""
         before, started = self._delivered(), time.monotonic()
-        with progress(lambda: f"      {what}: {numbered(self._delivered() - before, 'record')}"):
+        with progress(lambda: f"      {name}: {counted(self._delivered() - before, 'record')}"):
             more = work()
         seconds = time.monotonic() - started
-        count = self._delivered() - before
-        much = numbered(count, "record")
-        say(f"      {what}: {much}, {seconds:.1f} s{', ' + more if more else ''}")
+        records = counted(self._delivered() - before, "record")
+        say(f"      {name}: {records}, {seconds:.1f} s{', ' + more if more else ''}")
 
     def _delivered(self) -> int:
         totals = self.to.monitor.accepted.totals()
         return sum(v["records"] for k, v in totals.items() if k != "Custom-ConnectorHealth")
 
     def save(self) -> None:
-        """Leaves everything for the next run."""
-        self.state.take(self.sentinelone, self.jira, self.history)
+        """Leave everything for the next run."""
+        for vendor, account in self.accounts:
+            self.state.of(vendor.name).saved = account.save()
         self.state.save(self.place.state)
 
 
-class DemoFailed(Exception):
-    """A step did not do what it must."""
-
-
 def main(arguments: list[str]) -> int:
-    """Runs it; 0 if every record arrived, 1 if any was lost."""
+    """Run it; 0 if every record arrived, 1 if any was lost."""
     parser = argparse.ArgumentParser(prog="python3 -m tools demo", description=__doc__)
-    fresh = "begin anew; the tables so far are kept as workspace-before-demo.duckdb"
+    fresh = "start over; the tables so far are kept as workspace-before-demo.duckdb"
     parser.add_argument("--fresh", action="store_true", help=fresh)
     parser.add_argument("--logs", action="store_true", help="show the functions' own log lines")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where to keep it all (.local)")
@@ -170,111 +183,85 @@ def main(arguments: list[str]) -> int:
     logging.getLogger("azure").setLevel(logging.ERROR)
     place = Place(options.folder, options.size)
     if options.fresh or not place.state.exists():
-        place.begin_anew()
+        place.reset()
+    started = time.monotonic()
     try:
-        return _run(place, State.load(place.state))
+        results, sent = _run(place, State.load(place.state))
     except OSError as failure:
         if failure.errno != errno.EADDRINUSE:
             raise
-        print(f"{failure}. End that program, or begin anew: --fresh", file=sys.stderr)
+        print(f"{failure}. End that program, or start over: --fresh", file=sys.stderr)
         return 1
     except DemoFailed as failure:
         print(failure, file=sys.stderr)
         return 1
+    _report(results, sent, time.monotonic() - started)
+    return 1 if any(result.lost for result in results) else 0
 
 
-def _run(place: Place, state: State) -> int:
-    started = time.monotonic()
-    again = bool(state.until)
-    say("1/5  Starting storage, sign-in, Azure Monitor, SentinelOne and Jira on this machine")
+@contextmanager
+def _served(state: State) -> Iterator[list[tuple[Vendor, Account]]]:
+    """Every vendor on its last port, with what it had."""
+    with ExitStack() as stack:
+        accounts = []
+        for vendor in vendors():
+            last = state.of(vendor.name)
+            account = stack.enter_context(vendor.serve(last.port))
+            last.port = account.port
+            if last.until:
+                account.restore(last.saved)
+            accounts.append((vendor, account))
+        yield accounts
+
+
+def _run(place: Place, state: State) -> tuple[list[StreamResult], dict[str, int]]:
+    """One run; returns each stream's result, and how many records it sent."""
+    again = bool(state.vendors)
+    names = [vendor.name for vendor in vendors()]
+    say(f"1/5  Starting storage, sign-in, Azure Monitor, {listed(names)} on this machine")
     with (
         storage(place.storage) as connection,
-        SentinelOne(port=state.sentinelone_port) as sentinelone,
-        Jira(port=state.jira_port) as jira,
+        _served(state) as accounts,
         destination(place.workspace) as to,
     ):
-        state.sentinelone_port, state.jira_port = sentinelone.server.port, jira.server.port
-        with environment(_settings(connection, sentinelone, jira, to)), Host() as host:
-            state.give(sentinelone, jira)
-            demo = Demo(place, state, (sentinelone, jira), host, to)
-            events = demo.happen()
-            demo.save()
-            had = sum(len(each) for each in sentinelone.streams.values())
-            what = "More happens after the last run" if again else "A week of history"
-            say(f"2/5  {what}: SentinelOne has {had:,} records now, Jira {len(jira.ids()):,}")
+        settings = {
+            "AzureWebJobsStorage": connection,
+            "InitialLookbackHours": str(LOOKBACK_HOURS),
+            **to.settings,
+        }
+        for _, account in accounts:
+            settings |= account.settings
+        with environment(settings), Host() as host:
+            demo = Demo(place, state, accounts, host, to)
+            demo.fill()
+            period = "More happens after the last run" if again else "A week of history"
+            say(f"2/5  {period}: {demo.counts()}")
             say("3/5  The timers tick")
             demo.poll()
-            say(f"4/5  OneLogin posts {len(events):,} events")
-            demo.post(events)
-            late = demo.history.appear(sentinelone, jira)
-            changed = demo.history.changes(sentinelone, datetime.now(UTC))
+            for vendor, account in demo.posting:
+                say(f"4/5  {vendor.name} posts {len(account.pending()):,} events")
+                demo.post(vendor, account)
+            late, changed = demo.add_late()
             say(f"5/5  {late} late records appear, {changed} change in place; another tick")
             demo.poll()
             with progress(lambda: "      Azure Monitor fills the tables"):
                 to.monitor.settle()
             totals = to.monitor.accepted.totals()
-            lines = tally(sentinelone, jira, state.onelogin, to.workspace)
+            results = reconcile(accounts, to.workspace)
             demo.save()
-    lost = sum(line.lost for line in lines)
+    return results, {stream: total["records"] for stream, total in totals.items()}
+
+
+def _report(results: Sequence[StreamResult], sent: dict[str, int], seconds: float) -> None:
+    lost, twice = sum(each.lost for each in results), sum(each.twice for each in results)
+    verdict = f"{counted(lost, 'record')} lost." if lost else "Everything arrived."
+    if twice:
+        verdict += f" {counted(twice, 'row')} came twice."
     print()
-    print(table(lines, {name: total["records"] for name, total in totals.items()}))
+    print(as_table(results, sent))
     print("An object that changed counts once as had and arrived, and each of its states as sent;")
     print("policies and sites are snapshots, which have no time to be behind by.")
     print()
-    twice = sum(line.twice for line in lines)
-    verdict = f"{numbered(lost, 'record')} lost." if lost else "Everything arrived."
-    if twice:
-        verdict += f" {numbered(twice, 'row')} came twice."
-    print(f"{verdict} {time.monotonic() - started:.0f} s.")
-    print(f"Ask the tables:  python3 -m tools query '{EXAMPLE}' (or make query Q='…')")
-    return 1 if lost else 0
-
-
-def _settings(
-    connection: str, sentinelone: SentinelOne, jira: Jira, to: Destination
-) -> Mapping[str, str]:
-    return {
-        "AzureWebJobsStorage": connection,
-        "SentinelOneUrl": sentinelone.url,
-        "SentinelOneAPIToken": sentinelone.token,
-        "SentinelOneInventoryMinutes": "0",
-        "SentinelOneRequestsPerSecond": "100",
-        "JiraHomeSiteName": jira.url,
-        "JiraUsername": jira.username,
-        "JiraAccessToken": jira.token,
-        "OneLoginBearerToken": TOKEN,
-        "InitialLookbackHours": str(8 * 24),
-        **to.settings,
-    }
-
-
-def numbered(count: int, what: str) -> str:
-    """1 record, 2,506 records."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def say(text: str) -> None:
-    """One line of progress."""
-    print(text, flush=True)
-
-
-@contextmanager
-def progress(text: Callable[[], str]) -> Iterator[None]:
-    """On a terminal, a line that is renewed until the work is done."""
-    if not sys.stdout.isatty():
-        yield
-        return
-    done = threading.Event()
-
-    def show() -> None:
-        while not done.wait(0.2):
-            print(f"\r\033[K{text()} …", end="", flush=True)
-
-    thread = threading.Thread(target=show, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-        print("\r\033[K", end="", flush=True)
+    print(f"{verdict} {seconds:.0f} s.")
+    for vendor in vendors()[:1]:
+        print(f"Ask the tables:  python3 -m tools query '{vendor.example}' (or make query Q='…')")

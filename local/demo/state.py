@@ -1,63 +1,47 @@
-"""What one run of the demo leaves for the next, so that the next sends only what is new."""
+"""State that one run of the demo leaves for the next, so that the next sends only what is new."""
 
 from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.demo.traffic import History
-from local.vendors.jira import Jira
-from local.vendors.sentinelone import SentinelOne
+
+@dataclass(slots=True)
+class VendorState:
+    """A vendor between two runs: its port (a checkpoint belongs to an address) and what it has.
+
+    `until` is the end of its last period as ISO 8601, "" before the first run.
+    """
+
+    port: int = 0
+    until: str = ""
+    saved: Any = None
 
 
 @dataclass(slots=True)
 class State:
-    """The vendors' addresses (a checkpoint belongs to one), their records, and OneLogin's events.
+    """Each vendor's state by its name; that of a vendor which is absent now is kept."""
 
-    `until` is up to when history was made, as ISO 8601, "" before the first run; `made` is how
-    many records it has numbered.
-    """
+    vendors: dict[str, VendorState] = field(default_factory=dict)
 
-    sentinelone_port: int = 0
-    jira_port: int = 0
-    made: int = 0
-    until: str = ""
-    records: dict[str, list[Any]] = field(default_factory=dict)
-    policies: list[list[Any]] = field(default_factory=list)
-    onelogin: list[Any] = field(default_factory=list)
+    def of(self, name: str) -> VendorState:
+        """The vendor's state; a new one before its first run."""
+        return self.vendors.setdefault(name, VendorState())
 
     @classmethod
     def load(cls, path: Path) -> State:
-        """The last run's, or a new one."""
+        """The last run's state, or a new one."""
         if not path.exists():
             return cls()
-        return cls(**json.loads(gzip.decompress(path.read_bytes())))
+        stored = json.loads(gzip.decompress(path.read_bytes()))
+        return cls({name: VendorState(**values) for name, values in stored["vendors"].items()})
 
     def save(self, path: Path) -> None:
-        """Written whole or not at all."""
+        """Replace the file at once, so that a kill leaves the old one whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")
-        values = {name: getattr(self, name) for name in self.__slots__}
-        new.write_bytes(gzip.compress(json.dumps(values).encode(), 1))
+        new.write_bytes(gzip.compress(json.dumps(asdict(self)).encode(), 1))
         new.replace(path)
-
-    def give(self, sentinelone: SentinelOne, jira: Jira) -> None:
-        """The vendors have again what they had."""
-        for stream, records in self.records.items():
-            if stream == "jira":
-                jira.add(records)
-            else:
-                sentinelone.add(stream, records)
-        for level, scope_id, policy in self.policies:
-            sentinelone.policies[level, scope_id] = policy
-
-    def take(self, sentinelone: SentinelOne, jira: Jira, history: History) -> None:
-        """Remembers what the vendors have."""
-        streams = sentinelone.streams.items()
-        self.records = {name: collection.records() for name, collection in streams}
-        self.records["jira"] = jira.audit_records.records()
-        self.policies = [[*scope, body] for scope, body in sentinelone.policies.items()]
-        self.made = history.made

@@ -1,0 +1,1 @@
+"""The vendors on loopback: their APIs, their made-up records, and their part in the demo."""

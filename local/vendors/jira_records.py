@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
-from local.vendors.sentinelone_records import USERS
-
-Record = dict[str, Any]
+from local.vendors.company import USERS
+from local.vendors.record_store import Record
 
 # summary, category, object, changed values, associated items
 JIRA: list[tuple[str, str, Record, list[Record], list[Record]]] = [

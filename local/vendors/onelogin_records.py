@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
-from local.vendors.sentinelone_records import USERS, guid
-
-Record = dict[str, Any]
+from local.vendors.company import USERS, guid
+from local.vendors.record_store import Record
 
 # event_type_id, notes
 ONELOGIN = [(5, "Login"), (6, "Failed login"), (8, "App launched"), (11, "Password changed")]

@@ -1,16 +1,15 @@
-"""Records as the three vendors shape them, about a made-up company; the same for the same numbers.
+"""SentinelOne's records about a made-up company; the same for the same numbers.
 
 Names, hosts and addresses are invented (RFC 5737 and 2606); shapes follow the vendors' own.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-Record = dict[str, Any]
+from local.vendors.company import USERS, guid, number
+from local.vendors.record_store import Record
 
 ACCOUNT = {"accountId": "433241117337583618", "accountName": "Northwind"}
 SITES = [("551799238352448315", "Head office"), ("551799242253151036", "Plants")]
@@ -20,7 +19,6 @@ GROUPS = [
     ("690410927112450002", "Laptops"),
     ("690410927112450003", "Kiosks"),
 ]
-USERS = ["amira.haddad", "ben.okafor", "carla.rossi", "dmitri.volkov", "erin.walsh", "fatima.noor"]
 
 # activityType, what happened, fields of `data` that only it has
 ACTIVITIES: list[tuple[int, str, Record]] = [
@@ -45,20 +43,6 @@ def when(moment: datetime, digits: int = 6) -> str:
     """SentinelOne's time: ISO 8601 in UTC with a fraction of any length."""
     text = moment.astimezone(UTC).isoformat(timespec="microseconds")
     return f"{text[: 20 + digits]}Z" if digits else f"{text[:19]}Z"
-
-
-@functools.lru_cache(maxsize=4096)
-def number(kind: str, n: int) -> str:
-    """An id of 19 digits that no other kind or number has."""
-    digest = hashlib.blake2b(f"{kind}{n}".encode(), digest_size=8).digest()
-    return str(10**18 + int.from_bytes(digest, "big") % (8 * 10**18))
-
-
-@functools.lru_cache(maxsize=4096)
-def guid(kind: str, n: int) -> str:
-    """A GUID that no other kind or number has."""
-    text = hashlib.blake2b(f"{kind}{n}".encode(), digest_size=16).hexdigest()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def activity(n: int, at: datetime) -> Record:

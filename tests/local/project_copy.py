@@ -1,0 +1,40 @@
+"""A copy of the project in which local/vendors can be changed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from local.host.host import ROOT
+
+
+def copy_project(to: Path) -> Path:
+    """Copy local/ and link to all the rest; return the copy's folder."""
+    to.mkdir()
+    for entry in ROOT.iterdir():
+        if entry.name not in {"local", ".local", ".git"}:
+            (to / entry.name).symlink_to(entry, target_is_directory=entry.is_dir())
+    shutil.copytree(ROOT / "local", to / "local", ignore=shutil.ignore_patterns("__pycache__"))
+    return to
+
+
+def remove_vendor(project: Path, name: str) -> None:
+    """Remove a vendor's modules from the copy."""
+    for path in (project / "local" / "vendors").glob(f"{name}*.py"):
+        path.unlink()
+
+
+def run_python(project: Path, code: str, *arguments: str) -> str:
+    """Run code in a process of the copy; return what it prints. Fails unless it exits with 0."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
