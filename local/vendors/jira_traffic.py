@@ -83,7 +83,7 @@ def _serve(port: int) -> Iterator[JiraAccount]:
 VENDOR = Vendor(
     NAME,
     "JiraAuditTimer",
-    "JiraAudit | summarize Records = count() by Category | order by Records",
+    "JiraAudit | summarize Records = count() by EventCategoryType | order by Records",
     (AUDIT,),
     _serve,
 )
