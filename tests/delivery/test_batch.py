@@ -1,4 +1,4 @@
-"""Packing by bytes, and compression."""
+"""Packing records by size, and compression."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ records = st.lists(
 def test_packing_keeps_every_record_in_order_within_the_limit(
     given_records: list[bytes], limit: int
 ) -> None:
-    """Every record comes out once, in order, in bodies that no two records make too large."""
+    """Every record is in one batch, in order; only a single record may exceed the limit."""
     packer = Packer(STREAM, limit)
     batches = [full for record in given_records if (full := packer.add(record))]
     if last := packer.flush():
@@ -37,7 +37,7 @@ def test_packing_keeps_every_record_in_order_within_the_limit(
 def test_a_batch_is_closed_only_when_the_next_record_would_not_fit(
     given_records: list[bytes], limit: int
 ) -> None:
-    """A batch is returned only where the record after it would have made it too large."""
+    """A batch is returned only if the next record does not fit into it."""
     packer = Packer(STREAM, limit)
     for record in given_records:
         if full := packer.add(record):
@@ -72,5 +72,5 @@ def test_halves_are_the_whole() -> None:
 
 @given(st.binary(max_size=5000))
 def test_compression_is_gzip(body: bytes) -> None:
-    """What is sent is gzip that any reader of gzip opens."""
+    """The body is gzip that any reader of gzip opens."""
     assert gzip.decompress(compress(body)) == body

@@ -1,4 +1,4 @@
-"""Halving, tolerance, retries and their bounds, against a destination that decides by record."""
+"""Halving, tolerance, retries and their bounds, against a sink that decides by record."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STREAM = "Custom-Test"
 
 
 class Judge:
-    """A destination that refuses batches by what is in them, and keeps what it takes."""
+    """A sink that refuses batches by their records, and keeps the records it takes."""
 
     name = "judge"
 
@@ -57,7 +57,7 @@ class Judge:
         self.sign_ins += 1
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
 class Kept:
@@ -74,7 +74,7 @@ class Kept:
 
 
 class Clock:
-    """Time that passes only by being slept through."""
+    """A clock that only ``sleep`` advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -104,7 +104,7 @@ def numbers(bad: set[int]) -> Callable[[bytes], bool]:
 
 @given(st.data())
 def test_refused_records_end_alone_while_their_neighbours_arrive(data: st.DataObject) -> None:
-    """Whichever up to ten records are bad: they are dead letters, the others arrive in order."""
+    """Up to ten bad records become dead letters; the others arrive in order."""
     count = data.draw(st.integers(2, 300))
     bad = data.draw(st.sets(st.integers(0, count - 1), max_size=min(10, count - 1)))
     judge, kept = Judge(numbers(bad)), Kept()
@@ -131,7 +131,7 @@ def test_a_batch_too_large_is_halved_until_it_fits(count: int, limit: int) -> No
 
 
 def test_a_lone_record_too_large_is_a_dead_letter() -> None:
-    """A single record that is refused with 413 cannot be halved: it is kept with that status."""
+    """A single record refused with 413 cannot be halved: it becomes a dead letter."""
     judge, kept = Judge(limit=5), Kept()
     done = delivery_to(judge, kept).deliver(batch_of(1), deadline=200.0)
     assert [refused.status for refused in kept.refused] == [413]
@@ -151,7 +151,7 @@ def test_a_rule_that_refuses_everything_drops_nothing() -> None:
 
 
 def test_all_of_a_small_batch_refused_is_the_rules_fault() -> None:
-    """Three of three refused are no bad records, even where ten would be tolerated."""
+    """Three refused of three raise, although ten refused records would be tolerated."""
     judge, kept = Judge(lambda _: True), Kept()
     with pytest.raises(RuleRefusesRecords):
         delivery_to(judge, kept).deliver(batch_of(3), deadline=200.0)
@@ -171,7 +171,7 @@ def test_more_than_ten_refused_of_few_is_the_rules_fault() -> None:
 
 
 def test_one_percent_of_a_long_run_is_tolerated() -> None:
-    """Bad records beyond ten are dead letters where the run has seen a hundred times as many."""
+    """More than ten bad records are dead letters if they are at most 1 % of the run."""
     judge, kept = Judge(lambda record: record.endswith(b'99"}')), Kept()
     delivery = delivery_to(judge, kept)
     for start in range(0, 3000, 500):
@@ -193,7 +193,7 @@ def test_tolerance_is_counted_over_the_run() -> None:
 
 
 def test_a_dead_letter_that_cannot_be_kept_fails_the_batch() -> None:
-    """Where a refused record cannot be stored, it stays, and its neighbours need not go again."""
+    """A refused record that cannot be stored is not settled, but its neighbours are."""
     judge = Judge(numbers({1}))
     with pytest.raises(StorageUnavailable) as raised:
         delivery_to(judge, Kept(broken=True)).deliver(batch_of(4), deadline=200.0)
@@ -214,7 +214,7 @@ def test_unavailable_is_retried_until_it_is_not() -> None:
 
 
 def test_retry_after_is_waited_for() -> None:
-    """What Azure Monitor asks for is what is waited, to the second."""
+    """The pause is the Retry-After of the response, to the second."""
     clock, judge = Clock(), Judge()
     judge.faults = [DestinationUnavailable("busy", status=429, retry_after=17.0)]
     delivery_to(judge, Kept(), clock).deliver(batch_of(1), deadline=1000.0)
@@ -222,7 +222,7 @@ def test_retry_after_is_waited_for() -> None:
 
 
 def test_a_retry_after_of_nothing_is_no_leave_to_hurry() -> None:
-    """Zero, or a date that has passed, is what a host ahead of Azure's clock would always read."""
+    """Retry-After 0 backs off: a host ahead of Azure's clock reads every date as 0."""
     clock, judge = Clock(), Judge()
     judge.faults = [DestinationUnavailable("busy", status=429, retry_after=0.0) for _ in range(4)]
     delivery_to(judge, Kept(), clock).deliver(batch_of(1), deadline=1000.0)
@@ -231,7 +231,7 @@ def test_a_retry_after_of_nothing_is_no_leave_to_hurry() -> None:
 
 
 def test_a_wait_past_the_deadline_is_not_begun() -> None:
-    """Where Retry-After leads past the deadline the error comes at once."""
+    """A Retry-After beyond the deadline raises at once."""
     clock, judge = Clock(), Judge()
     judge.faults = [DestinationUnavailable("busy", status=429, retry_after=60.0)]
     with pytest.raises(DestinationUnavailable):
@@ -240,7 +240,7 @@ def test_a_wait_past_the_deadline_is_not_begun() -> None:
 
 
 def test_an_outage_ends_at_the_deadline() -> None:
-    """A destination that stays away is given up before the deadline, not after."""
+    """A sink that stays unavailable raises before the deadline, not after."""
     clock, judge = Clock(), Judge()
     judge.faults = [DestinationUnavailable("gone") for _ in range(10_000)]
     with pytest.raises(DestinationUnavailable):
@@ -249,7 +249,7 @@ def test_an_outage_ends_at_the_deadline() -> None:
 
 
 def test_nothing_is_sent_after_the_deadline() -> None:
-    """With no time left not even a first upload is begun."""
+    """Without time left, no upload begins."""
     judge = Judge()
     with pytest.raises(DestinationUnavailable):
         delivery_to(judge, Kept()).deliver(batch_of(1), deadline=100.0)
@@ -277,7 +277,7 @@ def test_a_refusal_is_not_retried_and_kills_no_record(statuses: list[int]) -> No
 
 
 def test_what_arrived_before_an_outage_is_named() -> None:
-    """An error in the middle of halving says which records need not be sent again."""
+    """An error during halving lists the records that have arrived."""
     judge = Judge(numbers({3}))
     judge.gone_after = 2
     with pytest.raises(DestinationUnavailable) as raised:

@@ -1,4 +1,4 @@
-"""The signed Data Collector API, for whoever has no rule yet."""
+"""The sink for the Data Collector API, whose requests are signed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECORD = '{"TimeGenerated":"2026-01-02T03:04:05Z","notes":"Zoë 漢字 🔒","da
 
 @pytest.fixture
 def way_in(azure_monitor: AzureMonitor, storage: str, monkeypatch: pytest.MonkeyPatch) -> Sink:
-    """The Data Collector API as the settings lead to it."""
+    """The sink that the settings select."""
     monkeypatch.delenv("LogsIngestionEndpoint")
     monkeypatch.setenv("WorkspaceID", azure_monitor.data_collector.workspace_id)
     monkeypatch.setenv("WorkspaceKey", azure_monitor.data_collector.workspace_key)
@@ -76,12 +76,12 @@ def test_the_signature_is_the_documented_one() -> None:
     ],
 )
 def test_each_stream_has_the_table_that_people_know(stream: str, table: str) -> None:
-    """The Log-Type is that of the tables that existing content reads."""
+    """The Log-Type leads to the tables that existing content reads."""
     assert log_type(stream) == table
 
 
 def test_nothing_is_declared(way_in: Sink) -> None:
-    """Records go out nested as they came: the workspace itself makes the columns."""
+    """Records keep their nesting: the workspace makes the columns."""
     assert way_in.declared("Custom-OneLogin") is None
 
 
@@ -95,7 +95,7 @@ def test_a_wrong_key_names_the_settings(azure_monitor: AzureMonitor, way_in: Sin
 
 
 def test_passing_faults_are_retried(azure_monitor: AzureMonitor, way_in: Sink) -> None:
-    """429, 5xx and resets are retried here too."""
+    """429, 5xx and resets are retried, as with the Logs Ingestion API."""
     azure_monitor.faults.add("/api/logs", answer(429), answer(503), reset())
     done = deliver(way_in)
     assert done.retries == 3

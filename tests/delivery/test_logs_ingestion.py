@@ -1,4 +1,4 @@
-"""The Logs Ingestion API over TLS, with Microsoft's client and sign-in, on bad days too."""
+"""The sink for the Logs Ingestion API over TLS, with Microsoft's client, and its failures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STREAM = "Custom-OneLogin"
 
 @pytest.fixture
 def way_in(azure_monitor: AzureMonitor, storage: str) -> Sink:
-    """The Logs Ingestion API as the settings lead to it."""
+    """The sink that the settings select."""
     return sink_for(read_destination())
 
 
@@ -96,7 +96,7 @@ def test_an_answer_that_is_lost_may_repeat_but_never_loses(
 
 
 def test_silence_ends_at_the_deadline(azure_monitor: AzureMonitor, way_in: Sink) -> None:
-    """A server that takes the request and never answers is given up in time."""
+    """A server that never answers raises within the timeout."""
     azure_monitor.faults.add("/streams/", silence(), times=10)
     began = time.monotonic()
     with pytest.raises(DestinationUnavailable, match=r"127\.0\.0\.1"):
@@ -114,7 +114,7 @@ def test_a_server_that_is_gone_is_unavailable(azure_monitor: AzureMonitor, way_i
 def test_an_expired_token_is_renewed_once(
     azure_monitor: AzureMonitor, identity: Identity, way_in: Sink
 ) -> None:
-    """A 401 leads to a really new token, past every cache, and delivery goes on."""
+    """After a 401 the upload succeeds with a new token, past every cache."""
     deliver(way_in, batch_of(1))
     identity.revoke()
     issued = identity.issued
@@ -127,7 +127,7 @@ def test_an_expired_token_is_renewed_once(
 def test_a_token_that_is_never_taken_names_the_identity(
     azure_monitor: AzureMonitor, way_in: Sink
 ) -> None:
-    """A second 401 is an error that says what to look at."""
+    """A second 401 raises an error that names the settings to check."""
     azure_monitor.faults.add("/streams/", answer(401), times=5)
     with pytest.raises(DestinationRefused, match="AZURE_CLIENT_ID") as raised:
         deliver(way_in, batch_of(1))
@@ -159,7 +159,7 @@ def test_an_unknown_stream_names_the_rule_setting(
 
 
 def test_a_call_too_large_is_halved(azure_monitor: AzureMonitor, way_in: Sink) -> None:
-    """Where Azure's limit is lower than ours, batches are halved until they fit."""
+    """If Azure's limit is lower than ours, batches are halved until they fit."""
     azure_monitor.limits = replace(azure_monitor.limits, body_bytes=1000)
     done = deliver(way_in, batch_of(100))
     assert uuids(azure_monitor) == [str(number) for number in range(100)]
@@ -192,7 +192,7 @@ def test_a_sign_in_that_fails_says_so(
 def test_no_token_or_content_is_logged(
     azure_monitor: AzureMonitor, way_in: Sink, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither our log nor that of Azure's SDKs shows headers, tokens or records."""
+    """Neither our log nor the log of Azure's SDKs has headers, tokens or records."""
     caplog.set_level(logging.DEBUG, logger="connectors")
     azure_monitor.faults.add("/streams/", answer(503))
     deliver(way_in, batch_of(1, secret="Ada Lovelace"))
@@ -211,7 +211,7 @@ def test_streams_go_through_the_rule_of_their_setting() -> None:
 
 
 def test_a_stream_without_a_rule_is_a_settings_error(way_in: Sink) -> None:
-    """A stream that no rule serves names the setting that would."""
+    """A stream without a rule raises an error that names the setting for it."""
     with pytest.raises(SettingsError, match="LogsIngestionRuleId"):
         way_in.upload(Batch("Custom-Elsewhere", [b"{}"]), 5.0)
 

@@ -1,4 +1,4 @@
-"""Which error each answer of Azure Monitor becomes."""
+"""The error for each response of Azure Monitor, and the headers it is made from."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     ],
 )
 def test_every_status_has_its_error(status: int, kind: type[DestinationError]) -> None:
-    """Each status becomes the one error that says what to do about it."""
+    """Each status maps to the error class that delivery handles."""
     error = error_for_response(status, detail="words", retry_after=None, advice={})
     assert type(error) is kind
 
@@ -66,12 +66,12 @@ def test_a_missing_role_is_explained() -> None:
     ],
 )
 def test_retry_after_is_read_in_both_forms(header: str | None, seconds: float | None) -> None:
-    """Seconds and HTTP dates are read, past dates mean now, and nonsense means unknown."""
+    """Seconds and HTTP dates parse, past dates give 0, and malformed values None."""
     assert retry_after_seconds(header, NOW) == seconds
 
 
 def test_retry_after_date_is_measured_from_now() -> None:
-    """Without a given time the host's own clock is the measure."""
+    """Without a given time, a date is compared with the host's clock."""
     ahead = datetime.now(UTC) + timedelta(seconds=100)
     seconds = retry_after_seconds(ahead.strftime("%a, %d %b %Y %H:%M:%S GMT"))
     assert seconds is not None

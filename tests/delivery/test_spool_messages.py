@@ -1,4 +1,4 @@
-"""Messages of the spool: what fits, what they hold, and which are unreadable."""
+"""Messages of the spool: their text, their size, and unreadable ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.delivery.spool import MAX_MESSAGE_BYTES, Message, MessageUnreadable
 
 @given(st.text(min_size=1), st.integers(0, 10**6), st.binary(max_size=1000))
 def test_a_message_is_read_as_it_was_written(stream: str, tries: int, content: bytes) -> None:
-    """A message's text gives the same message back."""
+    """A message's text parses to the same message."""
     message = Message(stream, tries, gzip=content)
     assert Message.read(message.text()) == message
     named = Message(stream, tries, blob="Custom-X/1.ndjson.gz")
@@ -36,13 +36,13 @@ def test_a_message_is_read_as_it_was_written(stream: str, tries: int, content: b
     ],
 )
 def test_what_is_no_message_of_ours_is_unreadable(text: str) -> None:
-    """Anything but our own messages raises, and says why."""
+    """A text that this project did not write raises, with the reason."""
     with pytest.raises(MessageUnreadable, match=r"."):
         Message.read(text.encode("utf-8", "surrogateescape"))
 
 
 def test_the_largest_content_fits_a_message() -> None:
-    """The most that is put into one message stays within 64 KB of text."""
+    """The largest content of a message stays within 64 KB of text."""
     from shared.delivery.spool import _MAX_GZIP_BYTES
 
     message = Message("Custom-" + "x" * 100, 10**6, gzip=b"\xff" * _MAX_GZIP_BYTES)
@@ -50,7 +50,7 @@ def test_the_largest_content_fits_a_message() -> None:
 
 
 def test_the_delay_grows_to_a_quarter_of_an_hour() -> None:
-    """One minute, then twice as long each time, and never more than fifteen."""
+    """The delay begins at 1 minute, doubles each try, and ends at 15 minutes."""
     assert [delay_after(tries) for tries in (0, 1, 2, 3, 4, 5, 1000)] == [
         60,
         120,

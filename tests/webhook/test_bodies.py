@@ -1,4 +1,4 @@
-"""What a body holds, in each of its forms, and which bodies are refused with which words."""
+"""The elements of a body in each of its forms, and the refusals with their reasons."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_array_gives_its_elements(array: list[Any], encoding: Encoding) -> No
 def test_an_object_is_one_element(
     event: dict[str, Any], encoding: Encoding, indent: int | None
 ) -> None:
-    """A single object is one element, over however many lines it is written."""
+    """A single object is one element, on one line or on several."""
     assert elements(encoding(utf8(event, indent=indent))) == [event]
 
 
@@ -62,7 +62,7 @@ def test_lines_give_an_element_each(events: list[dict[str, Any]], newline: bytes
 
 
 def test_a_line_may_hold_an_array() -> None:
-    """A line that is an array counts by its elements."""
+    """A line that is an array gives its elements."""
     assert elements(b'[{"a":1},{"a":2}]\n{"a":3}') == [{"a": 1}, {"a": 2}, {"a": 3}]
 
 
@@ -99,14 +99,14 @@ def gzipped(body: bytes) -> bytes:
     ],
 )
 def test_a_body_that_is_no_batch_is_refused(body: bytes, status: int, words: str) -> None:
-    """What is no batch of events is refused with its status and what is wrong with it."""
+    """A body that is not a batch of events is refused with a status and a reason."""
     with pytest.raises(BodyRefused, match=words) as refused:
         elements(body)
     assert refused.value.status == status
 
 
 def test_a_gzip_bomb_is_not_unpacked() -> None:
-    """A gigabyte of nothing in a megabyte is refused without being held in memory."""
+    """A gigabyte of zeros in a megabyte is refused without a gigabyte of memory."""
     megabyte = b" " * (1 << 20)
     packer = gzip.zlib.compressobj(wbits=31)  # type: ignore[attr-defined]
     bomb = b"".join(packer.compress(megabyte) for _ in range(1024)) + packer.flush()

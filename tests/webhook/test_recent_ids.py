@@ -1,4 +1,4 @@
-"""Repeats: what is safe is not sent again, and nothing is called safe before it is."""
+"""Recent ids: a safe event is not sent again, and no event counts as safe before it is."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_an_id_on_its_way_is_waited_for() -> None:
 
 
 def test_an_id_that_failed_elsewhere_is_not_safe() -> None:
-    """Where the first request failed, the second one must not call the event safe."""
+    """If the first request failed, the second must not report the event as safe."""
     recent = RecentIds()
     first = recent.claim(["a"])
     second = recent.claim(["a"])
@@ -54,7 +54,7 @@ def test_an_id_that_failed_elsewhere_is_not_safe() -> None:
 
 
 def test_waiting_ends_at_the_deadline() -> None:
-    """An event whose outcome stays unknown is not called safe."""
+    """An event whose outcome stays unknown does not count as safe."""
     recent = RecentIds()
     recent.claim(["a"])
     assert recent.wait(recent.claim(["a"]), time.monotonic()) is False
@@ -62,7 +62,7 @@ def test_waiting_ends_at_the_deadline() -> None:
 
 @given(st.lists(st.integers(0, 40).map(str), max_size=100), st.integers(1, 20))
 def test_only_the_last_ids_are_remembered(names: list[str], limit: int) -> None:
-    """Of ids that became safe one after the other, exactly the last distinct ones are known."""
+    """Of the ids that became safe, exactly the last distinct ones are remembered."""
     recent = RecentIds(limit)
     order: list[str] = []
     for name in names:

@@ -45,7 +45,7 @@ def test_a_changed_token_is_found_after_a_mismatch(
 
 
 def test_wrong_tokens_do_not_hammer_the_vault(key_vault: Vault) -> None:
-    """However many wrong tokens come, the vault is read at most once a minute."""
+    """Wrong tokens cause at most one read of the vault a minute."""
     status("old")
     reads = key_vault.server.count("OneLoginBearerToken/")
     assert [status("wrong") for _ in range(5)] == [401] * 5
@@ -55,7 +55,7 @@ def test_wrong_tokens_do_not_hammer_the_vault(key_vault: Vault) -> None:
 def test_a_vault_that_fails_is_no_open_door(
     key_vault: Vault, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While the vault cannot say which token is valid nobody gets in, and may come again."""
+    """While the vault does not answer, every request gets 503 and may be sent again."""
     key_vault.server.faults.add("/secrets/", answer(403), times=FOREVER)
     assert status("old") == 503
     assert "KeyVaultUri" in caplog.text
@@ -63,7 +63,7 @@ def test_a_vault_that_fails_is_no_open_door(
 
 @pytest.mark.slow
 def test_a_vault_that_never_answers_holds_nobody_up(key_vault: Vault) -> None:
-    """A silent vault costs seconds, not the time-out of the sender."""
+    """A silent vault costs seconds, not the sender's whole timeout."""
     key_vault.server.faults.add("/secrets/", silence(), times=FOREVER)
     began = time.monotonic()
     assert status("old") == 503
