@@ -1,0 +1,140 @@
+"""The layers of shared/ and local/: imports between folders go one way, as the tables declare."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from local.host.host import ROOT
+
+# Folder -> the folders that it may import. A row names only rows above it, so no circle fits in.
+BASE = "errors runtime records"
+SHARED = {
+    "errors": "",
+    "runtime": "errors",
+    "records": "errors runtime",
+    "http": BASE,
+    "azure": BASE,
+    "telemetry": BASE,
+    "settings": f"{BASE} azure",
+    "state": f"{BASE} azure telemetry",
+    "source": f"{BASE} http settings",
+    "delivery": f"{BASE} http azure telemetry settings state",
+    "connectors": f"{BASE} settings source",
+    "health": f"{BASE} telemetry settings state source delivery",
+    "webhook": f"{BASE} telemetry settings state source delivery health",
+    "polling": f"{BASE} azure telemetry settings state source delivery health",
+    "diagnostics": f"{BASE} http telemetry settings state source delivery connectors health",
+    "status": f"{BASE} telemetry settings state source delivery connectors polling diagnostics",
+}
+LOCAL = {
+    "loopback": "",
+    "workspace": "",
+    "azure": "loopback",
+    "host": "loopback",
+    "vendors": "loopback",
+    "world": "loopback workspace azure host",
+    "commands": "workspace host world",
+    "demo": "loopback workspace host vendors world commands",
+}
+LAYERS: Mapping[str, Mapping[str, str]] = {"shared": SHARED, "local": LOCAL}
+LOOSE_FILES = {"shared": {"__init__.py", "errors.py"}, "local": {"__init__.py", "world.py"}}
+PROJECT = {"shared", "local", "tools", "tests", "bench"}
+OUTSIDE = {"shared": set(), "local": {"shared", "tools"}}
+
+# Of shared/settings a connector sees how a setting is declared and checked; app and key_vault know
+# Azure.
+DECLARATIONS = {"shared.settings.checks", "shared.settings.setting"}
+# Wrong and still there: remove it with the last import of it.
+EXCEPTIONS = {"shared.settings.app"}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """The modules of a top-level package by their dotted names."""
+    paths = sorted((ROOT / package).rglob("*.py"))
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+    return {n.removesuffix(".__init__"): path for n, path in zip(names, paths, strict=True)}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every name that a file imports anywhere: in functions and for type checking too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: import by the full name"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def folder(name: str) -> str:
+    """The folder of a dotted name below its top-level package; "" for the package itself."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def arrows(package: str) -> Iterator[tuple[str, str]]:
+    """Each import of the project's own code: the module that imports, and the name imported."""
+    for module, path in modules(package).items():
+        for name in imports(path):
+            if name.partition(".")[0] in PROJECT:
+                yield module, name
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_there_are_no_loose_files(package: str) -> None:
+    """Beside its folders a package holds what names it, and what everything stands on."""
+    assert {path.name for path in (ROOT / package).glob("*.py")} == LOOSE_FILES[package]
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_folder_has_a_row_that_names_only_rows_above_it(package: str) -> None:
+    """So the declared arrows have no circle."""
+    rows, above = LAYERS[package], set[str]()
+    for name, allowed in rows.items():
+        assert set(allowed.split()) <= above, name
+        above.add(name)
+    folders = {folder(module) for module in modules(package)} - {""}
+    assert folders == rows.keys()
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_imports_follow_the_declared_arrows(package: str) -> None:
+    """A folder imports itself, those of its row, and outside of the package what is allowed."""
+    wrong = []
+    for module, name in arrows(package):
+        top, target = name.partition(".")[0], folder(name)
+        if top != package:
+            allowed = top in OUTSIDE[package]
+        else:
+            row = LAYERS[package].get(folder(module), "").split()
+            # A name of the package itself, as VERSION, is no folder.
+            allowed = target in row or target in (folder(module), "") or target.isupper()
+        if not allowed:
+            wrong.append(f"{module} imports {name}")
+    assert wrong == []
+
+
+def test_connectors_see_how_settings_are_declared_and_not_where_they_are_read() -> None:
+    """A connector is handed its settings, so that importing one loads nothing of Azure."""
+    wrong = [
+        f"{module} imports {name}"
+        for module, name in arrows("shared")
+        if folder(module) in {"connectors", "source"}
+        and folder(name) == "settings"
+        and name.rpartition(".")[0] not in DECLARATIONS | EXCEPTIONS
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_folder_says_in_a_sentence_what_it_is(package: str) -> None:
+    """In its package's docstring: one line, one full stop at its end."""
+    for name, path in modules(package).items():
+        if path.name != "__init__.py" or name == package:
+            continue
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        assert text.split("\n")[0].endswith("."), name
+        assert ". " not in text.split("\n")[0], name
