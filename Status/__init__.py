@@ -1,4 +1,4 @@
-"""The status page, the connection test and sending again; all of it stands in shared/status."""
+"""The status page, with its connection test and redrive; see shared/status."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import azure.functions as func
 
 def main(req: func.HttpRequest) -> func.HttpResponse:
     """Answer GET or POST /api/Status."""
-    # HTTP functions share a process: a webhook's cold start must not wait for this page's modules.
+    # HTTP functions share a process: keep the page's modules, Jinja2 among them, out of a webhook's
+    # cold start.
     from shared.status.handler import answer
 
-    given = answer(req.method, req.params, req.headers.get("accept") or "", req.get_body())
+    response = answer(req.method, req.params, req.headers.get("accept") or "", req.get_body())
     return func.HttpResponse(
-        given.body,
-        status_code=given.status,
-        headers=dict(given.headers),
-        mimetype=given.mimetype,
+        response.body,
+        status_code=response.status,
+        headers=dict(response.headers),
+        mimetype=response.mimetype,
         charset="utf-8",
     )

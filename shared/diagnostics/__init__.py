@@ -1,1 +1,1 @@
-"""The connection test."""
+"""The connection test: steps of each connector and of the destination."""

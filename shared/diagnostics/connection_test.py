@@ -1,7 +1,8 @@
-"""Test connection: from settings to a sample row in the workspace, step by step.
+"""Connection test: from the settings to a sample row in the workspace, step by step.
 
-Every step is tried that can still tell something; a failed one says the one thing to do. Nothing
-here raises to whoever asked, and the whole takes less than a minute, whatever hangs.
+A section for each connector and one for the destination run in parallel. A section continues after
+a failed step as far as later steps do not depend on it. A test takes less than a minute, whatever
+hangs.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from shared.connectors.registry import polled, received
 from shared.diagnostics.section import TestSection, logger
-from shared.diagnostics.sink_steps import destination_part
+from shared.diagnostics.sink_steps import destination_steps
 from shared.diagnostics.steps import FAILED, TestReport
-from shared.diagnostics.vendor_steps import polled_part, received_part
+from shared.diagnostics.vendor_steps import polled_steps, received_steps
 from shared.errors import UnexpectedError
 from shared.runtime.process import on_reset
 from shared.runtime.timeout import call_with_timeout
@@ -26,15 +27,15 @@ from shared.telemetry.events import emit
 ALL = "all"
 DESTINATION = "destination"
 SECONDS = 50.0
-# One at a time a process, and not at once again: each test asks every endpoint.
+# One test at a time, then a pause: each test sends requests to every endpoint.
 PAUSE_SECONDS = 10.0
 _running = threading.Lock()
 _last_finished: dict[str, float] = {}
 on_reset(_last_finished.clear)
 
 
-class TooOften(Exception):
-    """A test runs, or has only just run; ``seconds`` until another may."""
+class TestThrottled(Exception):
+    """A test runs, or ended less than ``PAUSE_SECONDS`` ago; retry after ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -52,13 +53,13 @@ def choices() -> Mapping[str, str]:
 
 
 def run_test(what: str) -> TestReport:
-    """Test ``what``, one of ``choices``; raises ``TooOften`` and nothing else."""
+    """Test ``what``, one of ``choices``; raises ``TestThrottled``."""
     if not _running.acquire(blocking=False):
-        raise TooOften(PAUSE_SECONDS)
+        raise TestThrottled(PAUSE_SECONDS)
     try:
         left = _last_finished.get("ended", -PAUSE_SECONDS) + PAUSE_SECONDS - time.monotonic()
         if left > 0:
-            raise TooOften(left)
+            raise TestThrottled(left)
         report = test(what)
         _last_finished["ended"] = time.monotonic()
         return report
@@ -67,16 +68,16 @@ def run_test(what: str) -> TestReport:
 
 
 def test(what: str) -> TestReport:
-    """As ``run_test``, however often; what ``make check`` runs."""
+    """As ``run_test``, without the limit: ``make check`` calls it."""
     began = time.monotonic()
-    # A secret that was changed in the Key Vault is the one to test.
+    # Test the secrets that are in the Key Vault now, not those cached.
     key_vault.refresh_secrets()
-    works = _works(what)
-    parts = [TestSection(name, began + SECONDS) for name, _ in works]
-    with ThreadPoolExecutor(len(works)) as pool:
-        for part, (_, work) in zip(parts, works, strict=True):
-            pool.submit(_finish, part, work)
-    steps = [step for part in parts for step in part.steps]
+    tests = _section_tests(what)
+    sections = [TestSection(name, began + SECONDS) for name, _ in tests]
+    with ThreadPoolExecutor(len(tests)) as pool:
+        for section, (_, run) in zip(sections, tests, strict=True):
+            pool.submit(_run_section, section, run)
+    steps = [step for section in sections for step in section.steps]
     passed = not any(step.result == FAILED for step in steps)
     seconds = time.monotonic() - began
     failed = [f"{step.part}: {step.name}" for step in steps if step.result == FAILED]
@@ -91,22 +92,22 @@ def test(what: str) -> TestReport:
     return TestReport(what, passed, seconds, steps)
 
 
-def _works(what: str) -> list[tuple[str, Callable[[TestSection], None]]]:
-    works: list[tuple[str, Callable[[TestSection], None]]] = [
-        (connector.name, functools.partial(polled_part, connector)) for connector in polled()
+def _section_tests(what: str) -> list[tuple[str, Callable[[TestSection], None]]]:
+    tests: list[tuple[str, Callable[[TestSection], None]]] = [
+        (connector.name, functools.partial(polled_steps, connector)) for connector in polled()
     ]
-    works += [(source.name, functools.partial(received_part, source)) for source in received()]
-    works.append(("Destination", destination_part))
-    return [(name, work) for name, work in works if what in (ALL, name.lower())]
+    tests += [(source.name, functools.partial(received_steps, source)) for source in received()]
+    tests.append(("Destination", destination_steps))
+    return [(name, run) for name, run in tests if what in (ALL, name.lower())]
 
 
-def _finish(part: TestSection, work: Callable[[TestSection], None]) -> None:
-    """Run a part to its end or its deadline; what it has found until then stays."""
+def _run_section(section: TestSection, run: Callable[[TestSection], None]) -> None:
+    """Run a section to its end or its deadline; keep the steps done by then."""
     try:
-        call_with_timeout(max(part.left(), 0.0), lambda: work(part))
+        call_with_timeout(max(section.left(), 0.0), lambda: run(section))
     except TimeoutError:
-        part.close("The time for the test was over", "Test this part alone.")
-    except Exception as error:  # noqa: BLE001  (whoever tests is told of all that goes wrong)
-        # Its text could quote a secret.
-        logger.error("The connection test of %s: %s", part.name, UnexpectedError(error))
-        part.close(f"{type(error).__name__}, which was not expected", "See the app's log.")
+        section.close("The time for the test was over", "Test this part alone.")
+    except Exception as error:  # noqa: BLE001  (reported as a failed step)
+        # Its text could quote a secret: UnexpectedError leaves it out.
+        logger.error("The connection test of %s: %s", section.name, UnexpectedError(error))
+        section.close(f"{type(error).__name__}, which was not expected", "See the app's log.")

@@ -1,4 +1,4 @@
-"""One part of a connection test: it collects steps, each with its duration, its cure."""
+"""A section of a connection test: its steps, each with its duration and advice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONNECT_SECONDS = 10.0
 
 
 class StepFailed(Exception):
-    """A step failed for a known reason, with the one thing to do."""
+    """A step failed for a known reason; ``advice`` says what to do."""
 
     def __init__(self, detail: str, advice: str) -> None:
         self.advice = advice
@@ -28,11 +28,11 @@ class StepFailed(Exception):
 
 
 class StepSkipped(Exception):
-    """A step has nothing to test; the text says why."""
+    """A step does not apply; the message says why."""
 
 
 class TestSection:
-    """The steps of one connector, or of the destination; ``deadline`` in ``time.monotonic``."""
+    """The steps of a connector or of the destination; ``deadline`` is a ``time.monotonic`` time."""
 
     def __init__(self, name: str, deadline: float) -> None:
         self.name = name
@@ -43,20 +43,24 @@ class TestSection:
 
     @property
     def steps(self) -> list[Step]:
-        """What has been found so far."""
+        """The steps done so far."""
         with self._lock:
             return list(self._steps)
 
     def left(self) -> float:
-        """Seconds until the test's end."""
+        """Return the seconds left until the deadline."""
         return self._deadline - time.monotonic()
 
-    def step(self, name: str, work: Callable[[], str]) -> bool:
-        """Do one step: ``work`` says what it found, or raises; False where it failed."""
+    def step(self, name: str, check: Callable[[], str]) -> bool:
+        """Run a step and add its result; returns False where it failed.
+
+        ``check`` returns the detail, or raises ``StepSkipped``, ``StepFailed`` or a
+        ``ConnectorError``.
+        """
         began = time.monotonic()
         detail, advice, result = "", "", PASSED
         try:
-            detail = work()
+            detail = check()
         except StepSkipped as reason:
             result, detail = SKIPPED, str(reason)
         except StepFailed as failure:
@@ -68,11 +72,11 @@ class TestSection:
         return result != FAILED
 
     def skip(self, name: str, why: str) -> None:
-        """A step that is not done."""
+        """Add a step that does not run, with the reason."""
         self._add(Step(self.name, name, SKIPPED, 0.0, why))
 
     def close(self, detail: str, advice: str) -> None:
-        """The end, before everything was tried."""
+        """End the section early with a failed step; later steps are discarded."""
         with self._lock:
             self._open = False
             self._steps.append(Step(self.name, "the rest", FAILED, 0.0, detail, advice))
@@ -83,7 +87,7 @@ class TestSection:
                 self._steps.append(step)
 
     def reach(self, url: str, setting: str) -> bool:
-        """Name resolution and TLS of ``url``, which ``setting`` names: a step each."""
+        """Test name resolution and TLS of ``url``, the value of ``setting``: a step each."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)

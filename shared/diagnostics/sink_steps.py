@@ -1,12 +1,13 @@
-"""The destination's part of a connection test: sign-in, every rule in use, a sample, storage.
+"""The destination's section of a connection test: storage, sign-in, each rule in use, a sample.
 
 The sample is a row of ConnectorHealth_CL with the connector ``Test`` and the status ``off``, which
-every shipped rule leaves out; no other table ever gets made-up data. Where there is no rule for
-that table, an empty array shows that rule, stream and role are there.
+every shipped analytics rule filters out; no other table receives test data. For the other streams
+an empty array shows that the rule and the stream exist and that the identity has its role.
 """
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -31,37 +32,37 @@ SAMPLE = "A sample that the connection test sent; it means that nothing is wrong
 _UPLOAD_SECONDS = 10.0
 
 
-def destination_part(part: TestSection) -> None:
-    """Everything between this app and its tables, and the app's own storage."""
-    _storage(part)
-    found: list[DestinationSettings] = []
+def destination_steps(section: TestSection) -> None:
+    """Test the way to the tables, and the app's own storage."""
+    _storage(section)
+    read: list[DestinationSettings] = []
 
     def settings() -> str:
-        found.append(read_destination())
+        read.append(read_destination())
         return "All set, and well-formed"
 
-    if not part.step("settings", settings):
+    if not section.step("settings", settings):
         return
-    chosen = found[0]
+    chosen = read[0]
     address = chosen.endpoint or chosen.data_collector_uri
     name = "LogsIngestionEndpoint" if chosen.endpoint else "WorkspaceID or logAnalyticsUri"
-    if not part.reach(address, name):
+    if not section.reach(address, name):
         return
-    if chosen.endpoint and not part.step("sign-in", lambda: _sign_in(address)):
+    if chosen.endpoint and not section.step("sign-in", lambda: _sign_in(address)):
         return
-    target = sink_for(chosen)
+    sink = sink_for(chosen)
     for stream in _streams_in_use():
-        part.step(f"rule for {stream}", _asking(target, stream))
+        section.step(f"rule for {stream}", _check_rule(sink, stream))
     if RULE in chosen.rule_ids:
-        part.step("sample", lambda: _sample(target))
+        section.step("sample", lambda: _send_sample(sink))
     else:
-        part.skip("sample", f"{RULE} is not set, and no other table gets made-up rows")
+        section.skip("sample", f"{RULE} is not set, and no other table gets made-up rows")
 
 
-def _storage(part: TestSection) -> None:
-    part.step("storage: tables", lambda: _readable(lambda: checkpoint_rows("Test")))
-    part.step("storage: queues", lambda: _readable(backlog.spool_queue))
-    part.step("storage: blobs", lambda: _readable(backlog.dead_letters))
+def _storage(section: TestSection) -> None:
+    section.step("storage: tables", lambda: _readable(lambda: checkpoint_rows("Test")))
+    section.step("storage: queues", lambda: _readable(backlog.spool_queue))
+    section.step("storage: blobs", lambda: _readable(backlog.dead_letters))
 
 
 def _readable(read: Callable[[], object]) -> str:
@@ -77,7 +78,9 @@ def _sign_in(endpoint: str) -> str:
 
 
 def _streams_in_use() -> list[str]:
-    """The streams of every connector that is on; one that is misconfigured says so in its part."""
+    """Return the streams of every connector that is on; skip a misconfigured one, which its own
+    section reports.
+    """
     names: list[str] = []
     for connector in polled():
         names += _streams(connector)
@@ -98,29 +101,27 @@ def _streams(connector: Connector) -> list[str]:
     return [source.stream.name for source in connection.sources] if connection else []
 
 
-def _asking(target: Sink, stream: str) -> Callable[[], str]:
-    def ask() -> str:
-        try:
-            target.upload(Batch(stream, ()), _UPLOAD_SECONDS)
-        except BatchRefused:
-            # Whether an empty array is welcome is nowhere said; that it was read is enough.
-            return "The rule has the stream, and the app may send to it"
+def _check_rule(sink: Sink, stream: str) -> Callable[[], str]:
+    def check() -> str:
+        # Undocumented whether [] is accepted; a 400 too proves rule, stream and role.
+        with contextlib.suppress(BatchRefused):
+            sink.upload(Batch(stream, ()), _UPLOAD_SECONDS)
         return "The rule has the stream, and the app may send to it"
 
-    return ask
+    return check
 
 
-def _sample(target: Sink) -> str:
-    if target.declared(STREAM) is None:
+def _send_sample(sink: Sink) -> str:
+    if sink.declared(STREAM) is None:
         raise StepSkipped("The Data Collector API has no table for it")
     now = utc_now()
     record = encode(sample(now), time_generated=now, declared=declared_fields(STREAM))
-    target.upload(Batch(STREAM, [record]), _UPLOAD_SECONDS)
+    sink.upload(Batch(STREAM, [record]), _UPLOAD_SECONDS)
     return "Accepted: ConnectorHealth_CL shows it with the connector Test within minutes"
 
 
 def sample(now: datetime) -> dict[str, Any]:
-    """The marked row that a test sends."""
+    """Return the marked row that a test sends."""
     run = StreamRun(
         "Test", "connection test", uuid.uuid4().hex, now, status=RunState.OFF, note=SAMPLE
     )

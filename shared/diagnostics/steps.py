@@ -1,4 +1,4 @@
-"""What a connection test found, step by step."""
+"""Result of a connection test, step by step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SKIPPED = "skipped"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of ``part``: how it ended, in how many seconds, and what to do where it failed."""
+    """One step of the section ``part``: its result and duration, and advice where it failed."""
 
     part: str
     name: str
@@ -24,7 +24,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class TestReport:
-    """A whole test of ``tested`` (all, sentinelone, …)."""
+    """Report of a test of ``tested``, one of ``connection_test.choices``; ``seconds`` in all."""
 
     tested: str
     passed: bool

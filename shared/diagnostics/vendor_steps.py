@@ -1,4 +1,4 @@
-"""The vendor's part of a connection test: settings, name, TLS, sign-in, each endpoint in use."""
+"""A vendor's section of a connection test: settings, name, TLS, sign-in, each endpoint in use."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _LOOK_BACK = timedelta(minutes=1)
 
 @runtime_checkable
 class Probed(Protocol):
-    """A source for which a whole page is too much to ask for a test."""
+    """A source that can be tested by less than a page of records."""
 
     def probe(self) -> None:
-        """One request, which shows whether the source may be read."""
+        """Send one request that shows whether the source may be read; raises as ``pages``."""
         ...
 
 
-def polled_part(connector: Connector, part: TestSection) -> None:
-    """Everything about one connector that polls."""
+def polled_steps(connector: Connector, section: TestSection) -> None:
+    """Test a connector that polls."""
     connections: list[Connection] = []
 
     def settings() -> str:
@@ -43,43 +43,43 @@ def polled_part(connector: Connector, part: TestSection) -> None:
         connections.append(connection)
         return "All set, and well-formed"
 
-    part.step("settings", settings)
+    section.step("settings", settings)
     if not connections:
         return
     connection = connections[0]
-    if not part.reach(connection.address, "the address in the settings"):
+    if not section.reach(connection.address, "the address in the settings"):
         return
-    if not part.step("sign-in", lambda: _sign_in(connection)):
-        part.skip("streams", "Without a sign-in none can be read")
+    if not section.step("sign-in", lambda: _sign_in(connection)):
+        section.skip("streams", "Without a sign-in none can be read")
         return
     for source in connection.sources:
-        part.step(source.stream.setting_name, _reading(connection, source))
+        section.step(source.stream.setting_name, _check_stream(connection, source))
 
 
 def _sign_in(connection: Connection) -> str:
-    """The first stream shows it: whoever is refused with anything but 401 is known by name."""
+    """Read the first stream: any refusal but 401 shows that the vendor knows the token."""
     try:
-        _look(connection, connection.sources[0])
+        _read_a_minute(connection, connection.sources[0])
     except VendorRefused as error:
         if error.status == 401:
             raise
     return "The vendor takes the token"
 
 
-def _reading(connection: Connection, source: Source) -> Callable[[], str]:
-    def read() -> str:
+def _check_stream(connection: Connection, source: Source) -> Callable[[], str]:
+    def check() -> str:
         try:
-            return _look(connection, source)
+            return _read_a_minute(connection, source)
         except VendorRefused as error:
             if source.stream.optional and error.status in (403, 404):
                 raise StepSkipped(f"Optional, and off: {error}") from error
             raise
 
-    return read
+    return check
 
 
-def _look(connection: Connection, source: Source) -> str:
-    """Ask for the last minute, as a run would."""
+def _read_a_minute(connection: Connection, source: Source) -> str:
+    """Request the last minute of a stream, as a run would."""
     connection.session.begin(time.monotonic() + _STREAM_SECONDS)
     if isinstance(source, Probed):
         source.probe()
@@ -92,16 +92,16 @@ def _look(connection: Connection, source: Source) -> str:
     return f"May be read ({count} records {'now' if window is None else 'in the last minute'})"
 
 
-def received_part(source: EventSource, part: TestSection) -> None:
-    """Everything that can be known about a webhook from inside: nobody else's post is forged."""
+def received_steps(source: EventSource, section: TestSection) -> None:
+    """Test a webhook from inside: its settings and its last events; post nothing to it."""
 
     def settings() -> str:
         if source.tokens() is None:
             raise StepSkipped("The connector is off: none of its settings are set")
         return "All set, and well-formed"
 
-    if part.step("settings", settings) and part.steps[-1].detail.startswith("All"):
-        part.step("events", lambda: _last_event(source))
+    if section.step("settings", settings) and section.steps[-1].detail.startswith("All"):
+        section.step("events", lambda: _last_event(source))
 
 
 def _last_event(source: EventSource) -> str:

@@ -1,1 +1,1 @@
-"""What a person asks of the app: how it does, whether its connections work, to send again."""
+"""The status page: collect, assess, render; its buttons test a connection and redrive."""

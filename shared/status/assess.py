@@ -1,4 +1,4 @@
-"""From what is on record to an assessment in words: how a stream is, why, and what to do."""
+"""Assess a stream from its stored history: its state, the reason and the advice, in words."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from shared.telemetry.humanize import many, span
 from shared.telemetry.run import LATE_AFTER, RunState
 
 _TICK = timedelta(minutes=5)
-# A timer's next run has been missed, not merely delayed, after this much more than its interval.
+# A run counts as missed, not as delayed, when it is late by more than this.
 _GRACE = timedelta(minutes=15)
-_OFF_AGAIN = timedelta(hours=1)
+_OFF_RECHECK = timedelta(hours=1)
 _QUIET = timedelta(hours=24)
 _HOURS = 24
-# Before this no vendor has events: a full first read begins at the epoch.
-_NO_EVENTS_BEFORE = 2000
+# A full first read begins at the epoch: a watermark before this year is no event's time.
+_FIRST_EVENT_YEAR = 2000
 
-NEW = "No run is on record yet."
+NO_RUN = "No run is on record yet."
 _LOOK_AT_APP = (
     "In the portal, see that the function app is running and its timer function is enabled; "
     "Application Insights says why a run did not begin."
@@ -34,8 +34,11 @@ _LOOK_AT_APP = (
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """A stream's row in the checkpoints' table, read leniently; nothing in it is believed."""
+class StoredRow:
+    """A stream's row of ConnectorCheckpoints, parsed leniently: a malformed value reads as absent.
+
+    The attributes carry the names of the stored properties.
+    """
 
     history: Mapping[str, Any]
     watermark: datetime | None = None
@@ -44,24 +47,24 @@ class Recorded:
     readable: bool = True
 
     @classmethod
-    def read(cls, row: Mapping[str, Any], *, polled: bool) -> Recorded:
-        """From the table's entity; a webhook's has no format of its own."""
+    def parse(cls, row: Mapping[str, Any], *, polled: bool) -> StoredRow:
+        """Parse the table's entity; the row of a webhook has no ``format``."""
         times = {name: parse_time(row.get(name)) for name in ("watermark", "position", "looked_at")}
         readable = not polled or row.get("format") == FORMAT
         return cls(read_history(str(row.get("history") or "")), **times, readable=readable)
 
     @property
     def status(self) -> str:
-        """How the last run ended; '' before the first."""
+        """State of the last run; '' before the first."""
         return str(self.history.get("status") or "")
 
     def time(self, name: str) -> datetime | None:
-        """One of the history's times."""
+        """Return a time of the history, such as ``lastRun``."""
         return parse_time(self.history.get(name))
 
     @property
     def last_error(self) -> LastError | None:
-        """The last error on record."""
+        """The last error in the history; it stays after a success."""
         error = self.history.get("lastError")
         if not isinstance(error, dict):
             return None
@@ -70,7 +73,7 @@ class Recorded:
         )
 
     def hours(self, now: datetime) -> list[Hour]:
-        """The last 24 hours, the present one last."""
+        """Return the last 24 hours, the current one last."""
         counts = self.history.get("hours")
         known = counts if isinstance(counts, dict) else {}
         first = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=_HOURS - 1)
@@ -86,45 +89,56 @@ def _hour(start: datetime, counts: object) -> Hour:
 
 
 def polled_stream(
-    stream: Stream, row: Mapping[str, Any] | None, inventory_minutes: float, now: datetime
+    stream: Stream,
+    row: Mapping[str, Any] | None,
+    inventory_minutes: float,
+    streams_setting: str,
+    now: datetime,
 ) -> StreamStatus:
-    """How a stream is that a timer polls; ``row`` is None where it has no checkpoint."""
-    known = Recorded.read(row or {}, polled=row is not None)
-    marks = [mark for mark in (known.watermark, known.position) if mark]
+    """Assess a stream that a timer polls; ``row`` is None where it has no checkpoint.
+
+    ``streams_setting`` names the setting that chooses the connector's streams, '' without one.
+    """
+    stored = StoredRow.parse(row or {}, polled=row is not None)
+    marks = [mark for mark in (stored.watermark, stored.position) if mark]
     delivered_to = max(marks, default=None)
-    if delivered_to and delivered_to.year < _NO_EVENTS_BEFORE:
+    if delivered_to and delivered_to.year < _FIRST_EVENT_YEAR:
         delivered_to = None
     behind = (now - delivered_to).total_seconds() if delivered_to else None
     every = _TICK
-    if known.status == RunState.OFF:
-        every = _OFF_AGAIN
+    if stored.status == RunState.OFF:
+        every = _OFF_RECHECK
     elif stream.inventory:
         every = max(timedelta(minutes=inventory_minutes), _TICK)
     return StreamStatus(
         name=stream.name,
-        assessment=_assess_polled(known, row is not None, every, behind, now),
-        delivered_to=known.looked_at if stream.snapshot else delivered_to,
+        assessment=_assess_polled(stored, every, behind, streams_setting, now),
+        delivered_to=stored.looked_at if stream.snapshot else delivered_to,
         seconds_behind=None if stream.snapshot else behind,
-        last_run=known.time("lastRun"),
-        last_success=known.time("lastSuccess"),
-        last_error=known.last_error,
-        hours=known.hours(now),
+        last_run=stored.time("lastRun"),
+        last_success=stored.time("lastSuccess"),
+        last_error=stored.last_error,
+        hours=stored.hours(now),
     )
 
 
 def _assess_polled(
-    known: Recorded, on_record: bool, every: timedelta, behind: float | None, now: datetime
+    stored: StoredRow,
+    every: timedelta,
+    behind: float | None,
+    streams_setting: str,
+    now: datetime,
 ) -> Assessment:
-    if not known.readable:
+    if not stored.readable:
         return Assessment(
             RunState.FAILING,
             "Its checkpoint was written by another version, or edited by hand.",
             "The log's last error of the stream names the rows of ConnectorCheckpoints to delete.",
         )
-    last_run = known.time("lastRun")
-    if not on_record or last_run is None:
+    last_run = stored.time("lastRun")
+    if last_run is None:
         return Assessment(
-            RunState.LATE, NEW, f"Wait for the timer's next tick, in 20 minutes: {_LOOK_AT_APP}"
+            RunState.LATE, NO_RUN, f"Wait for the timer's next tick, in 20 minutes: {_LOOK_AT_APP}"
         )
     allowed = every + max(_GRACE, timedelta(seconds=budget_seconds()) + _TICK)
     if now - last_run > allowed:
@@ -134,16 +148,11 @@ def _assess_polled(
             f"{every.total_seconds() / 60:.0f} minutes.",
             _LOOK_AT_APP,
         )
-    if known.status == RunState.FAILING:
-        return failing(known.last_error)
-    if known.status == RunState.OFF:
-        return Assessment(
-            RunState.OFF,
-            str(known.history.get("note") or "Off."),
-            "If your licence has it, give the token's user the permission. If not, take the stream "
-            "out of SentinelOneStreams, and it is asked for no more.",
-        )
-    if known.status == RunState.CATCHING_UP:
+    if stored.status == RunState.FAILING:
+        return failing(stored.last_error)
+    if stored.status == RunState.OFF:
+        return _off(str(stored.history.get("note") or "Off."), streams_setting)
+    if stored.status == RunState.CATCHING_UP:
         return Assessment(
             RunState.CATCHING_UP,
             "A backlog is being read, the oldest first; each run goes on where the last one ended.",
@@ -151,7 +160,7 @@ def _assess_polled(
             "second or functionTimeout.",
         )
     if (
-        known.status == RunState.LATE
+        stored.status == RunState.LATE
         or (behind or 0) > (LATE_AFTER + every + _TICK).total_seconds()
     ):
         return Assessment(
@@ -163,8 +172,15 @@ def _assess_polled(
     return Assessment(RunState.OK, "It delivers all there is.")
 
 
+def _off(note: str, streams_setting: str) -> Assessment:
+    advice = "If your licence has it, give the token's user the permission."
+    if streams_setting:
+        advice += f" If not, take the stream out of {streams_setting}, and it is asked for no more."
+    return Assessment(RunState.OFF, note, advice)
+
+
 def failing(error: LastError | None) -> Assessment:
-    """The assessment on a last run that failed with ``error``."""
+    """Assess a last run that failed with ``error``; None where the history lacks it."""
     if error is None:
         return Assessment(RunState.FAILING, "Its last run failed.", OTHER_ADVICE)
     return Assessment(RunState.FAILING, error.message, ADVICE.get(error.error, OTHER_ADVICE))
@@ -173,23 +189,26 @@ def failing(error: LastError | None) -> Assessment:
 def webhook_stream(
     stream: str, row: Mapping[str, Any] | None, spooled: int | None, now: datetime
 ) -> StreamStatus:
-    """How a stream is whose events a vendor posts; ``spooled`` messages wait in the spool."""
-    known = Recorded.read(row or {}, polled=False)
+    """Assess a stream that a vendor posts to.
+
+    ``spooled`` counts the spool's messages, None where storage did not answer.
+    """
+    stored = StoredRow.parse(row or {}, polled=False)
     return StreamStatus(
         name=stream,
-        assessment=_assess_webhook(known, spooled, now),
-        delivered_to=known.watermark,
-        last_run=known.time("lastRun"),
-        last_success=known.time("lastSuccess"),
-        last_error=known.last_error,
-        hours=known.hours(now),
+        assessment=_assess_webhook(stored, spooled, now),
+        delivered_to=stored.watermark,
+        last_run=stored.time("lastRun"),
+        last_success=stored.time("lastSuccess"),
+        last_error=stored.last_error,
+        hours=stored.hours(now),
     )
 
 
-def _assess_webhook(known: Recorded, spooled: int | None, now: datetime) -> Assessment:
-    last_run = known.time("lastRun")
-    if known.status == RunState.FAILING:
-        return failing(known.last_error)
+def _assess_webhook(stored: StoredRow, spooled: int | None, now: datetime) -> Assessment:
+    last_run = stored.time("lastRun")
+    if stored.status == RunState.FAILING:
+        return failing(stored.last_error)
     if spooled:
         return Assessment(
             RunState.LATE,

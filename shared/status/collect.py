@@ -1,4 +1,7 @@
-"""Looks at everything at once, and puts up with whatever does not answer: the page always comes."""
+"""Collect status from every store in parallel.
+
+A store that fails yields a problem and a default.
+"""
 
 from __future__ import annotations
 
@@ -35,35 +38,39 @@ from shared.status.model import (
 from shared.telemetry.humanize import many, span
 from shared.telemetry.run import RunState
 
+# Timeout of one read.
 SECONDS = 15.0
 _EXPIRES_SOON_DAYS = 14
+# For every connector, until each declares the setting that chooses its streams.
+_STREAMS_SETTING = "SentinelOneStreams"
 Result = TypeVar("Result")
 
 
 class _Collector:
-    """Looks at one thing each within the time; what fails becomes a problem and ``otherwise``."""
+    """Run reads with a timeout; collect the failures as problems, one for each cause."""
 
     def __init__(self) -> None:
         self.problems: dict[str, Assessment] = {}
         self._lock = threading.Lock()
 
-    def get(self, what: Callable[[], Result], otherwise: Result) -> Result:
+    def get(self, read: Callable[[], Result], default: Result) -> Result:
+        """Return ``read()``, or ``default`` after adding the failure to ``problems``."""
         try:
-            return call_with_timeout(SECONDS, what)
+            return call_with_timeout(SECONDS, read)
         except (ConnectorError, TimeoutError) as error:
             kind = "StorageUnavailable" if isinstance(error, TimeoutError) else type(error).__name__
             text = str(error) or f"Storage or the Key Vault did not answer within {SECONDS:.0f} s"
-            # One cause is told once, however many things it hides; of settings, each by its name.
+            # Report a cause once, however many reads it fails; of settings, once for each name.
             cause = text.split(maxsplit=1)[0] if isinstance(error, SettingsError) else kind
             with self._lock:
                 self.problems.setdefault(
                     cause, Assessment(RunState.FAILING, text, ADVICE.get(kind, ""))
                 )
-            return otherwise
+            return default
 
 
 def collect_status(now: datetime | None = None) -> AppStatus:
-    """The app's status; within ``SECONDS`` and a little, whatever is down."""
+    """Collect the app's status as of ``now``; takes about ``SECONDS`` at most, whatever is down."""
     moment = now or utc_now()
     collector = _Collector()
     timers, webhooks = polled(), received()
@@ -71,12 +78,12 @@ def collect_status(now: datetime | None = None) -> AppStatus:
         spool = pool.submit(collector.get, backlog.spool_queue, Queue(None))
         poison = pool.submit(collector.get, backlog.poison_queue, Queue(None))
         dead = pool.submit(collector.get, backlog.dead_letters, DeadLetterStatus(None))
-        target = pool.submit(collector.get, read_destination, None)
+        destination = pool.submit(collector.get, read_destination, None)
         found = [pool.submit(_polled, connector, collector, moment) for connector in timers]
         spooled = spool.result()
         found += [pool.submit(_received, source, spooled, moment) for source in webhooks]
         connectors = [future.result() for future in found]
-        app = _App(target.result(), spooled, poison.result(), dead.result())
+        app = _App(destination.result(), spooled, poison.result(), dead.result())
     problems = sorted(
         [*collector.problems.values(), *app.problems(), *_tokens(connectors, moment)],
         key=lambda assessment: SEVERITY.index(assessment.state),
@@ -97,7 +104,7 @@ def collect_status(now: datetime | None = None) -> AppStatus:
 
 
 class _App:
-    """What belongs to no connector."""
+    """The part of the status that belongs to no connector."""
 
     def __init__(
         self,
@@ -114,7 +121,7 @@ class _App:
             self.address = urlsplit(address).netloc
 
     def problems(self) -> list[Assessment]:
-        """What a person should look at."""
+        """Return a problem for dead letters and one for poison messages, where there are any."""
         found: list[Assessment] = []
         if self.dead.records:
             found.append(
@@ -199,7 +206,11 @@ def _streams(
         return [StreamStatus(source.stream.name, unknown) for source in connection.sources]
     streams = [
         polled_stream(
-            source.stream, rows.get(source.stream.name), connection.inventory_minutes, now
+            source.stream,
+            rows.get(source.stream.name),
+            connection.inventory_minutes,
+            _STREAMS_SETTING,
+            now,
         )
         for source in connection.sources
     ]
@@ -219,7 +230,7 @@ def _received(source: EventSource, spool: Queue, now: datetime) -> ConnectorStat
         row = rows.get(source.stream)
         stream = webhook_stream(source.stream, row, spool.messages, now)
     except (StorageError, SettingsError, TimeoutError):
-        # The same storage account is looked at for the app, which tells of its fault.
+        # The app's own reads report the fault: it is the same storage account.
         unknown = Assessment(
             RunState.FAILING, "Unknown, since the storage account does not answer."
         )
@@ -234,7 +245,7 @@ def _misconfigured(name: str, error: SettingsError) -> ConnectorStatus:
 
 
 def _summary(streams: list[StreamStatus]) -> Assessment:
-    """A connector is as its worst stream is."""
+    """Summarize a connector: its state is that of its worst stream."""
     on = [stream for stream in streams if stream.assessment.state != RunState.OFF]
     state = worst(stream.assessment.state for stream in on)
     if not on:

@@ -1,4 +1,4 @@
-"""One request to the status page, from its parameters to its answer; knows no Azure Functions."""
+"""Handle a request to the status page; independent of Azure Functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from shared.delivery.redrive import DEAD_LETTERS, POISON, RedriveReport, redrive
-from shared.diagnostics.connection_test import TooOften, choices, run_test
+from shared.diagnostics.connection_test import TestThrottled, choices, run_test
 from shared.diagnostics.steps import TestReport
 from shared.status.collect import collect_status
 from shared.status.page import content_security_policy, page
@@ -19,7 +19,7 @@ _HTML, _JSON = "text/html", "application/json"
 
 @dataclass(frozen=True, slots=True)
 class PageResponse:
-    """What goes back."""
+    """Response to a request of the status page."""
 
     status: int
     body: bytes
@@ -28,9 +28,9 @@ class PageResponse:
 
 
 def answer(method: str, params: Mapping[str, str], accept: str, body: bytes) -> PageResponse:
-    """Answer GET and POST /api/Status; ``params`` are those of the address.
+    """Answer GET and POST /api/Status; ``params`` are those of the query string.
 
-    A button's value comes in the body, as a form sends it; a program may say it in the address.
+    A form sends a button's value in the body; a program may send it in the query string.
     """
     asked = dict(params)
     if method == "POST":
@@ -40,16 +40,16 @@ def answer(method: str, params: Mapping[str, str], accept: str, body: bytes) -> 
         return _answer(as_html)
     if what := asked.get("redrive"):
         if what not in (DEAD_LETTERS, POISON):
-            return _bad(as_html, f"redrive is one of {DEAD_LETTERS}, {POISON}")
+            return _rejected(as_html, f"redrive is one of {DEAD_LETTERS}, {POISON}")
         return _answer(as_html, redriven=redrive(what))
     what = asked.get("test", "")
     if what not in choices():
-        return _bad(as_html, f"test is one of {', '.join(choices())}")
+        return _rejected(as_html, f"test is one of {', '.join(choices())}")
     try:
         return _answer(as_html, test=run_test(what))
-    except TooOften as error:
+    except TestThrottled as error:
         wait = {"Retry-After": f"{error.seconds:.0f}"}
-        return _bad(as_html, str(error), status=429, headers=wait)
+        return _rejected(as_html, str(error), status=429, headers=wait)
 
 
 def _form(body: bytes) -> dict[str, str]:
@@ -58,7 +58,7 @@ def _form(body: bytes) -> dict[str, str]:
 
 
 def _wants_html(chosen: str, accept: str) -> bool:
-    """A browser names text/html; a program that names nothing gets JSON."""
+    """Prefer ``format``; a browser accepts text/html, a program without Accept gets JSON."""
     return chosen == "html" or (chosen != "json" and _HTML in accept.lower())
 
 
@@ -70,7 +70,7 @@ def _answer(
     return _json(200, test or redriven or collect_status())
 
 
-def _bad(
+def _rejected(
     as_html: bool, message: str, *, status: int = 400, headers: Mapping[str, str] | None = None
 ) -> PageResponse:
     if as_html:
@@ -97,7 +97,7 @@ def _json(status: int, value: object, headers: Mapping[str, str] | None = None) 
 
 
 def _headers() -> dict[str, str]:
-    # The address holds the function's key: it is nobody's to keep or to pass on.
+    # The address contains the function's key: keep it out of caches and Referer headers.
     return {
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",

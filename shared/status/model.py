@@ -1,7 +1,7 @@
-"""What the status page shows, as data: the page draws it, a program gets it as JSON.
+"""Data of the status page: rendered as HTML for a person, serialized as JSON for a program.
 
-Times are aware UTC, None where there is none; durations are seconds. No secret, no record's
-content and no person's name is in here.
+Times are aware UTC, None where absent; durations are seconds. It contains no secret, no record's
+content and no person's name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SEVERITY = (RunState.FAILING, RunState.LATE, RunState.CATCHING_UP, RunState.OK, 
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """One hour of a stream: records accepted, bytes sent, repeats not sent again."""
+    """One hour of a stream: records accepted, bytes sent, repeats suppressed."""
 
     start: datetime
     records: int = 0
@@ -29,7 +29,7 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """The last error on record; ``error`` is its class."""
+    """The last error in the history; ``error`` is its class."""
 
     at: datetime | None
     error: str
@@ -38,7 +38,7 @@ class LastError:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """How something is, why, and what to do about it ('' where there is nothing to do)."""
+    """A state, its reason and the advice; ``advice`` is '' where there is nothing to do."""
 
     state: RunState
     reason: str
@@ -50,7 +50,7 @@ LEFT_OUT = Assessment(RunState.OFF, "Left out by the setting that chooses the st
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """One stream: ``delivered_to`` is the event time up to which all is delivered."""
+    """One stream; ``delivered_to`` is its watermark: every event up to that time is delivered."""
 
     name: str
     assessment: Assessment
@@ -64,7 +64,7 @@ class StreamStatus:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorStatus:
-    """One connector: ``address`` is the vendor's, '' for a webhook or a connector that is off."""
+    """One connector; ``address`` is the vendor's host, '' for a webhook or where off."""
 
     name: str
     on: bool
@@ -77,7 +77,7 @@ class ConnectorStatus:
 
 @dataclass(frozen=True, slots=True)
 class AppStatus:
-    """Everything, as of ``at``; ``problems`` are those of the app itself, the worst first."""
+    """The whole status as of ``at``; ``problems`` are those of the app itself, the worst first."""
 
     state: RunState
     at: datetime
@@ -92,5 +92,5 @@ class AppStatus:
 
 
 def worst(states: Iterable[RunState]) -> RunState:
-    """The worst of ``states``; ok where there is none, off where all are."""
+    """Return the worst of ``states``; ok where there are none, off where all are off."""
     return min(states, key=SEVERITY.index, default=RunState.OK)

@@ -217,7 +217,7 @@ def test_a_fault_of_the_program_is_told_without_its_text(
     def fail(_: Any) -> None:
         raise KeyError("hush-hush")
 
-    monkeypatch.setattr(connection_test, "destination_part", fail)
+    monkeypatch.setattr(connection_test, "destination_steps", fail)
     report = connection_test.test("destination")
     assert "KeyError" in report.steps[-1].detail
     assert "KeyError at test_connection_test.py" in caplog.text
