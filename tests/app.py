@@ -29,7 +29,7 @@ from shared.polling.run import poll
 from shared.records.timestamps import utc_now
 from shared.state.checkpoint import TABLE
 from shared.telemetry.history import history_after
-from shared.telemetry.run import StreamRun
+from shared.telemetry.run import RunResult
 from shared.webhook.receiver import Webhook, WebhookResponse
 
 TOKEN = "local-onelogin-token"
@@ -72,11 +72,11 @@ class App:
         vendor.add("sites", [sentinelone_records.site(n) for n in range(2)], at=now)
         self.jira.add([jira_record(n, at) for n, at in few])
 
-    def poll_sentinelone(self) -> list[StreamRun]:
+    def poll_sentinelone(self) -> list[RunResult]:
         """One tick of its timer."""
         return poll(sentinelone_connector.CONNECTOR)
 
-    def poll_jira(self) -> list[StreamRun]:
+    def poll_jira(self) -> list[RunResult]:
         """One tick of its timer."""
         return poll(jira_connector.CONNECTOR)
 
@@ -166,13 +166,21 @@ def replay_a_day(records_an_hour: Callable[[int], int]) -> None:
             continue
         history = ""
         for hour in range(23, 0, -1):
-            run = StreamRun("", row["RowKey"], "", utc_now() - timedelta(hours=hour))
-            run.records = records_an_hour(hour) * (1 + len(row["RowKey"]) % 7)
-            run.bytes_sent = run.records * (90 + hour * 7 % 40)
-            run.repeats = run.records // 50
+            records = records_an_hour(hour) * (1 + len(row["RowKey"]) % 7)
+            run = RunResult(
+                connector="",
+                stream=row["RowKey"],
+                run_id="",
+                started=utc_now() - timedelta(hours=hour),
+                records=records,
+                bytes_read=records * 900,
+                bytes_sent=records * (90 + hour * 7 % 40),
+                repeats=records // 50,
+            )
             history = history_after(history, run)
         today = orjson.loads(row["history"])
         earlier = orjson.loads(history)
-        today["hours"] = earlier["hours"] | today["hours"]
+        for counts in ("hours", "bytesRead"):
+            today[counts] = earlier[counts] | today.get(counts, {})
         row["history"] = orjson.dumps(today).decode()
         table.update_entity(row)

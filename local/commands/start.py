@@ -33,9 +33,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=PORT, help="the port of HTTP functions (7071)")
     parser.add_argument("--now", action="store_true", help="tick every timer once at the start")
     parser.add_argument("--settings", type=Path, default=SETTINGS_FILE)
-    parser.add_argument(
-        "--folder", type=Path, default=FOLDER, help="storage and tables (.local)"
-    )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="storage and tables (.local)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("azure").setLevel(logging.WARNING)

@@ -26,7 +26,7 @@ from shared.records.timestamps import utc_now
 from shared.settings.app import DestinationSettings, read_destination
 from shared.source.connector import Connector
 from shared.state.rows import checkpoint_rows
-from shared.telemetry.run import RunState, StreamRun
+from shared.telemetry.run import RunResult, RunState
 
 SAMPLE = "A sample that the connection test sent; it means that nothing is wrong"
 _UPLOAD_SECONDS = 10.0
@@ -122,7 +122,7 @@ def _send_sample(sink: Sink) -> str:
 
 def sample(now: datetime) -> dict[str, Any]:
     """Return the marked row that a test sends."""
-    run = StreamRun(
+    run = RunResult(
         "Test", "connection test", uuid.uuid4().hex, now, status=RunState.OFF, note=SAMPLE
     )
     return row(run, Extras())

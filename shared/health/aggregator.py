@@ -1,4 +1,4 @@
-"""Runs in quick succession, added up and flushed at intervals."""
+"""Add up runs in quick succession, and flush the sum at intervals."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from shared.runtime.process import on_reset
-from shared.telemetry.run import StreamRun
+from shared.telemetry.run import RunResult
 
-# Those whose clock runs, so that a test can stop it.
+# Aggregators with a running timer, for reset_process() to stop.
 _active_timers: set[RunAggregator] = set()
 
 
 class RunAggregator:
-    """Runs in quick succession made one, and handed on at most every ``seconds``.
+    """Add up runs, and pass the sum to ``flush_to`` at most every ``seconds``.
 
-    The first run starts a clock; when it rings, a thread of its own hands on what has come by then.
-    So whoever reports neither waits nor fails. ``flush_to`` says whether it was taken; what was not
-    is added to what comes next.
+    The first run starts a timer, whose thread flushes: ``add`` neither waits nor fails.
+    ``flush_to(total, last failed run)`` returns whether it took them; if not, they are added to the
+    next flush.
     """
 
     def __init__(
-        self, seconds: float, flush_to: Callable[[StreamRun, StreamRun | None], bool]
+        self, seconds: float, flush_to: Callable[[RunResult, RunResult | None], bool]
     ) -> None:
         self._seconds = seconds
         self._flush_to = flush_to
         self._lock = threading.Lock()
-        self._sum: StreamRun | None = None
-        self._failure: StreamRun | None = None
-        self._clock: threading.Timer | None = None
+        self._sum: RunResult | None = None
+        self._failure: RunResult | None = None
+        self._timer: threading.Timer | None = None
 
-    def add(self, run: StreamRun) -> None:
-        """Count ``run`` in."""
+    def add(self, run: RunResult) -> None:
+        """Add ``run``; start the timer if none is running."""
         with self._lock:
-            self._sum = _added(self._sum, run)
+            self._sum = run if self._sum is None else _add(self._sum, run)
             if run.error:
                 self._failure = run
-            if self._clock is None:
-                self._clock = threading.Timer(self._seconds, self.flush)
-                self._clock.daemon = True
-                self._clock.start()
+            if self._timer is None:
+                self._timer = threading.Timer(self._seconds, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
                 _active_timers.add(self)
 
     def flush(self) -> None:
-        """Hand on what has come; called by the clock."""
+        """Pass on the sum of the runs so far; the timer calls it."""
         self.stop()
         with self._lock:
             run, failure = self._sum, self._failure
@@ -52,31 +52,29 @@ class RunAggregator:
         if run is not None and not self._flush_to(run, failure):
             self._merge_unflushed(run, failure)
 
-    def _merge_unflushed(self, run: StreamRun, failure: StreamRun | None) -> None:
+    def _merge_unflushed(self, run: RunResult, failure: RunResult | None) -> None:
         with self._lock:
-            self._sum = run if self._sum is None else _added(run, self._sum)
+            self._sum = run if self._sum is None else _add(run, self._sum)
             self._failure = self._failure or failure
 
     def stop(self) -> None:
-        """Stop the clock; the next run starts it again."""
+        """Stop the timer; the next run starts it again."""
         with self._lock:
-            if self._clock is not None:
-                self._clock.cancel()
-            self._clock = None
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = None
             _active_timers.discard(self)
 
 
 @on_reset
 def stop_aggregators() -> None:
-    """Stop every clock; what has not been handed on is forgotten with its process."""
-    for gathered in list(_active_timers):
-        gathered.stop()
+    """Stop every timer; runs that are not flushed yet are lost, as at a process's end."""
+    for aggregator in list(_active_timers):
+        aggregator.stop()
 
 
-def _added(total: StreamRun | None, run: StreamRun) -> StreamRun:
-    """Both as one: counts added, the slowest's duration, and the later one's outcome."""
-    if total is None:
-        return replace(run)
+def _add(total: RunResult, run: RunResult) -> RunResult:
+    """Sum of counts, longest duration, newest watermark, and the outcome of ``run``, the later."""
     marks = [mark for mark in (total.watermark, run.watermark) if mark]
     return replace(
         run,

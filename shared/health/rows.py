@@ -1,8 +1,8 @@
-"""What each run did, as rows of ``ConnectorHealth_CL`` and, for the webhook, its history.
+"""Send each run's result as a row of ``ConnectorHealth_CL``.
 
-SentinelHealth does not cover function apps, so the connectors report on themselves: one small
-upload a run, within seconds, and never at the run's cost. A row that is not taken is not tried
-again: the next run sends a newer one, and the status page reads the storage account instead.
+SentinelHealth does not cover function apps, so the connectors report on themselves: a small upload
+per run, within seconds; its failure never fails the run. Do not retry a refused row: the next run
+sends a newer one, and the status page reads the storage account instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shared.records.encoder import encode
 from shared.runtime.timeout import call_with_timeout
 from shared.settings.app import read_destination
 from shared.telemetry.events import emit
-from shared.telemetry.run import StreamRun
+from shared.telemetry.run import RunResult
 
 STREAM = "Custom-ConnectorHealth"
 RULE = "ConnectorHealthRuleId"
@@ -34,15 +34,15 @@ logger = logging.getLogger("connectors.health")
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a row tells beside its run; None where it is not known or not this row's to tell."""
+    """Columns of a row beside its run's; None where unknown or for another row to report."""
 
     spool_depth: int | None = None
     poison_messages: int | None = None
     token_expires: datetime | None = None
 
 
-def row(run: StreamRun, extras: Extras) -> dict[str, Any]:
-    """The row of one run, by the columns of sentinel/tables/ConnectorHealth_CL.yaml."""
+def row(run: RunResult, extras: Extras) -> dict[str, Any]:
+    """A run's row, with the columns of sentinel/tables/ConnectorHealth_CL.yaml."""
     days = None
     if extras.token_expires:
         days = round((extras.token_expires - run.started).total_seconds() / 86_400, 2)
@@ -55,11 +55,11 @@ def row(run: StreamRun, extras: Extras) -> dict[str, Any]:
     }
 
 
-def post(connector: str, runs: Sequence[StreamRun], extras: Extras | None = None) -> bool:
-    """Send a row for each run; False where they were not taken, which the log says.
+def post(connector: str, runs: Sequence[RunResult], extras: Extras | None = None) -> bool:
+    """Send a row for each run; return False, after logging why, where they were not accepted.
 
-    True, with nothing sent, where there is no run, no rule for the rows, or only the Data Collector
-    API, for which no table was ever agreed. Raises none of this project's errors.
+    Send nothing and return True where there is no run, no rule for the rows, or only the Data
+    Collector API, which has no table for them. Raises no ConnectorError.
     """
     try:
         settings = read_destination()
@@ -89,7 +89,7 @@ def post(connector: str, runs: Sequence[StreamRun], extras: Extras | None = None
 
 
 def queue_numbers() -> Extras:
-    """How much waits in the spool and in the poison queue; nothing where storage cannot say."""
+    """Count the messages of the spool and of the poison queue; None where storage fails."""
     try:
         spool = Spool()
         return Extras(spool_depth=spool.depth(), poison_messages=spool.poisoned())

@@ -1,4 +1,4 @@
-"""A webhook's health: a log line a request, rows and history at intervals."""
+"""Report a webhook's health: a log line per request, rows and history at intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.health.rows import post, queue_numbers
 from shared.records.timestamps import utc_now
 from shared.state.webhook_history import keep_history
 from shared.telemetry.events import emit
-from shared.telemetry.run import RunState, StreamRun
+from shared.telemetry.run import RunCounters, RunResult, RunState
 
 logger = logging.getLogger("connectors.health")
 
@@ -23,7 +23,7 @@ _ROWS_SECONDS = 300.0
 
 
 class WebhookHealth:
-    """Reports a webhook's requests: a log line each, a row in five minutes, history each minute."""
+    """Report a webhook's requests: a log line each, a row in 5 minutes, history every minute."""
 
     def __init__(self, connector: str, stream: str) -> None:
         self._connector = connector
@@ -31,30 +31,34 @@ class WebhookHealth:
         self.history = RunAggregator(_HISTORY_SECONDS, self._keep_history)
         self.rows = RunAggregator(_ROWS_SECONDS, self._post_row)
 
-    def report(self, run: StreamRun) -> None:
-        """One request's run: logged now, told of later."""
+    def report(self, run: RunResult) -> None:
+        """Log one request's run, and add it to the next row and to the history."""
         run.log()
         self.history.add(run)
         self.rows.add(run)
 
     def retried(self, delivered: DeliveryCounters) -> None:
-        """What ``DeliveryRetry`` did with one message; its records were counted when they came."""
-        run = StreamRun(self._connector, self._stream, f"retry-{time.time_ns():x}", utc_now())
-        run.bytes_sent, run.dead_lettered = delivered.bytes_sent, delivered.dead_lettered
-        run.requests, run.retries = delivered.requests, delivered.retries
+        """Add a redelivery by ``DeliveryRetry``; its records were counted on their receipt."""
+        run_id = f"retry-{time.time_ns():x}"
+        counters = RunCounters(self._connector, self._stream, run_id, utc_now())
+        counters.bytes_sent, counters.dead_lettered = delivered.bytes_sent, delivered.dead_lettered
+        counters.requests, counters.retries = delivered.requests, delivered.retries
         if delivered.requests and not delivered.accepted and not delivered.dead_lettered:
-            run.status, run.note = RunState.LATE, "Spooled events still wait for Azure Monitor"
+            note = "Spooled events still wait for Azure Monitor"
+            run = counters.result(RunState.LATE, note=note)
+        else:
+            run = counters.result(RunState.OK)
         self.history.add(run)
         self.rows.add(run)
 
-    def _post_row(self, run: StreamRun, failure: StreamRun | None) -> bool:
+    def _post_row(self, run: RunResult, failure: RunResult | None) -> bool:
         if failure and run.error is None:
-            # It ended well, but not all of it went well: whoever watches should know.
+            # Report a failure in the interval even if the last request succeeded.
             run = replace(run, status=RunState.FAILING, error=failure.error)
         post(self._connector, [run], queue_numbers())
         return True
 
-    def _keep_history(self, run: StreamRun, failure: StreamRun | None) -> bool:
+    def _keep_history(self, run: RunResult, failure: RunResult | None) -> bool:
         try:
             keep_history(run, failure)
         except (StorageError, SettingsError) as error:

@@ -1,1 +1,1 @@
-"""The one way both timers work: windows, walked in ascending order, committed after delivery."""
+"""The engine of the timers: read windows in ascending order, commit after delivery."""

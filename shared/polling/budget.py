@@ -1,4 +1,4 @@
-"""How long a run may last."""
+"""The time budget of a run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from shared.errors import (
-    SettingsError,
-)
+from shared.errors import SettingsError
 
 BUDGET_SHARE = 0.8
 
@@ -18,7 +16,11 @@ _TIMEOUT_SETTING = "AzureFunctionsJobHost__functionTimeout"
 
 
 def budget_seconds() -> float:
-    """80 % of functionTimeout, as the host reads it: an app setting, else host.json."""
+    """80 % of functionTimeout, which the host takes from an app setting, else from host.json.
+
+    Raises SettingsError where it is not hh:mm:ss.
+    https://learn.microsoft.com/azure/azure-functions/functions-host-json#functiontimeout
+    """
     text = os.environ.get(_TIMEOUT_SETTING, "")
     if not text:
         host = Path(__file__).parents[2] / "host.json"

@@ -1,9 +1,9 @@
-"""A window's pages in ascending order, a backlog's sub-windows fetched side by side.
+"""Yield a window's pages in ascending order; fetch a backlog's sub-windows in parallel.
 
-The first page tells how many records the window has. A few pages are walked one by one. Of a
-backlog, the rest is cut into half-open sub-windows of about ``RECORDS_EACH`` records, as dense as
-the last ones were; their pages are prepared where they are fetched and handed on in order.
-Read-ahead is bounded in bytes: memory does not grow with the backlog.
+The first page tells how many records the window has. Read a few pages sequentially. Cut a longer
+rest into half-open sub-windows of about ``RECORDS_EACH`` records, by the density of the last ones;
+prepare their pages in the threads that fetch them and yield them in order. Read-ahead is bounded in
+bytes, so memory does not grow with the backlog.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from datetime import timedelta
 from shared.polling.prepare import PreparedPage
 from shared.source.stream import Page, Source, Window
 
-# Nearly two of a vendor's largest pages: records are never quite evenly spread, and a third page
-# for a handful of them costs a whole request.
+# A little under two of a vendor's largest pages: records are not spread evenly, and a third page
+# for a few of them costs a whole request.
 RECORDS_EACH = 1_950
 READ_AHEAD_BYTES = 16_000_000
-# Sub-windows begun for each that is fetched at a time: whoever is done waits for no other.
+# Sub-windows begun per fetching thread, so that a thread with a short one need not wait.
 _AHEAD = 2
 _SHORTEST = timedelta(milliseconds=10)
 
@@ -29,19 +29,19 @@ _SHORTEST = timedelta(milliseconds=10)
 def prefetch_pages(
     source: Source, window: Window | None, prepare: Callable[[Page], PreparedPage]
 ) -> Generator[PreparedPage, None, None]:
-    """The window's pages, ascending. Raises whatever the source raises, at its place in order."""
+    """Yield the window's pages, oldest first; raise the source's errors at their place in order."""
     pages = source.pages(window)
-    handed = 0
+    records_read = 0
     for page in pages:
         prepared = prepare(page)
-        handed += len(page.records)
-        left = (page.total or 0) - handed
+        records_read += len(page.records)
+        left = (page.total or 0) - records_read
         backlog = source.parallelism > 1 and left > RECORDS_EACH and not page.last
         last = prepared.last_time
-        del page  # as in ``SubWindow.fetch``
+        del page  # free it before the next one is read
         yield prepared
         del prepared
-        # An object that was changed since it was found may be newer than all of the window.
+        # Cut at times inside the window only: a record updated while paging may be beyond it.
         if backlog and window is not None and last is not None and last < window.end:
             rest = Window(max(last, window.start), window.end)
             yield from _prefetch_in_parallel(source, rest, left, prepare)
@@ -49,7 +49,7 @@ def prefetch_pages(
 
 
 class SubWindow:
-    """One sub-window's pages on their way from the thread that fetches to the one that delivers."""
+    """A bounded queue of one sub-window's pages, from the fetching thread to the delivering one."""
 
     def __init__(self, window: Window, limit: int) -> None:
         self.window = window
@@ -63,14 +63,13 @@ class SubWindow:
         self._error: Exception | None = None
 
     def fetch(self, source: Source, prepare: Callable[[Page], PreparedPage]) -> None:
-        """Runs in a thread of its own until the pages end, fail or are not wanted any more."""
+        """Read all pages, in a fetching thread, until they end, fail or ``stop`` is called."""
         try:
             for page in () if self._stopped else source.pages(self.window):
                 if self.total is None:
                     self.total = page.total or len(page.records)
                 prepared = prepare(page)
-                # An answer's memory goes before the next one's comes.
-                del page
+                del page  # free it before the next one is read
                 if not self._put(prepared):
                     return
         except Exception as error:  # noqa: BLE001  (raised to the reader, at its place in order)
@@ -81,6 +80,7 @@ class SubWindow:
                 self._changed.notify_all()
 
     def _put(self, page: PreparedPage) -> bool:
+        """Wait for room and add the page; False after ``stop``."""
         with self._changed:
             while self._pages and self._bytes + page.size > self._limit and not self._stopped:
                 self._changed.wait()
@@ -90,6 +90,7 @@ class SubWindow:
             return not self._stopped
 
     def stop(self) -> None:
+        """Make ``fetch`` end after the page in flight."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -112,16 +113,17 @@ class SubWindow:
 def _prefetch_in_parallel(
     source: Source, rest: Window, left: int, prepare: Callable[[Page], PreparedPage]
 ) -> Iterator[PreparedPage]:
+    """Fetch sub-windows of ``rest``, ``source.parallelism`` at a time; yield pages in order."""
     width = (rest.end - rest.start) / max(left / RECORDS_EACH, 1)
     start = rest.start
     ahead: deque[SubWindow] = deque()
-    most = source.parallelism * _AHEAD
+    limit = source.parallelism * _AHEAD
     with ThreadPoolExecutor(source.parallelism, thread_name_prefix="pages") as fetchers:
         try:
             while ahead or start < rest.end:
-                while start < rest.end and len(ahead) < most:
+                while start < rest.end and len(ahead) < limit:
                     end = min(start + max(width, _SHORTEST), rest.end)
-                    part: SubWindow = SubWindow(Window(start, end), READ_AHEAD_BYTES // most)
+                    part = SubWindow(Window(start, end), READ_AHEAD_BYTES // limit)
                     fetchers.submit(part.fetch, source, prepare)
                     ahead.append(part)
                     start = end
@@ -137,6 +139,6 @@ def _prefetch_in_parallel(
 
 
 def _next_width(window: Window, total: int, width: timedelta) -> timedelta:
-    """As wide as ``RECORDS_EACH`` at the density just found, at most four times off the last."""
+    """The width for ``RECORDS_EACH`` at the density just found; at most a factor 4 per step."""
     dense = (window.end - window.start) * (RECORDS_EACH / max(total, 1))
     return max(min((dense + width) / 2, width * 4), width / 4)

@@ -1,4 +1,4 @@
-"""A page of raw records made ready for delivery: encoded, timed, and known again."""
+"""Prepare a page of raw records for delivery: encode, time and fingerprint each."""
 
 from __future__ import annotations
 
@@ -17,31 +17,37 @@ from shared.runtime.process import on_reset
 from shared.source.stream import Page, Stream
 from shared.state.fingerprints import Fingerprint, fingerprint
 
-# So many records are looked at together: what is read of them (all of ``threatInfo``, say) lives
-# no longer than that.
+# Read so many records at a time: the values parsed from them (all of ``threatInfo``, say) are freed
+# before the next chunk, which bounds memory.
 _CHUNK_RECORDS = 100
 
 logger = logging.getLogger("connectors.polling")
-# What was said once a process: (stream, what).
+# Warnings given in this process, as (stream, kind): each is given once.
 _warned: set[tuple[str, str]] = set()
 on_reset(_warned.clear)
 
 
 @dataclass(slots=True)
 class PreparedPage:
-    """Parallel lists: each record's JSON, fingerprint, and watermark's time (None: it has none)."""
+    """A page ready for delivery.
+
+    ``bodies``, ``fingerprints`` and ``times`` are parallel: each record's JSON, fingerprint and
+    watermark's time (None: it has none). ``size`` is the bytes of all bodies, ``bytes_read`` those
+    of the answer.
+    """
 
     bodies: list[bytes]
     fingerprints: list[Fingerprint]
     times: list[datetime | None]
     size: int
+    bytes_read: int
     last_time: datetime | None
     vendor_time: datetime | None
     last: bool
 
 
 class RecordPreparer:
-    """Prepares the pages of one stream; ``declared`` as in ``records.Encoder``."""
+    """Prepare the pages of one stream; ``declared`` as in ``records.encoder.Encoder``."""
 
     def __init__(self, stream: Stream, declared: frozenset[str] | None) -> None:
         self._stream = stream
@@ -51,7 +57,7 @@ class RecordPreparer:
         self._read = read = Reader([*times, *keys], self._encode.kept, self._encode.reserved)
         self._watermark = read.getter(stream.watermark) if times else _no_time
         self._event_time = read.getter(times[1]) if len(set(times)) > 1 else None
-        self._names = [_name_at(read, key) for key in stream.keys]
+        self._finders = [_key_finder(read, key) for key in stream.keys]
 
     def __call__(self, page: Page) -> PreparedPage:
         bodies: list[bytes] = []
@@ -61,7 +67,9 @@ class RecordPreparer:
             self._add(page.records[first : first + _CHUNK_RECORDS], bodies, fingerprints, times)
         last = next((time for time in reversed(times) if time), None)
         size = sum(map(len, bodies))
-        return PreparedPage(bodies, fingerprints, times, size, last, page.vendor_time, page.last)
+        return PreparedPage(
+            bodies, fingerprints, times, size, page.size, last, page.vendor_time, page.last
+        )
 
     def _add(
         self,
@@ -71,46 +79,47 @@ class RecordPreparer:
         times: list[datetime | None],
     ) -> None:
         values, kept = self._read(records)
-        moments = happened = list(map(parse_time, map(self._watermark, values)))
+        watermarks = event_times = list(map(parse_time, map(self._watermark, values)))
         if self._event_time:
-            own = map(parse_time, map(self._event_time, values))
-            happened = [moment or time for moment, time in zip(own, moments, strict=True)]
-        bodies += self._bodies(records, kept, happened)
-        name = _content if self._stream.snapshot else self._key
-        fingerprints += map(fingerprint, map(name, records, values), moments)
-        times += moments
+            happened = map(parse_time, map(self._event_time, values))
+            event_times = [event or mark for event, mark in zip(happened, watermarks, strict=True)]
+        bodies += self._bodies(records, kept, event_times)
+        key = _content if self._stream.snapshot else self._key
+        fingerprints += map(fingerprint, map(key, records, values), watermarks)
+        times += watermarks
 
     def _bodies(
         self,
         records: Sequence[Record],
         kept: Sequence[bool],
-        happened: Sequence[datetime | None],
+        event_times: Sequence[datetime | None],
     ) -> list[bytes]:
-        """Each record as it goes out: as it came wherever all of its fields may stay."""
+        """Encode the records; copy the bytes of those whose fields all stay."""
         received = utc_now()
-        generated = [moment or received for moment in happened]
+        generated = [moment or received for moment in event_times]
         bodies = self._encode.encode_verbatim(records, generated)
         secrets = has_secret(b"".join(bodies))
-        for number, moment in enumerate(happened):
+        for number, moment in enumerate(event_times):
             body = bodies[number]
             if moment is None and not self._stream.snapshot:
-                self._say_once("no time", f"no {self._stream.event_time} that is a time")
-            # Only a record without a time can be empty; an empty one does not join.
+                self._warn_once("no time", f"no {self._stream.event_time} that is a time")
+            # Encode an empty record (only one without a time can be): verbatim joining would
+            # leave a comma before the closing brace.
             whole = kept[number] and (moment is not None or b'"' in bytes(records[number]))
             if not whole or len(body) > MAX_RECORD_BYTES or (secrets and has_secret(body)):
                 bodies[number] = self._encode(decoded(records[number]), generated[number])
         return bodies
 
     def _key(self, record: Record, values: Values) -> bytes:
-        """What names a record: the first of its keys that is there, else all of it."""
-        for find in self._names:
-            name = find(values)
-            if name is not None and name != "":
-                return str(name).encode("utf-8", "replace")
-        self._say_once("no id", f"no {' or '.join('+'.join(k) for k in self._stream.keys)}")
+        """The record's identity: its first key with a value, else its content."""
+        for find in self._finders:
+            key = find(values)
+            if key is not None and key != "":
+                return str(key).encode("utf-8", "replace")
+        self._warn_once("no id", f"no {' or '.join('+'.join(k) for k in self._stream.keys)}")
         return _content(record)
 
-    def _say_once(self, kind: str, what: str) -> None:
+    def _warn_once(self, kind: str, what: str) -> None:
         if (self._stream.name, kind) in _warned:
             return
         _warned.add((self._stream.name, kind))
@@ -123,11 +132,11 @@ class RecordPreparer:
 
 
 def _no_time(_: Values) -> None:
-    """A snapshot's records have none."""
+    """A snapshot's records have no time."""
 
 
-def _name_at(read: Reader, paths: Sequence[str]) -> Callable[[Values], Any]:
-    """A function that joins a record's values at ``paths``; None or '' where one is missing."""
+def _key_finder(read: Reader, paths: Sequence[str]) -> Callable[[Values], Any]:
+    """Make a function that joins a record's values at ``paths``; None or '' if one is missing."""
     finders = [read.getter(path) for path in paths]
     if len(finders) == 1:
         return finders[0]
@@ -142,5 +151,5 @@ def _name_at(read: Reader, paths: Sequence[str]) -> Callable[[Values], Any]:
 
 
 def _content(record: Record, _: Values = None) -> bytes:
-    """The record's JSON, the same however its keys were ordered."""
+    """The record's canonical JSON: keys sorted, so that their order makes no difference."""
     return json.dumps(decoded(record), sort_keys=True, ensure_ascii=True).encode()

@@ -1,4 +1,4 @@
-"""One invocation of a timer: every stream of one connector, each with its share of the time."""
+"""A timer's invocation: poll every stream of one connector, each with its share of the time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import gc
 import logging
 import time
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.azure import storage
@@ -28,28 +28,28 @@ from shared.records.timestamps import utc_now
 from shared.settings import key_vault
 from shared.settings.app import read_destination
 from shared.source.connector import Connection, Connector
-from shared.source.stream import Source
+from shared.source.stream import Source, Stream
 from shared.state.checkpoint import TABLE, Progress, StreamCheckpoint, partition_key
 from shared.telemetry.events import emit
 from shared.telemetry.history import age, ever_succeeded, history_after
-from shared.telemetry.run import RunState, StreamRun
+from shared.telemetry.run import RunCounters, RunResult, RunState
 
-# What was fetched last may be delivered for an eighth of a stream's share longer, 90 % in all, and
-# for no less than a 32nd of the budget.
+# Deliver the last pages for an eighth of a stream's share longer than fetching, 90 % of the
+# function's timeout in all, and for no less than a 32nd of the budget.
 DELIVERY_SHARE = 0.125
 _LEAST_DELIVERY = 1 / 32
 _LAST_ANSWER_SECONDS = 20.0
-_OFF_AGAIN = timedelta(hours=1)
-# A timer never ticks on the very second.
+_RETRY_DISABLED_AFTER = timedelta(hours=1)
+# Timers tick a little early or late: a stream due on this tick must not wait for the next.
 _TICK_SLACK = timedelta(seconds=30)
 
 logger = logging.getLogger("connectors.polling")
 
 
-def poll(connector: Connector) -> list[StreamRun]:
-    """Poll every stream that is due; what a timer's ``main`` calls.
+def poll(connector: Connector) -> list[RunResult]:
+    """Poll every stream that is due, for a timer's ``main``; return a result for each.
 
-    Raises SettingsError before anything is fetched, and RunFailed after all streams had their turn.
+    Raises SettingsError before fetching, and RunFailed after all streams had their turn.
     """
     connection = connector.connect()
     if connection is None:
@@ -62,56 +62,87 @@ def poll(connector: Connector) -> list[StreamRun]:
 
 @functools.cache
 def raise_gc_thresholds() -> None:
-    """Let the garbage collector look for cycles less often, once a process.
+    """Make the garbage collector search for cycles less often, once per process.
 
-    A page is thousands of objects without a cycle among them, gone when it is prepared. By Python's
-    default, the collector would walk all that lives every few pages.
+    A page is thousands of objects without a cycle, freed when it is prepared. With Python's default
+    thresholds the collector traverses all live objects every few pages.
     """
     gc.set_threshold(50_000, 20, 20)
 
 
+@dataclass(frozen=True, slots=True)
+class StreamTask:
+    """A stream's part of a run; the deadlines are readings of ``time.monotonic``.
+
+    Start no page after ``fetch_deadline`` and no upload after ``deliver_deadline``.
+    """
+
+    connection: Connection
+    source: Source
+    fetch_deadline: float
+    deliver_deadline: float
+
+
 class PollRun:
+    """One invocation over all streams of a connection.
+
+    ``connection`` is the first stream's; a stream that renews the credentials hands its connection
+    on to the next.
+    """
+
     def __init__(self, connector: Connector, connection: Connection, target: Sink) -> None:
         self._connector = connector
-        self._connection = connection
-        self._destination = target
+        self._first_connection = connection
+        self._sink = target
         self._run_id = uuid.uuid4().hex
         self._budget = budget_seconds()
         self._deadline = time.monotonic() + self._budget
         self._end = self._deadline + self._budget * DELIVERY_SHARE
-        self._deliver_until = self._end
         self._failures: dict[str, Exception] = {}
-        self._runs: list[StreamRun] = []
+        self._results: list[RunResult] = []
 
-    def all_streams(self) -> list[StreamRun]:
-        sources = list(self._connection.sources)
-        for number in range(len(sources)):
-            # Equal shares of what is left: a backlog of one stream starves no other.
-            now = time.monotonic()
-            share = max(self._deadline - now, 0.0) / (len(sources) - number)
-            longer = max(share * DELIVERY_SHARE, self._budget * _LEAST_DELIVERY)
-            self._deliver_until = min(now + share + longer, self._end)
-            self._stream(number, now + share)
-        expires = self._connection.token_expires
+    def all_streams(self) -> list[RunResult]:
+        """Poll the streams in turn and post their health rows. Raises RunFailed at the end."""
+        connection = self._first_connection
+        for number in range(len(connection.sources)):
+            connection = self._run_stream(self._task(connection, number))
+        expires = connection.token_expires
         rows.post(
             self._connector.name,
-            self._runs,
-            rows.Extras(token_expires=expires() if expires and self._runs else None),
+            self._results,
+            rows.Extras(token_expires=expires() if expires and self._results else None),
         )
         if self._failures:
             raise RunFailed(self._connector.name, self._failures)
-        return self._runs
+        return self._results
 
-    def _stream(self, number: int, fetch_until: float) -> None:
-        stream = self._connection.sources[number].stream
-        run = StreamRun(self._connector.name, stream.name, self._run_id, utc_now())
-        began = time.monotonic()
+    def _task(self, connection: Connection, number: int) -> StreamTask:
+        """Share the remaining time equally: one stream's backlog must not starve the others."""
+        now = time.monotonic()
+        share = max(self._deadline - now, 0.0) / (len(connection.sources) - number)
+        longer = max(share * DELIVERY_SHARE, self._budget * _LEAST_DELIVERY)
+        return StreamTask(
+            connection=connection,
+            source=connection.sources[number],
+            fetch_deadline=now + share,
+            deliver_deadline=min(now + share + longer, self._end),
+        )
+
+    def _run_stream(self, task: StreamTask) -> Connection:
+        """Poll a stream and record its result; return the connection for the next stream."""
+        stream = task.source.stream
+        counters = RunCounters(self._connector.name, stream.name, self._run_id, utc_now())
+        result: RunResult | None
         try:
             with error_boundary():
-                due = self._poll_with_fresh_credentials(number, run, fetch_until)
+                try:
+                    result = self._poll(task, counters)
+                except VendorRefused as error:
+                    task = _reconnected(task, self._with_fresh_credentials(error))
+                    counters = counters.restarted()
+                    result = self._poll(task, counters)
         except ConnectorError as error:
-            due = True
-            run.status, run.error = RunState.FAILING, error
+            result = counters.result(RunState.FAILING, error=error)
             self._failures[stream.setting_name] = error
             emit(
                 logger,
@@ -122,98 +153,125 @@ class PollRun:
                 Message=str(error),
                 RunId=self._run_id,
             )
-        run.duration = time.monotonic() - began
-        if due:
-            self._runs.append(run)
-            run.log()
+        if result:
+            self._results.append(result)
+            result.log()
+        return task.connection
 
-    def _poll_with_fresh_credentials(self, number: int, run: StreamRun, fetch_until: float) -> bool:
-        try:
-            return self._poll(self._connection.sources[number], run, fetch_until)
-        except VendorRefused as error:
-            if error.status != 401 or not key_vault.refresh_secrets():
-                raise
-            connection = self._connector.connect()
-            if connection is None:
-                raise
-            self._connection = connection
-            return self._poll(connection.sources[number], run, fetch_until)
+    def _with_fresh_credentials(self, error: VendorRefused) -> Connection:
+        """Connect with secrets read from Key Vault again, after a rotation.
 
-    def _poll(self, source: Source, run: StreamRun, fetch_until: float) -> bool:
-        """False where the stream is not due."""
-        session, stream = self._connection.session, source.stream
+        Raises ``error`` unless it is a 401 and the secrets have changed.
+        """
+        if error.status != 401 or not key_vault.refresh_secrets():
+            raise error
+        connection = self._connector.connect()
+        if connection is None:
+            raise error
+        return connection
+
+    def _poll(self, task: StreamTask, counters: RunCounters) -> RunResult | None:
+        """Poll a stream from its checkpoint; None where it is not due.
+
+        Raises the ConnectorError tree; the history for the status page then has the failure.
+        """
+        connection, stream = task.connection, task.source.stream
+        session = connection.session
         checkpoint = StreamCheckpoint(
             storage.table(TABLE),
-            partition_key(self._connector.name, self._connection.address),
+            partition_key(self._connector.name, connection.address),
             stream.name,
             self._run_id,
         )
         seen = checkpoint.load()
         past = checkpoint.progress
-        run.watermark = past.watermark
-        if past.off_since and age(past.looked_at) < _OFF_AGAIN - _TICK_SLACK:
-            return False
-        every = timedelta(minutes=self._connection.inventory_minutes)
-        if stream.inventory and not past.window_end and age(past.looked_at) < every - _TICK_SLACK:
-            return False
-        # The engine stops between pages; the page on its way then may still arrive.
-        session.begin(min(fetch_until + _LAST_ANSWER_SECONDS, self._end))
-        delivery = BatchSender(self._destination, DeadLetters())
-        polling = self._connection.polling
+        counters.watermark = past.watermark
+        if not _is_due(stream, past, connection.inventory_minutes):
+            return None
+        # Allow the page in flight at the fetch deadline to arrive: StreamPoll stops between pages.
+        session.begin(min(task.fetch_deadline + _LAST_ANSWER_SECONDS, self._end))
+        sender = BatchSender(self._sink, DeadLetters())
+        polling = connection.polling
         lookback = Lookback(
             timedelta(hours=polling.initial_lookback_hours),
             timedelta(minutes=polling.overlap_minutes),
         )
-        stream_poll = StreamPoll(source, checkpoint, delivery, run, lookback)
+        stream_poll = StreamPoll(task.source, checkpoint, sender, counters, lookback)
+        failure: ConnectorError | None = None
+        state = RunState.FAILING
         try:
             with error_boundary():
-                stream_poll.run(seen, fetch_until, self._deliver_until)
+                state = stream_poll.run(seen, task.fetch_deadline, task.deliver_deadline)
         except ConnectorError as error:
-            if not delivery.counters.accepted and _may_be_off(source, past, error):
-                self._turn_off(checkpoint, run, error)
-                return True
-            run.status, run.error = RunState.FAILING, error
-            raise
-        finally:
-            run.requests, run.retries = session.requests, session.retries
-            history = stream_poll.history()
-            if run.status in (RunState.FAILING, RunState.CATCHING_UP):
-                self._remember(checkpoint, history, run)
-        return True
+            failure = error
+        counters.requests, counters.retries = session.requests, session.retries
+        stream_poll.count_delivered()
+        if failure and not sender.counters.accepted and _may_be_disabled(stream, past, failure):
+            return self._disable(checkpoint, counters, failure)
+        result = counters.result(state, error=failure)
+        if state in (RunState.FAILING, RunState.CATCHING_UP):
+            _keep_history(checkpoint, stream_poll.history_with(result), failure)
+        if failure:
+            raise failure
+        return result
 
-    def _remember(self, checkpoint: StreamCheckpoint, history: str, run: StreamRun) -> None:
-        """Write down for the status page how a run went that did not end with a commit."""
-        if isinstance(run.error, StorageError):
-            return  # the row is another run's, or cannot be written
-        progress = replace(checkpoint.progress, history=history)
-        try:
-            if not checkpoint.advance(progress, []):
-                checkpoint.rewrite(progress, [])
-        except StorageError as error:
-            logger.warning("The status page will not show this run: %s", error)
-
-    def _turn_off(
-        self, checkpoint: StreamCheckpoint, run: StreamRun, error: ConnectorError
-    ) -> None:
-        """An optional stream that never worked is most likely not licensed: once a warning."""
+    def _disable(
+        self, checkpoint: StreamCheckpoint, counters: RunCounters, error: ConnectorError
+    ) -> RunResult:
+        """Disable an optional stream that never worked, most likely unlicensed; warn once."""
         past = checkpoint.progress
-        run.status = RunState.OFF
-        run.note = f"Off, tried again hourly: {error}"
-        if past.off_since is None:
+        result = counters.result(RunState.OFF, note=f"Off, tried again hourly: {error}")
+        if past.disabled_since is None:
             emit(
                 logger,
                 "stream_off",
                 Connector=self._connector.name,
-                Stream=run.stream,
-                Message=run.note,
+                Stream=result.stream,
+                Message=result.note,
             )
         now = utc_now()
-        off = replace(past, off_since=past.off_since or now, looked_at=now)
-        checkpoint.rewrite(replace(off, history=history_after(past.history, run)), [])
+        progress = replace(
+            past,
+            disabled_since=past.disabled_since or now,
+            last_polled_at=now,
+            history=history_after(past.history, result),
+        )
+        checkpoint.rewrite(progress, [])
+        return result
 
 
-def _may_be_off(source: Source, past: Progress, error: ConnectorError) -> bool:
-    """Only an optional stream that never worked may turn itself off, and only for 403 and 404."""
-    never = past.watermark is None and not ever_succeeded(past.history)
+def _reconnected(task: StreamTask, connection: Connection) -> StreamTask:
+    """The same stream's task over ``connection``."""
+    name = task.source.stream.name
+    source = next(source for source in connection.sources if source.stream.name == name)
+    return replace(task, connection=connection, source=source)
+
+
+def _is_due(stream: Stream, past: Progress, inventory_minutes: float) -> bool:
+    """Whether to poll now: hourly where disabled, an inventory at its interval, others always."""
+    idle = age(past.last_polled_at)
+    if past.disabled_since and idle < _RETRY_DISABLED_AFTER - _TICK_SLACK:
+        return False
+    interval = timedelta(minutes=inventory_minutes)
+    return not (stream.inventory and not past.window_end and idle < interval - _TICK_SLACK)
+
+
+def _may_be_disabled(stream: Stream, past: Progress, error: ConnectorError) -> bool:
+    """Whether to disable a stream: an optional one that never worked, refused by 403 or 404."""
+    never_worked = past.watermark is None and not ever_succeeded(past.history)
     refused = isinstance(error, VendorRefused) and error.status in (403, 404)
-    return source.stream.optional and never and refused
+    return stream.optional and never_worked and refused
+
+
+def _keep_history(
+    checkpoint: StreamCheckpoint, history: str, failure: ConnectorError | None
+) -> None:
+    """Write the history for the status page, after a run that did not end with a commit."""
+    if isinstance(failure, StorageError):
+        return  # another run owns the row, or it cannot be written
+    progress = replace(checkpoint.progress, history=history)
+    try:
+        if not checkpoint.advance(progress, []):
+            checkpoint.rewrite(progress, [])
+    except StorageError as error:
+        logger.warning("The status page will not show this run: %s", error)

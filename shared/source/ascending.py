@@ -1,7 +1,6 @@
-"""Windows of a vendor that does not answer oldest first: collected whole, then turned round.
+"""Re-sort a newest-first API: read a window, sort it ascending, bisect one that exceeds PAGES.
 
-A window that holds more pages than ``PAGES`` is halved, the older half first, so that memory stays
-bounded and what is handed on is in ascending order all the same.
+Read the older half first: memory stays bounded, and pages come in ascending order.
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ FetchPages = Callable[[Window], Iterator[Page]]
 
 
 def ascending(window: Window, fetch: FetchPages, time_path: str, page_size: int) -> Iterator[Page]:
-    """The window's records as one page a (sub-)window, oldest first by ``time_path``.
+    """Yield one page per (sub-)window, oldest record first by ``time_path``.
 
     ``fetch`` yields a window's pages in the vendor's order; each may tell the window's ``total``.
+    Raises the errors of ``fetch``.
     """
     find = getter(time_path)
 
@@ -43,11 +43,11 @@ def ascending(window: Window, fetch: FetchPages, time_path: str, page_size: int)
         size = sum(page.size for page in pages)
         vendor_time = pages[0].vendor_time if pages else None
         yield Page(records, size, vendor_time=vendor_time, last=not waiting)
-        del pages, records  # a part's memory goes before the next one's comes
+        del pages, records  # free them before the next part is read
 
 
 def _collect(pages: Iterator[Page], most: int | None, page_size: int) -> list[Page] | None:
-    """All of the pages; None as soon as they are known to be more than ``most``."""
+    """All pages; None as soon as they turn out to be more than ``most``."""
     collected: list[Page] = []
     for page in pages:
         if most and (len(collected) == most or (page.total or 0) > most * page_size):

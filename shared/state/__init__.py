@@ -1,1 +1,1 @@
-"""Checkpoints and what was seen."""
+"""Checkpoints, fingerprints and the webhook's history, in the table ConnectorCheckpoints."""

@@ -1,10 +1,10 @@
-"""How far each stream has come: table ``ConnectorCheckpoints``, guarded by ETag.
+"""Checkpoints of streams: table ``ConnectorCheckpoints``, guarded by ETag.
 
 PartitionKey is ``<connector>:<host and path>``, so that a changed tenant never inherits a
 watermark; RowKey is the stream. The row holds the watermark, the open window and the position in
-it, and the fingerprints of what was delivered lately: binary properties of at most 64 KB. What does
-not fit one row (1 MiB) stands in further rows, named by a generation, written before the row that
-refers to them: a crash between the two leaves rows that nothing refers to, never a missing one.
+it, and the fingerprints of recently delivered records: binary properties of at most 64 KB.
+Fingerprints beyond one row (1 MiB) go to further rows, named by a generation and written before the
+row that refers to them: a crash in between leaves unreferenced rows, never a missing one.
 https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
 """
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 TABLE = "ConnectorCheckpoints"
 FORMAT = 1
-# 13 properties of 5,000 fingerprints are 780 KB, and a little under a row's 1 MiB also as base64,
-# by which Azurite measures; 16 rows hold a million.
+# 13 properties of 5,000 fingerprints are 780 KB: under a row's limit of 1 MiB also as base64, which
+# Azurite measures. 16 rows hold a million fingerprints.
 PER_PROPERTY = 5_000
 PROPERTIES = 13
 PER_ROW = PER_PROPERTY * PROPERTIES
@@ -40,13 +40,14 @@ logger = logging.getLogger("connectors.checkpoints")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a stream has come; every time aware UTC.
+    """A stream's progress; every time aware UTC.
 
-    ``watermark``: up to here everything is delivered, None before the first window ended.
-    ``window_start`` and ``window_end``: the window being walked, None between windows.
-    ``watermark_next``: what the watermark becomes when it ends. ``position``: within it, every
-    earlier record is delivered. ``looked_at``: when the stream was last read to its end.
-    ``off_since``: since when an optional stream is off. ``history``: JSON for the status page.
+    ``watermark``: every earlier record is delivered; None before the first window ended.
+    ``window_start`` and ``window_end``: the open window, None between windows.
+    ``watermark_next``: the watermark after that window. ``position``: every earlier record of the
+    window is delivered. ``last_polled_at``: when the stream was last read to its end.
+    ``disabled_since``: since when an optional stream is disabled. ``history``: JSON for the status
+    page.
     """
 
     watermark: datetime | None = None
@@ -54,24 +55,31 @@ class Progress:
     window_end: datetime | None = None
     watermark_next: datetime | None = None
     position: datetime | None = None
-    looked_at: datetime | None = None
-    off_since: datetime | None = None
+    last_polled_at: datetime | None = None
+    disabled_since: datetime | None = None
     history: str = ""
 
 
-_TIMES = tuple(field.name for field in fields(Progress) if field.name != "history")
+# Stored property names are a contract: rows of an earlier version must stay readable.
+_STORED_NAMES = {"last_polled_at": "looked_at", "disabled_since": "off_since"}
+# The attributes of Progress that are times, and the property of each.
+_TIMES = {
+    field.name: _STORED_NAMES.get(field.name, field.name)
+    for field in fields(Progress)
+    if field.name != "history"
+}
 
 
 def partition_key(connector: str, address: str) -> str:
-    """``SentinelOne:acme.sentinelone.net``; a path's slashes become ``|``."""
-    place = address.split("://", 1)[-1].strip("/")
+    """Return ``SentinelOne:acme.sentinelone.net``; a path's slashes become ``|``."""
+    host_and_path = address.split("://", 1)[-1].strip("/")
     for forbidden in "/\\#?":
-        place = place.replace(forbidden, "|")
-    return f"{connector}:{place}"
+        host_and_path = host_and_path.replace(forbidden, "|")
+    return f"{connector}:{host_and_path}"
 
 
 class StreamCheckpoint:
-    """One stream's row, as one run reads and moves it."""
+    """A stream's checkpoint: load it once a run, then move it under its ETag."""
 
     def __init__(self, table: TableClient, partition: str, stream: str, run_id: str) -> None:
         self._table = table
@@ -87,9 +95,9 @@ class StreamCheckpoint:
         self._tail = b""
 
     def load(self) -> FingerprintSet:
-        """Read the row into ``progress``, and give back what was seen.
+        """Read the rows into ``progress``, and return the fingerprints.
 
-        Raises StorageUnavailable, and CheckpointUnreadable where the row makes no sense.
+        Raises StorageUnavailable, and CheckpointUnreadable where a row is invalid.
         """
         from azure.core.exceptions import ResourceNotFoundError
 
@@ -103,7 +111,7 @@ class StreamCheckpoint:
             self._generation = str(row.get("generation", ""))
             seen = FingerprintSet(self._read_seen(row))
             rows = self._number(row, "rows", 1)
-            # A row is begun before the first one tells of it, so one more may be there.
+            # If the last row is full, look for one more, written before the first refers to it.
             while len(self._extra_etags) + 1 < rows or self._stored == rows * PER_ROW:
                 key = self._extra_key(len(self._extra_etags) + 1)
                 try:
@@ -119,9 +127,10 @@ class StreamCheckpoint:
         return seen
 
     def advance(self, progress: Progress, delivered: Sequence[Fingerprint]) -> bool:
-        """Move within a window, adding what was delivered since.
+        """Write ``progress``, and append the fingerprints of records delivered since.
 
-        False where the rows are full: nothing is written, and ``rewrite`` has to make room.
+        False, with nothing written, where the rows are full or do not exist: call ``rewrite``.
+        Raises StorageUnavailable and CheckpointConflict.
         """
         first, last = self._stored, self._stored + len(delivered)
         if self._etag is None or last > PER_ROW * MAX_ROWS or (last > PER_ROW and first < PER_ROW):
@@ -132,7 +141,7 @@ class StreamCheckpoint:
         while at < last:
             number, within = divmod(at, PER_ROW)
             count = min(PER_PROPERTY - within % PER_PROPERTY, last - at)
-            # A property is written whole: what it held before is read from memory, not from Azure.
+            # A property is written whole: keep the last one in memory rather than read it again.
             name = f"seen{within // PER_PROPERTY:02d}"
             block = self._tail if within % PER_PROPERTY else b""
             self._tail = block + pack(islice(remaining, count))
@@ -145,9 +154,10 @@ class StreamCheckpoint:
         return True
 
     def rewrite(self, progress: Progress, seen: Sequence[Fingerprint]) -> int:
-        """Write everything anew, knowing only ``seen`` (oldest first).
+        """Replace all rows: store ``progress`` and the fingerprints ``seen`` (oldest first).
 
-        Gives back how many of the oldest had to be forgotten, since even sixteen rows are full.
+        Return how many of the oldest did not fit sixteen rows and were dropped. Raises
+        StorageUnavailable and CheckpointConflict.
         """
         forgotten = max(len(seen) - PER_ROW * MAX_ROWS, 0)
         kept = seen[forgotten:]
@@ -157,7 +167,7 @@ class StreamCheckpoint:
         rows = [kept[at : at + PER_ROW] for at in range(0, len(kept), PER_ROW)] or [kept]
         first = self._properties(rows[0])
         for number, row in enumerate(rows[1:], start=1):
-            # In this order: what is added later goes behind the last row's tail.
+            # Write in order: ``advance`` appends to the last row's tail.
             self._write_extra(number, self._properties(row))
         self._stored = len(kept)
         self._write_main(progress, first, replace=True)
@@ -166,7 +176,7 @@ class StreamCheckpoint:
                 with storage_errors(f"Deleting older rows of the checkpoint of {self.stream}"):
                     self._table.delete_entity(self.partition, key)
         except StorageUnavailable as error:
-            # Nothing refers to these rows any more: they cost a little space, no more.
+            # Unreferenced rows are harmless: they take a little space.
             logger.warning("Rows of an older generation stay: %s", error)
         return forgotten
 
@@ -198,14 +208,14 @@ class StreamCheckpoint:
             "generation": self._generation,
             "rows": 1 + len(self._extra_etags),
             "history": progress.history,
-            **{name: _text(getattr(progress, name)) for name in _TIMES},
+            **{stored: _text(getattr(progress, name)) for name, stored in _TIMES.items()},
             **properties,
         }
         self._etag = self._put(entity, self._etag, replace=replace)
         self.progress = progress
 
     def _put(self, entity: dict[str, Any], etag: str | None, *, replace: bool) -> str:
-        """Create or update under the ETag; gives back the new one. Raises CheckpointConflict."""
+        """Create or update under the ETag, and return the new one. Raises CheckpointConflict."""
         from azure.core import MatchConditions
         from azure.core.exceptions import (
             ResourceExistsError,
@@ -215,8 +225,8 @@ class StreamCheckpoint:
         from azure.data.tables import UpdateMode
 
         self._writes += 1
-        mark = f"{self.run_id}-{self._writes}"
-        entity["written"] = mark
+        write_id = f"{self.run_id}-{self._writes}"
+        entity["written"] = write_id
         with storage_errors(f"Writing the checkpoint of {self.stream}"):
             try:
                 if etag is None:
@@ -232,15 +242,19 @@ class StreamCheckpoint:
                     )
                 return str(answer["etag"])
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
-                return self._resolve_lost_response(entity, mark)
+                return self._resolve_lost_response(entity, write_id)
 
-    def _resolve_lost_response(self, entity: Mapping[str, Any], mark: str) -> str:
-        """A write whose answer was lost looks like a conflict: its own mark says that it landed."""
+    def _resolve_lost_response(self, entity: Mapping[str, Any], write_id: str) -> str:
+        """Return the row's ETag if it holds this write, whose response alone was lost.
+
+        Such a write, sent again by the SDK, looks like a conflict. Raises CheckpointConflict if the
+        row holds another run's write.
+        """
         from azure.core.exceptions import ResourceNotFoundError
 
         with contextlib.suppress(ResourceNotFoundError):
             row = self._table.get_entity(entity["PartitionKey"], entity["RowKey"])
-            if row.get("written") == mark:
+            if row.get("written") == write_id:
                 return str(row.metadata["etag"])
         raise CheckpointConflict(
             f"Another run moved the checkpoint of {self.stream} ({self.partition}) since this one "
@@ -252,13 +266,13 @@ class StreamCheckpoint:
         if row.get("format") != FORMAT:
             raise self._unreadable(f"its format is {row.get('format')!r}, this version's {FORMAT}")
         times: dict[str, datetime | None] = {}
-        for name in _TIMES:
-            text = row.get(name)
+        for name, stored in _TIMES.items():
+            text = row.get(stored)
             times[name] = parse_time(text) if text else None
             if text and times[name] is None:
-                raise self._unreadable(f"its {name} is no time")
-        walking = [times[n] for n in ("window_start", "window_end", "watermark_next", "position")]
-        if any(walking) and not all(walking):
+                raise self._unreadable(f"its {stored} is no time")
+        window = [times[n] for n in ("window_start", "window_end", "watermark_next", "position")]
+        if any(window) and not all(window):
             raise self._unreadable("its window is incomplete")
         return Progress(**times, history=str(row.get("history") or ""))
 
@@ -284,7 +298,7 @@ class StreamCheckpoint:
 
     def _unreadable(self, what: str) -> CheckpointUnreadable:
         return CheckpointUnreadable(
-            f"The checkpoint of {self.stream} cannot be used: {what}. To begin this stream anew "
+            f"The checkpoint of {self.stream} cannot be used: {what}. To start this stream over "
             f"(InitialLookbackHours back; what it sent since may repeat), delete the rows of table "
             f"{TABLE} whose PartitionKey is '{self.partition}' and whose RowKey begins with "
             f"'{self.stream}'"

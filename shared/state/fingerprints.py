@@ -1,7 +1,7 @@
-"""Which records were delivered lately: fingerprints of 8 bytes of hash and 4 of time.
+"""Fingerprints of recently delivered records: 8 bytes of hash and 4 of time.
 
-A window begins an overlap before the last one's end, so that late events arrive; what the overlap
-holds already is known by its fingerprint and not sent again.
+A window begins an overlap before the last one's end, so that late events arrive; a record that the
+overlap delivered before is recognized by its fingerprint, and not sent again.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 
 Fingerprint = int
-"""96 bits: the second of the record's time since 1970, and below it a hash of what names it"""
+"""96 bits: the record's time in seconds since 1970, then, below it, the hash of its key."""
 
 FINGERPRINT_BYTES = 12
-# The second of a record that has no time: never too old, kept while the vendor still shows it.
+# The second of a record without a time: it never expires by age, only when the vendor drops it.
 TIMELESS = 0xFFFF_FFFF
 _HASH_BITS = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Fewer fingerprints than this are not worth a look at which of them are old.
-_FEW = 2_000
+# Do not prune fewer fingerprints than this: a scan costs more than it frees.
+_MIN_TO_PRUNE = 2_000
 
 
 def fingerprint(key: bytes, moment: datetime | None) -> Fingerprint:
-    """A record's, by what names it and by its time (None: it has none).
+    """Return the fingerprint of a record by its key and its time (None: it has none).
 
-    Two of a million records of one second are alike but once in 10⁷ tries.
+    The chance that any two of a million records in one second collide is 1 in 10⁷.
     """
     digest = blake2b(key, digest_size=_HASH_BITS // 8).digest()
     second = TIMELESS
     if moment is not None:
-        since = moment - _EPOCH  # three times as quick as moment.timestamp()
+        since = moment - _EPOCH  # three times faster than moment.timestamp()
         second = since.days * 86_400 + since.seconds
         if not 0 <= second < TIMELESS:
             second = min(max(second, 0), TIMELESS - 1)
@@ -38,31 +38,31 @@ def fingerprint(key: bytes, moment: datetime | None) -> Fingerprint:
 
 
 class FingerprintSet(set[Fingerprint]):
-    """What was delivered lately; what is old is dropped where it is many."""
+    """Fingerprints of recently delivered records; ``prune`` drops expired ones in bulk."""
 
     def __init__(self, fingerprints: Iterable[Fingerprint] = ()) -> None:
         super().__init__(fingerprints)
         self._floor = 0
-        self._prune_at = _FEW
+        self._prune_at = _MIN_TO_PRUNE
 
     def oldest_first(self) -> list[Fingerprint]:
-        """All that a ``prune`` in earnest would leave."""
+        """Return the unexpired ones, sorted by time."""
         return sorted(self.unexpired(self))
 
     def prune(self, before: float) -> None:
-        """Forget what is older than the second in which ``before`` (epoch seconds) lies."""
+        """Let fingerprints older than the second of ``before`` (epoch seconds) expire."""
         self._floor = max(int(before), 0) << _HASH_BITS
-        # Each look at all of them halves them at least, or is far from the next.
+        # Scan again only after the set has doubled, so that the cost per record stays constant.
         if len(self) >= self._prune_at:
             self._keep(self.unexpired(self))
-            self._prune_at = max(2 * len(self), _FEW)
+            self._prune_at = max(2 * len(self), _MIN_TO_PRUNE)
 
     def unexpired(self, fingerprints: Iterable[Fingerprint]) -> list[Fingerprint]:
-        """Of ``fingerprints``, those that the last ``prune`` would have kept."""
+        """Return those of ``fingerprints`` that the last ``prune`` did not let expire."""
         return [known for known in fingerprints if known >= self._floor]
 
     def keep_timeless(self, encountered: set[Fingerprint]) -> None:
-        """Of the records without a time, know only those that the vendor still shows."""
+        """Drop fingerprints of records without a time that the vendor no longer returns."""
         timeless = TIMELESS << _HASH_BITS
         self._keep([known for known in self if known < timeless or known in encountered])
 
@@ -72,12 +72,12 @@ class FingerprintSet(set[Fingerprint]):
 
 
 def pack(fingerprints: Iterable[Fingerprint]) -> bytes:
-    """12 bytes each, little-endian: the hash, then the second."""
+    """Pack as 12 bytes each, little-endian: the hash, then the second."""
     return b"".join([known.to_bytes(FINGERPRINT_BYTES, "little") for known in fingerprints])
 
 
 def unpack(packed: bytes) -> Iterator[Fingerprint]:
-    """The reverse of ``pack``; raises ``ValueError`` where the length is no multiple of 12."""
+    """Reverse ``pack``. Raises ``ValueError`` where the length is no multiple of 12."""
     if len(packed) % FINGERPRINT_BYTES:
         raise ValueError("the length is no multiple of a fingerprint's")
     for at in range(0, len(packed), FINGERPRINT_BYTES):

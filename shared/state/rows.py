@@ -1,4 +1,4 @@
-"""The checkpoint rows that the status page reads."""
+"""Read the checkpoint rows for the status page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 
 def checkpoint_rows(partition: str) -> dict[str, Row]:
-    """A connector's rows by stream, without fingerprints; raises ``StorageUnavailable``."""
+    """Return a connector's rows by stream, without fingerprints. Raises ``StorageUnavailable``."""
     from azure.core.exceptions import ResourceNotFoundError
 
     with storage_errors("Reading the checkpoints"):
@@ -29,5 +29,5 @@ def checkpoint_rows(partition: str) -> dict[str, Row]:
             )
         except ResourceNotFoundError:
             return {}
-    # A row's further rows carry a ~ in their key.
+    # Leave out a stream's further rows, which hold fingerprints only: their keys contain a ~.
     return {row["RowKey"]: row for row in rows if "~" not in row["RowKey"]}

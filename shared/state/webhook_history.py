@@ -1,9 +1,8 @@
-"""A webhook's history, in a row that several instances share."""
+"""Store a webhook's history, in a row that several instances share."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 from typing import Any
 
 from shared.azure import storage
@@ -12,20 +11,21 @@ from shared.errors import StorageUnavailable
 from shared.records.timestamps import isoformat
 from shared.state.checkpoint import TABLE
 from shared.telemetry.history import history_after
-from shared.telemetry.run import StreamRun
+from shared.telemetry.run import RunResult
 
 _TRIES = 5
 
 
 def webhook_partition(connector: str) -> str:
-    """Where a webhook's history stands among the checkpoints."""
+    """The PartitionKey of a webhook's history in table ``ConnectorCheckpoints``."""
     return f"{connector}:webhook"
 
 
-def keep_history(run: StreamRun, failure: StreamRun | None) -> None:
-    """Write a webhook's counts into its row, which several instances share.
+def keep_history(run: RunResult, failure: RunResult | None) -> None:
+    """Add a webhook's counts, and the interval's last failed run, to its row.
 
-    Raises StorageUnavailable, also when the others were quicker five times.
+    Try again when another instance has changed the row since it was read. Raises
+    StorageUnavailable, also after five such changes.
     """
     from azure.core import MatchConditions
     from azure.core.exceptions import (
@@ -46,7 +46,7 @@ def keep_history(run: StreamRun, failure: StreamRun | None) -> None:
                 etag = str(found.metadata["etag"])
             except ResourceNotFoundError:
                 etag = None
-            _count_in(entity, run, failure)
+            _add_to(entity, run, failure)
             try:
                 if etag:
                     table.update_entity(
@@ -62,13 +62,19 @@ def keep_history(run: StreamRun, failure: StreamRun | None) -> None:
     raise StorageUnavailable(f"The history of {run.stream} was changed by others five times")
 
 
-def _count_in(entity: dict[str, Any], run: StreamRun, failure: StreamRun | None) -> None:
+def _add_to(entity: dict[str, Any], run: RunResult, failure: RunResult | None) -> None:
     history = str(entity.get("history") or "")
     if failure and run.error is None:
-        nothing = StreamRun(run.connector, run.stream, failure.run_id, failure.started)
-        history = history_after(
-            history, replace(nothing, status=failure.status, error=failure.error)
+        # Record the error alone: its counts are in the sum already.
+        failed = RunResult(
+            run.connector,
+            run.stream,
+            failure.run_id,
+            failure.started,
+            status=failure.status,
+            error=failure.error,
         )
+        history = history_after(history, failed)
     entity["history"] = history_after(history, run)
     if run.watermark:
         entity["watermark"] = max(str(entity.get("watermark") or ""), isoformat(run.watermark))

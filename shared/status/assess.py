@@ -74,18 +74,26 @@ class StoredRow:
 
     def hours(self, now: datetime) -> list[Hour]:
         """Return the last 24 hours, the current one last."""
-        counts = self.history.get("hours")
-        known = counts if isinstance(counts, dict) else {}
+        counts, bytes_read = self._by_hour("hours"), self._by_hour("bytesRead")
         first = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=_HOURS - 1)
         starts = [first + timedelta(hours=number) for number in range(_HOURS)]
-        return [_hour(start, known.get(isoformat(start)[:13])) for start in starts]
+        keys = [isoformat(start)[:13] for start in starts]
+        return [
+            _hour(start, counts.get(key), bytes_read.get(key))
+            for start, key in zip(starts, keys, strict=True)
+        ]
+
+    def _by_hour(self, name: str) -> Mapping[str, Any]:
+        found = self.history.get(name)
+        return found if isinstance(found, dict) else {}
 
 
-def _hour(start: datetime, counts: object) -> Hour:
+def _hour(start: datetime, counts: object, bytes_read: object) -> Hour:
+    read = bytes_read if isinstance(bytes_read, int) else 0
     if not isinstance(counts, list) or len(counts) != 3:
-        return Hour(start)
+        return Hour(start, bytes_read=read)
     records, size, repeats = (int(count) for count in counts)
-    return Hour(start, records, size, repeats)
+    return Hour(start, records, size, repeats, read)
 
 
 def polled_stream(

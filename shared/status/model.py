@@ -19,12 +19,13 @@ SEVERITY = (RunState.FAILING, RunState.LATE, RunState.CATCHING_UP, RunState.OK, 
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """One hour of a stream: records accepted, bytes sent, repeats suppressed."""
+    """One hour of a stream: records accepted, bytes sent, repeats suppressed, bytes read."""
 
     start: datetime
     records: int = 0
     bytes: int = 0
     repeats: int = 0
+    bytes_read: int = 0
 
 
 @dataclass(frozen=True, slots=True)

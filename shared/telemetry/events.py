@@ -20,6 +20,7 @@ _RUN = (
     "Status",
     "Records",
     "Bytes",
+    "BytesRead",
     "SecondsBehind",
     "DurationSeconds",
     "Requests",

@@ -1,4 +1,4 @@
-"""A stream's last day by the hour, kept beside its checkpoint."""
+"""A stream's history: counts of the last day by the hour, stored beside its checkpoint."""
 
 from __future__ import annotations
 
@@ -8,26 +8,32 @@ from typing import Any
 import orjson
 
 from shared.records.timestamps import isoformat, parse_time, utc_now
-from shared.telemetry.run import RunState, StreamRun
+from shared.telemetry.run import RunResult, RunState
 
 _HOURS_KEPT = 25
 
 
-def history_after(history: str, run: StreamRun) -> str:
-    """The stream's history (JSON) with ``run`` in it: a day by the hour, last success and error.
+def history_after(history: str, run: RunResult) -> str:
+    """Add ``run`` to the stream's history (JSON); start an empty one where it is unreadable.
 
-    ``{"hours": {"2026-01-02T03": [records, bytes, repeats]}, "status", "lastRun", "lastSuccess",
-    "lastError": {"at", "class", "message"}, "succeeded": true}``; unreadable history begins anew.
+    ``{"hours": {"2026-01-02T03": [records, bytes, repeats]}, "bytesRead": {"2026-01-02T03": bytes},
+    "status", "note", "lastRun", "lastSuccess", "lastError": {"at", "class", "message"}}``.
     """
     past = read_history(history)
     hours: dict[str, list[int]] = past.get("hours", {})
+    # Not a fourth number of ``hours``: an earlier version, after a rollback, expects three.
+    bytes_read: dict[str, int] = past.get("bytesRead", {})
     now = isoformat(run.started)
+    hour = now[:13]
     if run.records or run.repeats:
-        before = hours.get(now[:13], [0, 0, 0])
+        before = hours.get(hour, [0, 0, 0])
         added = (run.records, run.bytes_sent, run.repeats)
-        hours[now[:13]] = [a + b for a, b in zip(before, added, strict=True)]
+        hours[hour] = [a + b for a, b in zip(before, added, strict=True)]
+    if run.bytes_read:
+        bytes_read[hour] = bytes_read.get(hour, 0) + run.bytes_read
     oldest = isoformat(run.started - timedelta(hours=_HOURS_KEPT))[:13]
     past["hours"] = {hour: counts for hour, counts in sorted(hours.items()) if hour > oldest}
+    past["bytesRead"] = {hour: count for hour, count in sorted(bytes_read.items()) if hour > oldest}
     past["status"], past["lastRun"] = run.status, now
     past["note"] = run.note
     if run.error:
@@ -38,7 +44,7 @@ def history_after(history: str, run: StreamRun) -> str:
 
 
 def read_history(history: str) -> dict[str, Any]:
-    """The history's JSON, ``{}`` where there is none."""
+    """Parse a history; ``{}`` where it is empty or unreadable."""
     try:
         past = orjson.loads(history or "{}")
     except orjson.JSONDecodeError:
@@ -47,10 +53,10 @@ def read_history(history: str) -> dict[str, Any]:
 
 
 def ever_succeeded(history: str) -> bool:
-    """Whether the stream's last success is on record."""
+    """Whether the history has a successful run."""
     return parse_time(read_history(history).get("lastSuccess")) is not None
 
 
 def age(moment: datetime | None) -> timedelta:
-    """How long ago ``moment`` was; for ever, where it never was."""
+    """Time since ``moment``; ``timedelta.max`` for None."""
     return utc_now() - moment if moment else timedelta.max

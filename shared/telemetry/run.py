@@ -1,8 +1,9 @@
-"""What each stream's run did: for the log, the health rows and the status page."""
+"""The run of one stream: what it counts while it works, and its result at the end."""
 
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,9 +27,12 @@ class RunState(StrEnum):
     OFF = "off"
 
 
-@dataclass(slots=True)
-class StreamRun:
-    """One stream in one run; counts of this run alone, times aware UTC, durations in seconds."""
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A stream's run at its end; counts of this run alone, times aware UTC, durations in seconds.
+
+    The log's line, the health row, the history and the aggregator are made from it.
+    """
 
     connector: str
     stream: str
@@ -56,14 +60,16 @@ class StreamRun:
 
     @property
     def error_class(self) -> str:
+        """The error's class name, '' without an error."""
         return type(self.error).__name__ if self.error else ""
 
     @property
     def message(self) -> str:
+        """The error's text, else the note."""
         return str(self.error) if self.error else self.note
 
     def log(self) -> None:
-        """One line at info; an error has a line of its own where it is raised."""
+        """Log one line at info; an error is logged where it is raised."""
         emit(logger, "stream_run", **self.dimensions())
 
     def dimensions(self) -> dict[str, Any]:
@@ -74,6 +80,7 @@ class StreamRun:
             "Status": self.status,
             "Records": self.records,
             "Bytes": self.bytes_sent,
+            "BytesRead": self.bytes_read,
             "SecondsBehind": self.seconds_behind,
             "DurationSeconds": round(self.duration, 3),
             "Requests": self.requests,
@@ -84,3 +91,53 @@ class StreamRun:
             "Message": self.message,
             "RunId": self.run_id,
         }
+
+
+@dataclass(slots=True)
+class RunCounters:
+    """Counts inside a run; ``result`` freezes them.
+
+    ``bytes_read`` are the bytes of pages or of a webhook's body, ``bytes_sent`` those on the wire
+    to Azure Monitor; ``began`` is a reading of ``time.monotonic``.
+    """
+
+    connector: str
+    stream: str
+    run_id: str
+    started: datetime
+    began: float = field(default_factory=time.monotonic)
+    records: int = 0
+    bytes_read: int = 0
+    bytes_sent: int = 0
+    requests: int = 0
+    retries: int = 0
+    repeats: int = 0
+    dead_lettered: int = 0
+    watermark: datetime | None = None
+
+    def restarted(self) -> RunCounters:
+        """Zero counters of the same run, for a second attempt."""
+        return RunCounters(self.connector, self.stream, self.run_id, self.started, self.began)
+
+    def result(
+        self, status: RunState, *, error: Exception | None = None, note: str = ""
+    ) -> RunResult:
+        """The run as it stands now, ended with ``status``."""
+        return RunResult(
+            connector=self.connector,
+            stream=self.stream,
+            run_id=self.run_id,
+            started=self.started,
+            status=status,
+            records=self.records,
+            bytes_read=self.bytes_read,
+            bytes_sent=self.bytes_sent,
+            requests=self.requests,
+            retries=self.retries,
+            repeats=self.repeats,
+            dead_lettered=self.dead_lettered,
+            watermark=self.watermark,
+            duration=time.monotonic() - self.began,
+            error=error,
+            note=note,
+        )

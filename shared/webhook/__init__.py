@@ -1,1 +1,1 @@
-"""From a request to an answer."""
+"""Receive a vendor's events: authenticate, parse, deliver or spool, respond."""

@@ -1,7 +1,7 @@
-"""From a vendor's request to its answer: 200 exactly when every event is safe.
+"""Respond to a vendor's request: 200 exactly when every event is safe.
 
-Safe is: in Azure Monitor, or in the spool; what is no event, in the dead letters. Whatever else
-happens, the answer comes within 20 s, and is one that makes the vendor send again.
+An event is safe in Azure Monitor or in the spool; an element that is no event, in the dead letters.
+Otherwise respond with a status that makes the vendor send again. Respond within 20 s always.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from shared.settings import key_vault
 from shared.settings.app import read_destination
 from shared.source.push import EventSource
 from shared.telemetry.events import emit
-from shared.telemetry.run import RunState, StreamRun
+from shared.telemetry.run import RunCounters, RunResult, RunState
 from shared.webhook.auth import authorized
 from shared.webhook.body import BodyRefused, elements
 from shared.webhook.recent_ids import Claim, RecentIds
 
 logger = logging.getLogger("connectors.webhook")
 
-# Delivery gets five seconds; what it leaves, the storage account gets the next twelve for.
+# Seconds for delivery, then for storing undelivered events, within the 20 s the vendor waits.
 _DELIVERY_SECONDS = 5.0
 _GRACE_SECONDS = 0.5
 _STORAGE_SECONDS = 12.0
@@ -56,7 +56,7 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 @dataclass(frozen=True, slots=True)
 class WebhookResponse:
-    """What goes back to the sender."""
+    """The HTTP response to the sender."""
 
     status: int
     text: str = ""
@@ -68,7 +68,7 @@ _SEND_AGAIN = WebhookResponse(503, "The events could not be stored; send them ag
 
 @dataclass(frozen=True, slots=True)
 class _Events:
-    """What a body holds: events with their ids, and what are none."""
+    """A body's events with their ids (parallel lists), and its elements that are no events."""
 
     events: Sequence[dict[str, Any]]
     ids: Sequence[str | None]
@@ -76,7 +76,7 @@ class _Events:
 
 
 class Webhook:
-    """One per process and source: it remembers what it has taken, and whether delivery works."""
+    """A source's webhook, one per process: it keeps recent ids and the circuit breaker."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Webhook:
         spool: Spool | None = None,
         dead_letters: DeadLetters | None = None,
         circuit: CircuitBreaker | None = None,
-        report: Callable[[StreamRun], None] = StreamRun.log,
+        report: Callable[[RunResult], None] = RunResult.log,
     ) -> None:
         self._source = source
         self._connect = connect
@@ -98,54 +98,51 @@ class Webhook:
         self._warned_missing_time = False
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
-        """Take one POST; ``headers`` are asked for by their names in lower case."""
+        """Respond to a POST; ``headers`` has lower-case names. Raises nothing."""
         try:
             with error_boundary():
                 return self._answer(headers, body)
         except UnexpectedError as error:
-            run = self._run()
-            run.status, run.error = RunState.FAILING, error
             self._emit_error("events_not_safe", error)
-            self._report(run)
+            self._report(self._counters().result(RunState.FAILING, error=error))
             return _SEND_AGAIN
 
     def _answer(self, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
-        began = time.monotonic()
+        counters = self._counters()
         try:
             if not key_vault.with_vault_timeout(lambda: self._authorized(headers)):
-                self._report(self._wrong_token())
+                self._report(counters.result(RunState.FAILING, error=self._wrong_token()))
                 return self._refused(
                     WebhookResponse(401, "The bearer token is missing or wrong", _CHALLENGE)
                 )
-            run = self._run()
-            run.bytes_read = len(body)
-            answer = self._take(self._read(body), run, began + _ANSWER_SECONDS)
-            run.duration = time.monotonic() - began
-            self._report(run)
-            return answer
+            counters.bytes_read = len(body)
+            deadline = counters.began + _ANSWER_SECONDS
+            result = self._store_events(self._read(body), counters, deadline)
+            self._report(result)
+            return WebhookResponse(200) if result.error is None else _SEND_AGAIN
         except BodyRefused as error:
             return self._refused(WebhookResponse(error.status, str(error)))
         except SettingsError as error:
             emit(logger, "webhook_not_set_up", Connector=self._source.name, Message=str(error))
             return WebhookResponse(503, "The function app is not set up; see its log", _RETRY_AFTER)
 
-    def _run(self) -> StreamRun:
-        return StreamRun(self._source.name, self._source.stream, uuid.uuid4().hex, utc_now())
+    def _counters(self) -> RunCounters:
+        return RunCounters(self._source.name, self._source.stream, uuid.uuid4().hex, utc_now())
 
     def _authorized(self, headers: Mapping[str, str]) -> bool:
         header = headers.get("authorization") or ""
         return authorized(header, self._source.token_setting, self._source.tokens)
 
-    def _wrong_token(self) -> StreamRun:
-        """Who knows the URL's key and not the token is the vendor with an old one: a failed run."""
-        run = self._run()
-        run.status = RunState.FAILING
-        run.error = VendorRefused(
+    def _wrong_token(self) -> VendorRefused:
+        """Report a wrong token as a failed run.
+
+        A sender that knows the function key is most likely the vendor with an old token.
+        """
+        return VendorRefused(
             f"A request came without the bearer token in {self._source.token_setting}: see that "
             "the sender's Authorization header and that setting hold the same token",
             status=401,
         )
-        return run
 
     def _refused(self, answer: WebhookResponse) -> WebhookResponse:
         emit(
@@ -171,32 +168,33 @@ class Webhook:
             invalid.append(Refused(record, 0, "An element of the body is no object"))
         return _Events(events, [self._source.event_id(event) for event in events], invalid)
 
-    def _take(self, found: _Events, run: StreamRun, deadline: float) -> WebhookResponse:
-        connection = key_vault.with_vault_timeout(self._connect)
+    def _store_events(self, found: _Events, counters: RunCounters, deadline: float) -> RunResult:
+        """Deliver, else spool, the events; the result's error says that not all are safe."""
+        sink = key_vault.with_vault_timeout(self._connect)
         claim = self._recent.claim(name for name in found.ids if name is not None)
         safe: list[str | None] = []
         try:
-            ids, records = self._encode(found, claim, connection, run)
-            delivered = self._deliver(records, connection, run) if records else frozenset()
+            ids, records = self._encode(found, claim, sink, counters)
+            delivered = self._deliver(records, sink, counters) if records else frozenset()
             safe = [ids[index] for index in delivered]
             left = [record for index, record in enumerate(records) if index not in delivered]
-            run.error = self._store(left, found.invalid, deadline)
-            if run.error is None:
+            error = self._spool_rest(left, found.invalid, deadline)
+            if error is None:
                 safe = ids
         finally:
             self._recent.release(claim, (name for name in safe if name is not None))
-        if run.error is None and claim.others and not self._recent.wait(claim, deadline):
-            run.error = StorageUnavailable("Another request with the same events did not end well")
-        run.records = len(records) if run.error is None else len(delivered)
-        run.repeats = len(found.events) - len(records)
-        run.dead_lettered += len(found.invalid)
+        if error is None and claim.others and not self._recent.wait(claim, deadline):
+            error = StorageUnavailable("Another request with the same events did not end well")
+        counters.records = len(records) if error is None else len(delivered)
+        counters.repeats = len(found.events) - len(records)
+        counters.dead_lettered += len(found.invalid)
+        if error is not None:
+            self._emit_error("events_not_safe", error)
+            return counters.result(RunState.FAILING, error=error)
         if left:
-            run.status, run.note = RunState.LATE, f"{len(left)} events are in the spool"
-        if run.error is None:
-            return WebhookResponse(200)
-        run.status = RunState.FAILING
-        self._emit_error("events_not_safe", run.error)
-        return _SEND_AGAIN
+            note = f"{len(left)} events are in the spool"
+            return counters.result(RunState.LATE, note=note)
+        return counters.result(RunState.OK)
 
     def _emit_error(self, event: str, error: Exception) -> None:
         emit(
@@ -208,10 +206,10 @@ class Webhook:
         )
 
     def _encode(
-        self, found: _Events, claim: Claim, connection: Sink, run: StreamRun
+        self, found: _Events, claim: Claim, sink: Sink, counters: RunCounters
     ) -> tuple[list[str | None], list[bytes]]:
-        """The events that are this request's to send, each once, with their ids."""
-        declared = connection.declared(self._source.stream)
+        """Encode the events that this request has claimed, each once; return ids and records."""
+        declared = sink.declared(self._source.stream)
         received = utc_now()
         ids: list[str | None] = []
         records: list[bytes] = []
@@ -224,8 +222,8 @@ class Webhook:
             moment = self._source.event_time(event)
             if moment is None:
                 self._warn_missing_time()
-            elif run.watermark is None or moment > run.watermark:
-                run.watermark = moment
+            elif counters.watermark is None or moment > counters.watermark:
+                counters.watermark = moment
             try:
                 record = encode(event, time_generated=moment or received, declared=declared)
             except RecursionError as error:
@@ -245,19 +243,19 @@ class Webhook:
             )
 
     def _deliver(
-        self, records: Sequence[bytes], connection: Sink, run: StreamRun
+        self, records: Sequence[bytes], sink: Sink, counters: RunCounters
     ) -> frozenset[int]:
-        """Try to deliver; returns the indices of records that are safe by that."""
+        """Try to deliver; return the indices of records that are safe by that."""
         if not self._circuit.allows():
             return frozenset()
         done: list[int] = []
-        delivery = BatchSender(connection, self._dead_letters)
+        sender = BatchSender(sink, self._dead_letters)
 
         def work() -> None:
             deadline = time.monotonic() + _DELIVERY_SECONDS
             for start, batch in packed(self._source.stream, records):
                 try:
-                    delivery.deliver(batch, deadline)
+                    sender.deliver(batch, deadline)
                 except (DestinationError, StorageError) as error:
                     done.extend(start + index for index in error.settled)
                     raise
@@ -267,20 +265,23 @@ class Webhook:
         try:
             call_with_timeout(_DELIVERY_SECONDS + _GRACE_SECONDS, work)
         except (ConnectorError, TimeoutError) as error:
-            # Neither records that are refused nor a storage fault say that Azure Monitor is down.
+            # Refused records and storage errors do not mean that Azure Monitor is down.
             well = isinstance(error, RuleRefusesRecords | StorageError)
             self._emit_error("events_spooled", error)
         self._circuit.report(well=well)
-        run.bytes_sent = delivery.counters.bytes_sent
-        run.requests = delivery.counters.requests
-        run.retries = delivery.counters.retries
-        run.dead_lettered = delivery.counters.dead_lettered
+        counters.bytes_sent = sender.counters.bytes_sent
+        counters.requests = sender.counters.requests
+        counters.retries = sender.counters.retries
+        counters.dead_lettered = sender.counters.dead_lettered
         return frozenset(tuple(done))
 
-    def _store(
+    def _spool_rest(
         self, records: Sequence[bytes], invalid: Sequence[Refused], deadline: float
     ) -> StorageError | None:
-        """Bring what is left into the storage account; returns what went wrong."""
+        """Write undelivered records to the spool and invalid ones to the dead letters.
+
+        Return the error where that failed.
+        """
         if not records and not invalid:
             return None
 

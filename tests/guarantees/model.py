@@ -164,13 +164,18 @@ class World:
         connector = Connector("Model", lambda: connection)
         run = polling_run.PollRun(connector, connection, self.destination)
         run._run_id = f"{self.runs:012d}"
-        run._deliver_until = self.process.clock() + 60
-        run._stream(0, self.process.fetched + (10**6 if plan.pages is None else plan.pages))
+        task = polling_run.StreamTask(
+            connection=connection,
+            source=self.source,
+            fetch_deadline=self.process.fetched + (10**6 if plan.pages is None else plan.pages),
+            deliver_deadline=self.process.clock() + 60,
+        )
+        run._run_stream(task)
         self.failures = run._failures
         for error in run._failures.values():
             if isinstance(error, CheckpointConflict | StorageUnavailable):
                 self.allowed_bytes += IN_FLIGHT_BYTES
-        return run._runs[0].status
+        return run._results[0].status
 
 
 class Process:

@@ -20,7 +20,7 @@ from shared.source.connector import Connection, Connector
 from shared.source.stream import Page, Stream, Window
 from shared.state import checkpoint
 from shared.state.checkpoint import PER_ROW, TABLE, StreamCheckpoint, partition_key
-from shared.telemetry.run import RunState, StreamRun
+from shared.telemetry.run import RunResult, RunState
 
 STREAM = Stream("Custom-Many", "many", "at", "at", (("id",),))
 ADDRESS = "https://many.example"
@@ -71,16 +71,16 @@ class Counting:
         """There is nothing to close."""
 
 
-def poll(source: ManyAtOnce) -> tuple[StreamRun, int]:
+def poll(source: ManyAtOnce) -> tuple[RunResult, int]:
     """One run as a new process would make it; gives back how many records were uploaded."""
     session = cast(Any, SimpleNamespace(begin=lambda _: None, requests=0, retries=0))
     polling = PollingSettings(initial_lookback_hours=24, overlap_minutes=10)
     connection = Connection(ADDRESS, session, [source], polling)
     target = Counting()
     run = polling_run.PollRun(Connector("Many", lambda: connection), connection, target)
-    run._stream(0, run._deadline)
+    run._run_stream(run._task(connection, 0))
     assert not run._failures
-    return run._runs[0], target.records
+    return run._results[0], target.records
 
 
 def fingerprints_known() -> int:

@@ -25,7 +25,7 @@ from shared.records.timestamps import utc_now
 from shared.settings.app import read_destination
 from shared.state.checkpoint import TABLE
 from shared.state.webhook_history import keep_history
-from shared.telemetry.run import RunState, StreamRun
+from shared.telemetry.run import RunResult, RunState
 from tests.app import App
 
 EVENT = onelogin_event(1, utc_now())
@@ -42,6 +42,8 @@ def test_a_run_tells_a_row_a_stream(app: App) -> None:
     assert (activities["Connector"], activities["Status"]) == ("SentinelOne", "ok")
     assert activities["Records"] == 60
     assert activities["Bytes"] > 0
+    sent = app.monitor.records("Custom-SentinelOneActivities")
+    assert activities["BytesRead"] > sum(len(orjson.dumps(record)) for record in sent) // 2
     assert activities["Requests"] == runs["Custom-SentinelOneActivities"].requests
     assert activities["Version"] == VERSION
     assert activities["RunId"] == runs["Custom-SentinelOneActivities"].run_id
@@ -108,7 +110,7 @@ def test_the_data_collector_gets_no_rows(app: App) -> None:
     app.settings.setenv("WorkspaceID", "11111111-2222-3333-4444-555555555555")
     app.settings.setenv("WorkspaceKey", "a2V5")
     app.settings.setenv("logAnalyticsUri", app.monitor.url)
-    run = StreamRun("Jira", "Custom-JiraAudit", "run", utc_now())
+    run = RunResult("Jira", "Custom-JiraAudit", "run", utc_now())
     assert post("Jira", [run])
     assert app.monitor.server.count() == 0
 
@@ -133,13 +135,15 @@ def test_an_unknown_end_is_asked_for_once(app: App) -> None:
 
 def test_webhook_requests_are_told_together(app: App) -> None:
     """Many requests are one row, with the spool's depth; none of them waits for it."""
-    for number in range(3):
-        app.post_events([{**EVENT, "uuid": f"{number}-{n}"} for n in range(5)])
+    posts = [[{**EVENT, "uuid": f"{number}-{n}"} for n in range(5)] for number in range(3)]
+    for events in posts:
+        app.post_events(events)
     assert app.monitor.records(STREAM) == []
     app.health.rows.flush()
     (row,) = app.monitor.records(STREAM)
     assert (row["Connector"], row["Stream"], row["Status"]) == ("OneLogin", "Custom-OneLogin", "ok")
     assert (row["Records"], row["Requests"]) == (15, 3)
+    assert row["BytesRead"] == sum(len(orjson.dumps(events)) for events in posts)
     assert (row["SpoolDepth"], row["PoisonMessages"]) == (0, 0)
 
 
@@ -180,7 +184,7 @@ def test_instances_share_the_webhooks_history(app: App) -> None:
     """Two instances that count at once lose none of each other's counts."""
     for name in ("one", "two"):
         other = WebhookHealth("OneLogin", "Custom-OneLogin")
-        run = StreamRun("OneLogin", "Custom-OneLogin", name, utc_now(), records=7)
+        run = RunResult("OneLogin", "Custom-OneLogin", name, utc_now(), records=7)
         other.report(run)
         other.history.flush()
     row = shared.azure.storage.table(TABLE).get_entity("OneLogin:webhook", "Custom-OneLogin")
@@ -192,7 +196,7 @@ def test_history_survives_an_outage_of_storage(
     app: App, storage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What could not be written is counted in with what comes next, after one warning."""
-    run = StreamRun("OneLogin", "Custom-OneLogin", "run", utc_now(), records=7)
+    run = RunResult("OneLogin", "Custom-OneLogin", "run", utc_now(), records=7)
     app.settings.setenv("AzureWebJobsStorage", _nowhere(storage))
     shared.azure.storage.forget_clients()
     app.health.report(run)
@@ -214,9 +218,15 @@ def _nowhere(connection: str) -> str:
 
 def test_good_and_failed_requests_both_leave_a_mark(app: App) -> None:
     """The history tells of the last success and of the last error."""
-    failed = StreamRun("OneLogin", "Custom-OneLogin", "a", utc_now(), status=RunState.FAILING)
-    failed.error = ValueError("as an example")
-    keep_history(StreamRun("OneLogin", "Custom-OneLogin", "b", utc_now(), records=1), failed)
+    failed = RunResult(
+        connector="OneLogin",
+        stream="Custom-OneLogin",
+        run_id="a",
+        started=utc_now(),
+        status=RunState.FAILING,
+        error=ValueError("as an example"),
+    )
+    keep_history(RunResult("OneLogin", "Custom-OneLogin", "b", utc_now(), records=1), failed)
     row = shared.azure.storage.table(TABLE).get_entity("OneLogin:webhook", "Custom-OneLogin")
     history = orjson.loads(row["history"])
     assert history["status"] == "ok"

@@ -18,7 +18,7 @@ from shared.polling.stream_poll import Lookback, StreamPoll
 from shared.records.timestamps import isoformat, utc_now
 from shared.settings.app import read_destination
 from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
-from shared.telemetry.run import StreamRun
+from shared.telemetry.run import RunCounters, RunResult
 
 ACTIVITIES = "Custom-SentinelOneActivities"
 
@@ -32,7 +32,7 @@ def activities(numbers: range, **how_long: float) -> list[dict[str, Any]]:
     return [{"id": str(n), "createdAt": moment, "updatedAt": moment} for n in numbers]
 
 
-def poll_sentinelone() -> dict[str, StreamRun]:
+def poll_sentinelone() -> dict[str, RunResult]:
     return {run.stream: run for run in poll(sentinelone_connector.CONNECTOR)}
 
 
@@ -47,9 +47,8 @@ def poll_without_time_left(run_id: str) -> str:
     source = next(s for s in connection.sources if s.stream.name == ACTIVITIES)
     key = partition_key("SentinelOne", connection.address)
     checkpoint = StreamCheckpoint(shared.azure.storage.table(TABLE), key, ACTIVITIES, run_id)
-    run = StreamRun("SentinelOne", ACTIVITIES, run_id, utc_now())
-    delivery = BatchSender(sink_for(read_destination()), DeadLetters())
+    counters = RunCounters("SentinelOne", ACTIVITIES, run_id, utc_now())
+    sender = BatchSender(sink_for(read_destination()), DeadLetters())
     lookback = Lookback(timedelta(hours=24), timedelta(minutes=10))
-    poll_once = StreamPoll(source, checkpoint, delivery, run, lookback)
-    poll_once.run(checkpoint.load(), time.monotonic(), time.monotonic() + 60)
-    return run.status
+    poll_once = StreamPoll(source, checkpoint, sender, counters, lookback)
+    return poll_once.run(checkpoint.load(), time.monotonic(), time.monotonic() + 60)

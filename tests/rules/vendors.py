@@ -150,6 +150,7 @@ def health(at: datetime, **fields: Any) -> dict[str, Any]:
         "Status": "ok",
         "Records": 5,
         "Bytes": 5000,
+        "BytesRead": 9000,
         "SecondsBehind": 30.0,
         "DurationSeconds": 2.0,
         "Requests": 3,

@@ -27,7 +27,9 @@ def fingerprints(first: int, count: int) -> Iterator[Fingerprint]:
 @pytest.mark.parametrize("rewritten", [PER_ROW - 1, PER_ROW, PER_ROW + 1, PER_ROW + 5_001])
 def test_what_is_added_behind_a_rewrite_is_known_with_what_was_there(rewritten: int) -> None:
     """However many rows were written anew, the next fingerprints go behind the last of them."""
-    progress = Progress(watermark=utc_now(), looked_at=utc_now(), history="an error's words " * 250)
+    progress = Progress(
+        watermark=utc_now(), last_polled_at=utc_now(), history="an error's words " * 250
+    )
     writing = checkpoint("first")
     writing.load()
     known = list(fingerprints(0, rewritten))

@@ -21,7 +21,7 @@ from shared.records.timestamps import isoformat, parse_time, utc_now
 from shared.settings.app import SETTINGS
 from shared.state.checkpoint import TABLE
 from shared.telemetry.history import history_after
-from shared.telemetry.run import RunState, StreamRun
+from shared.telemetry.run import RunResult, RunState
 from tests.app import App, ask
 
 
@@ -43,7 +43,8 @@ def page() -> str:
 def test_all_is_well(app: App) -> None:
     """After a good run of each connector the whole is ok, and each stream tells its numbers."""
     app.fill(60)
-    app.poll_sentinelone()
+    runs = app.poll_sentinelone()
+    (run,) = [run for run in runs if run.stream == "Custom-SentinelOneActivities"]
     app.poll_jira()
     app.post_events([onelogin_event(n, utc_now()) for n in range(5)])
     status = app.status()
@@ -58,6 +59,7 @@ def test_all_is_well(app: App) -> None:
     assert len(hours) == 24
     assert sum(hour["records"] for hour in hours) == 60
     assert sum(hour["bytes"] for hour in hours) > 0
+    assert sum(hour["bytes_read"] for hour in hours) == run.bytes_read > 0
     assert sum(h["records"] for h in app.stream("OneLogin")["hours"]) == 5
 
 
@@ -203,7 +205,7 @@ def test_a_wrong_token_of_the_sender_is_told(app: App) -> None:
 def test_a_webhook_that_hears_nothing_for_a_day_is_late(app: App) -> None:
     """Silence of a day is worth a look; that of an hour is a quiet hour."""
     for hours, state in ((1, "ok"), (30, "late")):
-        run = StreamRun("OneLogin", "Custom-OneLogin", "r", utc_now() - timedelta(hours=hours))
+        run = RunResult("OneLogin", "Custom-OneLogin", "r", utc_now() - timedelta(hours=hours))
         shared.azure.storage.table(TABLE).upsert_entity(
             {
                 "PartitionKey": "OneLogin:webhook",
@@ -284,8 +286,14 @@ def test_whatever_a_vendor_says_is_text(app: App) -> None:
     """Markup in an error, a name or a cause is shown, never obeyed."""
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
     app.poll_jira()
-    run = StreamRun("Jira", "Custom-JiraAudit", "r", utc_now(), status=RunState.FAILING)
-    run.error = ValueError(evil)
+    run = RunResult(
+        connector="Jira",
+        stream="Custom-JiraAudit",
+        run_id="r",
+        started=utc_now(),
+        status=RunState.FAILING,
+        error=ValueError(evil),
+    )
     change("JiraAudit", history=history_after("", run))
     DeadLetters().put("Custom-<b>", [Refused(b"1", 0, f"<i>{evil}")])
     parser = _Tags()
