@@ -1,8 +1,8 @@
-"""Builds released-package.zip: the app and its dependencies, ready to run on Flex Consumption.
+"""Build released-package.zip: the app and its dependencies, ready to run on Flex Consumption.
 
-The same commit gives the same bytes: files are what git tracks, dependencies are the wheels that
-requirements-dev.lock pins by hash for Python 3.13 on x86-64 Linux, names are sorted and times
-fixed. (Compression is zlib's: another zlib may compress otherwise, the contents stay the same.)
+The build is reproducible from a commit: files are those that git tracks, dependencies are the
+wheels that requirements-dev.lock pins by hash for Python 3.13 on x86-64 Linux, names are sorted,
+times are fixed. (Another zlib may compress to other bytes of the same contents.)
 https://learn.microsoft.com/azure/azure-functions/python-build-options
 """
 
@@ -28,7 +28,7 @@ PACKAGE = project.ROOT / "released-package.zip"
 LOCK = project.ROOT / "requirements-dev.lock"
 SITE_PACKAGES = PurePosixPath(".python_packages/lib/site-packages")
 PYTHON = "3.13"
-# What the app's host has: https://learn.microsoft.com/azure/azure-functions/functions-reference-python
+# Platform tags of the app's host: https://learn.microsoft.com/azure/azure-functions/functions-reference-python
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 _TARGET = {
     "implementation_name": "cpython",
@@ -43,8 +43,8 @@ _TARGET = {
     "python_version": PYTHON,
     "sys_platform": "linux",
 }
-# Files of wheels that a running app never reads.
-_LEFT_OUT = re.compile(
+# Files of wheels that the app does not read at run time.
+_EXCLUDED = re.compile(
     r"(^|/)(tests?|testing)/|\.(pyi|pyx|pxd|c|h|exe)$|\.dist-info/(RECORD|WHEEL)$"
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -55,7 +55,7 @@ class PackageError(Exception):
 
 
 def build(path: Path = PACKAGE) -> str:
-    """Write the package to ``path``; returns its SHA-256. Raises PackageError."""
+    """Write the package to ``path``; return its SHA-256 in hex. Raises ``PackageError``."""
     with tempfile.TemporaryDirectory() as folder:
         wheels = download(Path(folder))
         entries = {name: source.read_bytes() for name, source in app_files()}
@@ -66,7 +66,7 @@ def build(path: Path = PACKAGE) -> str:
 
 
 def app_files(root: Path = project.ROOT) -> Iterator[tuple[str, Path]]:
-    """The app's own files, by name in the package: what git tracks, and no more of it than runs."""
+    """Yield the app's own files by name in the package: tracked by git, and read at run time."""
     tracked = _run(["git", "-C", str(root), "ls-files", "-z"]).split("\0")
     functions = {str(PurePosixPath(name).parent) for name in tracked if is_function(name)}
     for name in sorted(filter(None, tracked)):
@@ -78,7 +78,7 @@ def app_files(root: Path = project.ROOT) -> Iterator[tuple[str, Path]]:
 
 
 def is_function(name: str) -> bool:
-    """Whether a tracked file makes its folder a function."""
+    """Return whether a tracked file makes its folder a function."""
     parts = PurePosixPath(name).parts
     return len(parts) == 2 and parts[1] == "function.json"
 
@@ -87,20 +87,20 @@ def is_function(name: str) -> bool:
 
 
 def download(folder: Path) -> list[Path]:
-    """The wheels of requirements.txt and all they need, as locked; in ``folder``, by name.
+    """Download the locked wheels of requirements.txt and their dependencies to ``folder``.
 
-    pip reads markers for the Python that it runs on, not for the target's, so what is needed is
-    found here: level by level, from what each wheel says that it requires.
+    pip evaluates markers for the Python that it runs on, not for the target: resolve here instead,
+    level by level, from the metadata of each wheel. Raises ``PackageError``.
     """
     locked = read_lock(LOCK.read_text(encoding="utf-8"))
     wanted = _names(_requirements(project.ROOT / "requirements.txt"))
-    have: set[str] = set()
-    while missing := sorted(wanted - have):
+    resolved: set[str] = set()
+    while missing := sorted(wanted - resolved):
         level = folder / "level.txt"
         level.write_text("".join(_locked(name, locked) for name in missing), encoding="utf-8")
         before = set(folder.glob("*.whl"))
         _run([*_pip_download(), "--dest", str(folder), "-r", str(level)])
-        have |= set(missing)
+        resolved |= set(missing)
         for wheel in set(folder.glob("*.whl")) - before:
             wanted |= _names(_requires(wheel))
     return sorted(folder.glob("*.whl"))
@@ -117,7 +117,7 @@ def _pip_download() -> list[str]:
 
 
 def read_lock(text: str) -> dict[str, str]:
-    """A lock's lines (with their hashes, without markers) by name, of those for the target."""
+    """Parse a lock; return the target's lines by name, with hashes, without markers."""
     lines = {}
     for line in re.sub(r"\\\n\s*", " ", text).splitlines():
         if not line or line.startswith(("#", " ", "-")):
@@ -161,29 +161,29 @@ def _names(requirements: Iterable[Requirement]) -> set[str]:
 
 
 def wheel_files(wheel: Path) -> Iterator[tuple[str, bytes]]:
-    """A wheel's files, where they lie once installed; scripts and headers are left out."""
+    """Yield a wheel's files by their installed path; skip scripts and headers."""
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
-            place = name
+            installed = name
             if match := re.match(r"[^/]+\.data/(purelib|platlib|[^/]+)/(.+)", name):
                 if match[1] not in ("purelib", "platlib"):
                     continue
-                place = match[2]
-            if not name.endswith("/") and not _LEFT_OUT.search(place):
-                yield str(SITE_PACKAGES / place), archive.read(name)
+                installed = match[2]
+            if not name.endswith("/") and not _EXCLUDED.search(installed):
+                yield str(SITE_PACKAGES / installed), archive.read(name)
 
 
 # ---- the archive
 
 
 def write_zip(path: Path, entries: dict[str, bytes]) -> None:
-    """An archive whose bytes depend on ``entries`` alone."""
+    """Write an archive whose bytes depend on ``entries`` alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(entries):
             info = zipfile.ZipInfo(name, date_time=_EPOCH)
             info.compress_type = zipfile.ZIP_DEFLATED
-            info.create_system = 3  # Unix, whatever machine builds it
+            info.create_system = 3  # Unix, on every build machine
             info.external_attr = 0o100644 << 16
             archive.writestr(info, entries[name])
 
@@ -196,7 +196,7 @@ def _run(command: Sequence[str]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """``package [--output PATH]``: builds it, and writes its checksum beside it."""
+    """``package [--output PATH]``: build it, and write its checksum beside it."""
     parser = argparse.ArgumentParser(prog="python -m tools package", description=__doc__)
     parser.add_argument("--output", type=Path, default=PACKAGE)
     path: Path = parser.parse_args(argv).output
@@ -205,7 +205,7 @@ def main(argv: Sequence[str]) -> int:
     except PackageError as error:
         print(error, file=sys.stderr)
         return 1
-    beside = path.with_name(path.name + ".sha256")
-    beside.write_text(f"{checksum}  {path.name}\n", encoding="utf-8")
+    checksum_file = path.with_name(path.name + ".sha256")
+    checksum_file.write_text(f"{checksum}  {path.name}\n", encoding="utf-8")
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB), SHA-256 {checksum}")
     return 0

@@ -1,4 +1,4 @@
-"""Loads every function of an unzipped package in Microsoft's worker runtime, as its worker does.
+"""Load every function of an unzipped package in Microsoft's worker runtime, as its worker does.
 
 Run by an interpreter that has nothing else on its path (``python3.13 -I -S load_package.py
 FOLDER``). Prints the functions' names as JSON; any fault ends it.
@@ -23,7 +23,7 @@ class Direction(enum.IntEnum):
 
 
 def main(folder: Path) -> None:
-    """Load them; ``folder`` is where the host would have the app."""
+    """Load the functions; ``folder`` is the root of the app."""
     site_packages = folder / ".python_packages" / "lib" / "site-packages"
     sys.path[:0] = [str(folder), str(site_packages)]
     from azure_functions_runtime_v1.bindings.meta import load_binding_registry

@@ -1,4 +1,4 @@
-"""Renders the status page of an unzipped package, by its own code and templates.
+"""Render the status page of an unzipped package, by its own code and templates.
 
 Run by an interpreter that has nothing else on its path (``python -I -S render_page.py FOLDER
 SITE_PACKAGES``). Prints the page that a browser gets; any fault ends it.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def main(folder: Path, site_packages: Path) -> None:
-    """Answer a browser's GET; ``folder`` is where the host would have the app."""
+    """Answer a browser's GET; ``folder`` is the root of the app."""
     sys.path[:0] = [str(folder), str(site_packages)]
     from shared.status import handler, page
 

@@ -24,7 +24,7 @@ FUNCTIONS = sorted(path.parent.name for path in project.ROOT.glob("*/function.js
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of this working tree; needs the packages' index."""
+    """Build the package of this working tree; needs the packages' index."""
     path = tmp_path_factory.mktemp("package") / "released-package.zip"
     try:
         package.build(path)
@@ -36,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def python_313() -> str | None:
-    """An interpreter of the version that the app runs on, if this machine has one."""
+    """Return an interpreter of the app's Python version, None where there is none."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     candidates: Iterator[str | None] = iter(
         [
@@ -77,7 +77,7 @@ def test_the_package_has_the_app_and_nothing_beside_it(built: Path) -> None:
 
 @pytest.mark.slow
 def test_the_functions_load_with_nothing_else_on_the_path(built: Path, tmp_path: Path) -> None:
-    """The package runs on the target's Python by what it brings itself."""
+    """The functions load on the target's Python with the package's dependencies alone."""
     python = python_313()
     if python is None:
         pytest.skip("this machine has no Python 3.13")
@@ -112,7 +112,7 @@ def test_the_page_renders_from_the_packages_own_files(tmp_path: Path) -> None:
 
 
 def rendered(python: str, app: Path, site_packages: Path) -> list[str]:
-    """Render the page of ``app`` without a setting; returns the marks that it lacks."""
+    """Render the page of ``app`` without a setting; return the marks that it lacks."""
     command = [python, "-I", "-S", "-B", str(RENDERER), str(app), str(site_packages)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
     assert done.returncode == 0, done.stderr
@@ -128,7 +128,7 @@ def rendered(python: str, app: Path, site_packages: Path) -> list[str]:
 
 
 def test_an_archive_depends_on_its_contents_alone(tmp_path: Path) -> None:
-    """Order and time of making change nothing: the same commit gives the same bytes."""
+    """Order and time of the build do not matter: the same entries give the same bytes."""
     entries = {"b/two.py": b"print(2)\n", "a/one.py": b"print(1)\n"}
     one, other = tmp_path / "one.zip", tmp_path / "other.zip"
     package.write_zip(one, entries)
@@ -139,7 +139,7 @@ def test_an_archive_depends_on_its_contents_alone(tmp_path: Path) -> None:
 
 
 def test_the_lock_is_read_for_the_target_and_not_for_this_machine() -> None:
-    """A pin for another Python or another system is left out, the hashes are kept."""
+    """A pin for another Python or another system is skipped; the hashes are kept."""
     lock = (
         "# a comment\n"
         "azure-functions==1.26.0 ; python_full_version < '3.13' \\\n    --hash=sha256:aa\n"
@@ -153,14 +153,14 @@ def test_the_lock_is_read_for_the_target_and_not_for_this_machine() -> None:
 
 
 def test_everything_that_is_required_is_pinned_by_a_hash() -> None:
-    """No dependency of the package can change under us."""
+    """Every dependency has an exact version and a hash."""
     for line in package.read_lock(package.LOCK.read_text(encoding="utf-8")).values():
         assert "==" in line
         assert "--hash=sha256:" in line
 
 
 def test_a_wheel_is_laid_out_as_installed(tmp_path: Path) -> None:
-    """Code from .data folders goes beside the rest; scripts, types and records are left out."""
+    """Code from .data folders goes beside the rest; scripts, types and records are skipped."""
     wheel = tmp_path / "thing-1-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name in (

@@ -1,4 +1,4 @@
-"""Test connection: each thing that can be wrong is a failed step, with what to do about it."""
+"""Connection test: each fault is a failed step with advice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.app import App, ask
 
 
 def steps_of(what: str = "all") -> dict[str, dict[str, Any]]:
-    """The steps of a test, by part and name."""
+    """Run a test; return its steps by section and name."""
     report = connection_test.test(what)
     value = orjson.loads(orjson.dumps(report))
     return {f"{step['part']}: {step['name']}": step for step in value["steps"]}
@@ -73,7 +73,7 @@ def test_without_a_health_rule_there_is_no_sample(app: App) -> None:
 
 
 def test_a_wrong_setting_is_named(app: App) -> None:
-    """The first step fails with the setting's name; the steps that need it are not tried."""
+    """The first step fails with the setting's name; the steps that need it do not run."""
     app.settings.setenv("SentinelOneUrl", "ftp://acme")
     steps = steps_of("sentinelone")
     assert list(steps) == ["SentinelOne: settings"]
@@ -82,12 +82,12 @@ def test_a_wrong_setting_is_named(app: App) -> None:
 
 
 def test_a_name_that_resolves_to_nothing(app: App) -> None:
-    """A console's address that is misspelt fails at name resolution."""
+    """A misspelt address fails at name resolution."""
     app.settings.setenv("SentinelOneUrl", "https://acme.sentinelone.invalid")
     assert list(failed("sentinelone")) == ["SentinelOne: name resolution"]
 
 
-def test_a_certificate_that_nobody_vouches_for(app: App, tmp_path: Path) -> None:
+def test_an_untrusted_certificate(app: App, tmp_path: Path) -> None:
     """TLS fails, and the step names REQUESTS_CA_BUNDLE."""
     import certifi
 
@@ -97,7 +97,7 @@ def test_a_certificate_that_nobody_vouches_for(app: App, tmp_path: Path) -> None
 
 
 def test_a_revoked_token_fails_the_sign_in_once(app: App) -> None:
-    """One failed step, not ten: without a sign-in the streams are not tried."""
+    """One failed step, not ten: without a sign-in the streams are not tested."""
     app.sentinelone.token = "another"
     steps = failed("sentinelone")
     assert list(steps) == ["SentinelOne: sign-in"]
@@ -106,7 +106,7 @@ def test_a_revoked_token_fails_the_sign_in_once(app: App) -> None:
 
 
 def test_a_permission_for_one_stream_is_missing(app: App) -> None:
-    """A stream that has to work fails; an optional one is skipped as not licensed."""
+    """A required stream fails; an optional one is skipped as not licensed."""
     app.sentinelone.denied |= {"threats": 403, "devicecontrol": 403}
     steps = steps_of("sentinelone")
     assert steps["SentinelOne: threats"]["result"] == "failed"
@@ -115,7 +115,7 @@ def test_a_permission_for_one_stream_is_missing(app: App) -> None:
 
 
 def test_jira_without_its_permission(app: App) -> None:
-    """403 is no failed sign-in: the stream's step says which permission."""
+    """403 is no failed sign-in: the stream's step names the permission."""
     app.jira.denied = 403
     steps = failed("jira")
     assert list(steps) == ["Jira: jiraaudit"]
@@ -147,7 +147,7 @@ def test_a_rule_that_does_not_exist(app: App) -> None:
 
 
 def test_an_empty_array_may_be_refused(app: App) -> None:
-    """Should Azure answer 400 to it, rule and stream are there all the same."""
+    """A 400 to the empty array passes: it too proves rule and stream."""
     app.monitor.faults.add("Custom-JiraAudit", answer(400), times=FOREVER)
     step = steps_of("destination")["Destination: rule for Custom-JiraAudit"]
     assert step["result"] == "passed"
@@ -173,7 +173,7 @@ def test_connectors_that_are_off_are_skipped(app: App) -> None:
 
 
 def test_a_vendor_that_never_answers_costs_its_time_and_no_more(app: App) -> None:
-    """The test ends in time with what it found."""
+    """The test ends at its deadline with the steps done by then."""
     app.settings.setattr(connection_test, "SECONDS", 2.0)
     app.settings.setattr(vendor_steps, "_STREAM_SECONDS", 5.0)
     app.jira.faults.add("/rest/api", silence(), times=FOREVER)
@@ -184,7 +184,7 @@ def test_a_vendor_that_never_answers_costs_its_time_and_no_more(app: App) -> Non
 
 
 def test_tests_are_rate_limited(app: App) -> None:
-    """A second test at once is answered 429, with when to come back."""
+    """A second test right after is a 429 with Retry-After."""
     assert ask("POST", {"test": "jira"}).status_code == 200
     again = ask("POST", {"test": "jira"})
     assert again.status_code == 429
@@ -193,14 +193,14 @@ def test_tests_are_rate_limited(app: App) -> None:
 
 @pytest.mark.parametrize("params", [{"test": "everything"}, {}, {"redrive": "all"}])
 def test_only_known_things_are_done(app: App, params: dict[str, str]) -> None:
-    """A POST that names nothing known is a 400 that says what there is."""
+    """A POST with an unknown name is a 400 that lists the choices."""
     answered = ask("POST", params)
     assert answered.status_code == 400
     assert " is one of " in json.loads(answered.get_body())["error"]
 
 
 def test_no_secret_is_in_a_report(app: App) -> None:
-    """Neither a token nor a key is in any step, whatever fails."""
+    """No step contains a token or a key, also where all fails."""
     app.sentinelone.token = "another"
     app.jira.denied = 401
     text = json.dumps(steps_of())
@@ -212,7 +212,7 @@ def test_no_secret_is_in_a_report(app: App) -> None:
 def test_a_fault_of_the_program_is_told_without_its_text(
     app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its class and its place are enough to report it; what it quotes is nobody's business."""
+    """Class and place are logged and reported; the text, which may quote a secret, is not."""
 
     def fail(_: Any) -> None:
         raise KeyError("hush-hush")

@@ -1,4 +1,4 @@
-"""The connection test's sample among the rules that watch the connectors."""
+"""The connection test's sample and the analytics rules that watch the connectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.rules.sentinel import MINUTE, Clock
 
 @pytest.mark.slow
 def test_no_rule_takes_the_sample_for_a_connector() -> None:
-    """Neither when it comes nor when no second one follows does any rule raise an alert."""
+    """No rule raises an alert, neither on the sample nor on the silence after it."""
     clock = Clock()
     try:
         sentinel = clock.sentinel()

@@ -1,4 +1,4 @@
-"""A real headless Chromium, told what to do over its own protocol.
+"""A real headless Chromium, driven over the DevTools protocol.
 
 https://chromedevtools.github.io/devtools-protocol/
 """
@@ -23,14 +23,14 @@ WAIT_SECONDS = 30.0
 
 
 def chromium() -> str | None:
-    """Where it is, if this machine has one."""
+    """Return the path of Chromium, None where it is not installed."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return next((found for name in names if (found := shutil.which(name))), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A screen to look at the page on."""
+    """A screen: its width in px, its colour scheme, whether it is a phone's."""
 
     width: int
     dark: bool = False
@@ -38,16 +38,16 @@ class Screen:
 
 
 @dataclass(slots=True)
-class Seen:
-    """What the browser made of a page: its picture, what it complained of, what it holds."""
+class Rendered:
+    """A rendered page: its screenshot, the warnings of the browser, facts about its document."""
 
-    picture: bytes
-    complaints: list[str]
+    screenshot: bytes
+    warnings: list[str]
     overflow: bool
     facts: dict[str, Any]
 
 
-# Asked in the page's own world; the page itself runs no script.
+# Evaluated by the debugger; the page itself runs no script.
 _FACTS = """{
   const all = selector => [...document.querySelectorAll(selector)];
   const headed = table => table.querySelector('th[scope=col]') &&
@@ -66,8 +66,8 @@ _FACTS = """{
 }"""
 
 
-def look(url: str, screen: Screen, profile: Path) -> Seen:
-    """Open ``url`` as a person would, and take its whole picture."""
+def render(url: str, screen: Screen, profile: Path) -> Rendered:
+    """Open ``url`` and take a screenshot of the whole page."""
     program = chromium()
     if program is None:
         raise RuntimeError("there is no Chromium")
@@ -91,7 +91,7 @@ def look(url: str, screen: Screen, profile: Path) -> Seen:
     watch = threading.Timer(3 * WAIT_SECONDS, process.kill)
     watch.start()
     try:
-        return asyncio.run(_look(_address(process), url, screen))
+        return asyncio.run(_open(_address(process), url, screen))
     finally:
         watch.cancel()
         process.terminate()
@@ -99,21 +99,21 @@ def look(url: str, screen: Screen, profile: Path) -> Seen:
 
 
 def _address(process: subprocess.Popen[str]) -> str:
-    said: list[str] = []
+    lines: list[str] = []
     for line in process.stderr or ():
-        said.append(line)
+        lines.append(line)
         if found := re.search(r"DevTools listening on ws://([^/]+)/", line):
             return found[1]
-    raise RuntimeError("Chromium did not start: " + "".join(said[-5:]))
+    raise RuntimeError("Chromium did not start: " + "".join(lines[-5:]))
 
 
-async def _look(address: str, url: str, screen: Screen) -> Seen:
+async def _open(address: str, url: str, screen: Screen) -> Rendered:
     timeout = aiohttp.ClientTimeout(total=WAIT_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         async with session.get(f"http://{address}/json") as listed:
             target = next(t for t in await listed.json() if t["type"] == "page")
         async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-            return await _Page(socket).look(url, screen)
+            return await _Page(socket).render(url, screen)
 
 
 class _Page:
@@ -136,7 +136,7 @@ class _Page:
         while not any(message.get("method") == event for message in self.events):
             self.events.append(await self._socket.receive_json(timeout=WAIT_SECONDS))
 
-    async def look(self, url: str, screen: Screen) -> Seen:
+    async def render(self, url: str, screen: Screen) -> Rendered:
         for domain in ("Page", "Log", "Runtime"):
             await self.ask(f"{domain}.enable")
         scheme = {"name": "prefers-color-scheme", "value": "dark" if screen.dark else "light"}
@@ -151,8 +151,8 @@ class _Page:
         await self.ask("Page.navigate", url=url)
         await self.until("Page.loadEventFired")
         facts = await self.ask("Runtime.evaluate", expression=_FACTS, returnByValue=True)
-        picture = await self.ask("Page.captureScreenshot", captureBeyondViewport=True)
-        complaints = [
+        screenshot = await self.ask("Page.captureScreenshot", captureBeyondViewport=True)
+        warnings = [
             message["params"]["entry"]["text"]
             for message in self.events
             if message.get("method") == "Log.entryAdded"
@@ -160,4 +160,4 @@ class _Page:
             and "favicon" not in message["params"]["entry"].get("url", "")
         ]
         known: dict[str, Any] = json.loads(facts["result"]["value"])
-        return Seen(base64.b64decode(picture["data"]), complaints, known["wide"], known)
+        return Rendered(base64.b64decode(screenshot["data"]), warnings, known["wide"], known)

@@ -66,7 +66,7 @@ def test_no_template_switches_escaping_off(template: str) -> None:
 
 
 def test_results_of_buttons_are_escaped() -> None:
-    """Text of a connection test, of a redrive and of a notice is shown, never obeyed."""
+    """Text of a connection test, of a redrive and of a notice is shown as text."""
     found = [Step(EVIL, EVIL, FAILED, 0.5, EVIL, EVIL), Step("a", "b", SKIPPED, 0.0, EVIL)]
     shown = page(
         _status(),

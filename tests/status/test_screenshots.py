@@ -17,7 +17,7 @@ from shared.errors import RunFailed
 from shared.polling import run as polling_run
 from shared.records.timestamps import utc_now
 from tests.app import App, replay_a_day
-from tests.status.browser import Screen, chromium, look
+from tests.status.browser import Screen, chromium, render
 
 pytestmark = [
     pytest.mark.slow,
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
-# Renewed by KEEP_SCREENSHOTS=1; the others are made and looked at, not kept.
+# Renewed by KEEP_SCREENSHOTS=1; the others are made and rendered, not kept.
 KEPT = {
     "status-healthy.png",
     "status-catching-up.png",
@@ -45,7 +45,7 @@ def _events(count: int) -> list[dict[str, object]]:
 
 
 def healthy(app: App) -> None:
-    """A day of all three connectors, and nothing amiss."""
+    """A day of all three connectors without a problem."""
     app.fill(120)
     app.sentinelone.denied["devicecontrol"] = 403
     app.poll_sentinelone()
@@ -55,13 +55,13 @@ def healthy(app: App) -> None:
 
 
 def catching_up(app: App) -> None:
-    """SentinelOne has more to tell than one run has time for."""
+    """SentinelOne has more records than a run has time for."""
     app.settings.setenv("SentinelOneStreams", "threats,activities")
     app.settings.setenv("AzureFunctionsJobHost__functionTimeout", "00:00:02")
     app.settings.setenv("InitialLookbackHours", "168")
     app.fill(12_000)
     app.sentinelone.server.latency = 0.3
-    # Ten minutes shrunk to seconds: a page may still take as long as it does.
+    # The timeout is seconds instead of ten minutes: leave a page the time it takes.
     app.settings.setattr(polling_run, "DELIVERY_SHARE", 20.0)
     app.poll_sentinelone()
     app.settings.delenv("AzureFunctionsJobHost__functionTimeout")
@@ -110,20 +110,20 @@ def test_the_page_reads_well_in_a_real_browser(
     served: str,
     tmp_path: Path,
 ) -> None:
-    """Light, dark and on a phone: no complaint, nothing cut off, no script, nothing loaded."""
+    """Light, dark and on a phone: no warning, nothing cut off, no script, nothing loaded."""
     state(app)
     grounds = set()
     for suffix, screen in SCREENS.items():
-        seen = look(served, screen, tmp_path / f"profile{suffix}")
+        rendered = render(served, screen, tmp_path / f"profile{suffix}")
         name = f"status-{state.__name__.replace('_', '-')}{suffix}.png"
         keep = SCREENSHOTS if os.environ.get("KEEP_SCREENSHOTS") and name in KEPT else tmp_path
-        (keep / name).write_bytes(seen.picture)
-        facts = json.dumps(seen.facts)
-        assert seen.complaints == [], facts
-        assert not seen.overflow, facts
-        assert seen.facts["title"].startswith(title), facts
-        assert seen.facts["landmarks"] == ["header", "main", "footer"]
-        assert seen.facts["unlabelled"] == seen.facts["headless"] == 0
-        assert seen.facts["requests"] == seen.facts["scripts"] == 0
-        grounds.add(seen.facts["ground"])
+        (keep / name).write_bytes(rendered.screenshot)
+        facts = json.dumps(rendered.facts)
+        assert rendered.warnings == [], facts
+        assert not rendered.overflow, facts
+        assert rendered.facts["title"].startswith(title), facts
+        assert rendered.facts["landmarks"] == ["header", "main", "footer"]
+        assert rendered.facts["unlabelled"] == rendered.facts["headless"] == 0
+        assert rendered.facts["requests"] == rendered.facts["scripts"] == 0
+        grounds.add(rendered.facts["ground"])
     assert len(grounds) == 2

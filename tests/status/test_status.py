@@ -1,4 +1,4 @@
-"""The status: what each situation looks like to a program and to a person."""
+"""The status in each situation, as JSON for a program and as a page for a person."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def page() -> str:
 
 
 def test_all_is_well(app: App) -> None:
-    """After a good run of each connector the whole is ok, and each stream tells its numbers."""
+    """After a good run of each connector the app is ok, and each stream has its counts."""
     app.fill(60)
     runs = app.poll_sentinelone()
     (run,) = [run for run in runs if run.stream == "Custom-SentinelOneActivities"]
@@ -64,7 +64,7 @@ def test_all_is_well(app: App) -> None:
 
 
 def test_repeats_are_counted(app: App) -> None:
-    """What a second run reads again in the overlap, and a post that comes twice, is told of."""
+    """A post that comes twice counts as a repeat."""
     event = onelogin_event(1, utc_now())
     app.post_events([event])
     app.post_events([event])
@@ -72,7 +72,7 @@ def test_repeats_are_counted(app: App) -> None:
 
 
 def test_before_the_first_run(app: App) -> None:
-    """A fresh app is late, not failing: its timers have yet to tick."""
+    """A new app is late, not failing: its timers have not ticked yet."""
     status = app.status()
     assert status["state"] == "late"
     stream = app.stream("SentinelOneThreats")
@@ -81,7 +81,7 @@ def test_before_the_first_run(app: App) -> None:
 
 
 def test_connectors_without_settings_are_off(app: App) -> None:
-    """A connector none of whose settings are set is off, and makes nothing worse."""
+    """A connector without settings is off, and does not worsen the app's state."""
     for setting in SETTINGS:
         if setting.section in ("SentinelOne", "OneLogin"):
             app.settings.delenv(setting.name, raising=False)
@@ -96,8 +96,8 @@ def test_connectors_without_settings_are_off(app: App) -> None:
     assert status["state"] == "ok"
 
 
-def test_a_wrong_setting_is_told_in_its_connector(app: App) -> None:
-    """A connector with a malformed setting fails with that setting's name and the cure."""
+def test_a_wrong_setting_fails_its_connector(app: App) -> None:
+    """A connector with a malformed setting fails with that setting's name and advice."""
     app.settings.setenv("JiraUsername", "no:user")
     jira = next(c for c in app.status()["connectors"] if c["name"] == "Jira")
     assert jira["assessment"]["state"] == "failing"
@@ -106,7 +106,7 @@ def test_a_wrong_setting_is_told_in_its_connector(app: App) -> None:
 
 
 def test_a_failing_stream_says_why_and_what_to_do(app: App) -> None:
-    """The vendor's refusal is on the page in words, with its time and its class."""
+    """A vendor's refusal shows its reason, time and class; a good run heals the stream."""
     app.poll_jira()
     app.jira.denied = 403
     with pytest.raises(RunFailed):
@@ -126,7 +126,7 @@ def test_a_failing_stream_says_why_and_what_to_do(app: App) -> None:
 
 @pytest.mark.parametrize(("minutes", "state"), [(18, "ok"), (25, "failing")])
 def test_a_timer_that_does_not_tick_is_noticed(app: App, minutes: int, state: str) -> None:
-    """A stream whose last run is older than 20 minutes fails, whatever that run's outcome was."""
+    """A stream whose last run is older than 20 minutes fails, also if that run was ok."""
     app.poll_jira()
     then = isoformat(utc_now() - timedelta(minutes=minutes))
     history = orjson.loads(row_of("JiraAudit")["history"]) | {"lastRun": then}
@@ -138,7 +138,7 @@ def test_a_timer_that_does_not_tick_is_noticed(app: App, minutes: int, state: st
 
 
 def test_an_inventory_stream_is_due_hourly(app: App) -> None:
-    """Agents that were looked at 50 minutes ago are in order; two hours ago, they are not."""
+    """Agents polled 50 minutes ago are ok; two hours ago, failing."""
     app.poll_sentinelone()
     for minutes, state in ((50, "ok"), (120, "failing")):
         then = isoformat(utc_now() - timedelta(minutes=minutes))
@@ -148,7 +148,7 @@ def test_an_inventory_stream_is_due_hourly(app: App) -> None:
 
 
 def test_an_unlicensed_stream_is_off_and_says_what_it_lacks(app: App) -> None:
-    """An optional stream that was refused is off with the reason; the connector stays ok."""
+    """A refused optional stream is off with its reason; the connector stays ok."""
     app.sentinelone.denied["devicecontrol"] = 403
     app.poll_sentinelone()
     assessment = app.stream("SentinelOneDeviceControl")["assessment"]
@@ -159,21 +159,21 @@ def test_an_unlicensed_stream_is_off_and_says_what_it_lacks(app: App) -> None:
 
 
 def test_streams_left_out_are_named(app: App) -> None:
-    """Streams that the settings leave out are off, and one line on the page."""
+    """Streams left out by the settings are off, and share a line of the page."""
     app.settings.setenv("SentinelOneStreams", "threats")
     assert app.stream("SentinelOneActivities")["assessment"]["state"] == "off"
     assert "Left out by the settings: Alerts, UnifiedAlerts, Activities" in page()
 
 
 def test_a_full_first_read_is_not_behind_by_decades(app: App) -> None:
-    """An inventory's first window begins at the epoch, which nobody wants to read of."""
+    """An inventory's first window begins at the epoch: its position is no event's time."""
     app.poll_sentinelone()
     change("SentinelOneAgents", watermark="", position="1970-01-01T00:00:00Z")
     assert app.stream("SentinelOneAgents")["seconds_behind"] is None
 
 
-def test_another_versions_checkpoint_is_told(app: App) -> None:
-    """A row that this version cannot read fails its stream, and the page still comes."""
+def test_another_versions_checkpoint_fails_its_stream(app: App) -> None:
+    """A row that this version cannot read fails its stream, not the page."""
     app.poll_jira()
     change("JiraAudit", format=99, history="not json", watermark="yesterday")
     assessment = app.stream("JiraAudit")["assessment"]
@@ -182,7 +182,7 @@ def test_another_versions_checkpoint_is_told(app: App) -> None:
 
 
 def test_events_in_the_spool_are_counted_with_their_age(app: App) -> None:
-    """While Azure Monitor is down OneLogin is late, and the spool tells how much waits."""
+    """While Azure Monitor is down OneLogin is late, and the spool counts its messages."""
     app.monitor.faults.add("Custom-OneLogin", answer(503), times=FOREVER)
     app.post_events([onelogin_event(1, utc_now())])
     status = app.status()
@@ -191,7 +191,7 @@ def test_events_in_the_spool_are_counted_with_their_age(app: App) -> None:
     assert app.stream("OneLogin")["assessment"]["state"] == "late"
 
 
-def test_a_wrong_token_of_the_sender_is_told(app: App) -> None:
+def test_a_wrong_token_of_the_sender_fails_the_stream(app: App) -> None:
     """OneLogin with an old token fails its stream, by the setting's name; a good post heals it."""
     event = onelogin_event(1, utc_now())
     app.post_events([event], token="an old one")
@@ -203,7 +203,7 @@ def test_a_wrong_token_of_the_sender_is_told(app: App) -> None:
 
 
 def test_a_webhook_that_hears_nothing_for_a_day_is_late(app: App) -> None:
-    """Silence of a day is worth a look; that of an hour is a quiet hour."""
+    """A day without events is late; an hour is ok."""
     for hours, state in ((1, "ok"), (30, "late")):
         run = RunResult("OneLogin", "Custom-OneLogin", "r", utc_now() - timedelta(hours=hours))
         shared.azure.storage.table(TABLE).upsert_entity(
@@ -217,7 +217,7 @@ def test_a_webhook_that_hears_nothing_for_a_day_is_late(app: App) -> None:
 
 
 def test_dead_letters_are_counted_by_stream_and_cause(app: App) -> None:
-    """The page tells how many and why, and opens none of them."""
+    """The counts come from metadata: no content of a dead letter is shown."""
     secret = Refused(b'{"user":"Ada Lovelace"}', 400, "InvalidRecord: 'Ada Lovelace' is no number")
     DeadLetters().put("Custom-OneLogin", [secret, secret])
     DeadLetters().put("Custom-OneLogin", [Refused(b"7", 0, "An element is no object")])
@@ -230,7 +230,7 @@ def test_dead_letters_are_counted_by_stream_and_cause(app: App) -> None:
 
 
 def test_a_token_about_to_end_is_a_problem(app: App) -> None:
-    """Within two weeks of its end the token is in the list of what needs a look."""
+    """A token that expires within two weeks is a problem."""
     app.sentinelone.token_expires_at = utc_now() + timedelta(days=5)
     status = app.status()
     sentinelone = next(c for c in status["connectors"] if c["name"] == "SentinelOne")
@@ -241,7 +241,7 @@ def test_a_token_about_to_end_is_a_problem(app: App) -> None:
 
 
 def test_the_page_comes_while_storage_is_down(app: App, storage: str) -> None:
-    """With no storage account the page says so, once; nothing is raised."""
+    """Without its storage account the app is failing, and counts are unknown; nothing is raised."""
     app.settings.setenv("AzureWebJobsStorage", re.sub(r":\d+/", ":9/", storage))
     shared.azure.storage.forget_clients()
     status = app.status()
@@ -252,7 +252,7 @@ def test_the_page_comes_while_storage_is_down(app: App, storage: str) -> None:
 
 
 def test_the_page_comes_without_a_single_setting(app: App) -> None:
-    """A function app just made: everything is off or to be set, and the page says what."""
+    """A new function app without settings is failing, and names the settings to set."""
     for name in [s.name for s in SETTINGS if s.name in os.environ]:
         app.settings.delenv(name)
     shared.azure.storage.forget_clients()
@@ -262,7 +262,7 @@ def test_the_page_comes_without_a_single_setting(app: App) -> None:
 
 
 def test_no_secret_is_shown(app: App) -> None:
-    """Neither as a page nor as JSON, whatever state things are in."""
+    """Neither the page nor the JSON contains a secret, also after a refused token."""
     app.sentinelone.token = "another"
     with pytest.raises(RunFailed):
         app.poll_sentinelone()
@@ -282,8 +282,8 @@ class _Tags(HTMLParser):
         self.tags |= {f"{tag}.{name}" for name, _ in attrs if name.startswith("on")}
 
 
-def test_whatever_a_vendor_says_is_text(app: App) -> None:
-    """Markup in an error, a name or a cause is shown, never obeyed."""
+def test_text_from_a_vendor_is_escaped(app: App) -> None:
+    """Markup in an error, a name or a cause is shown as text."""
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
     app.poll_jira()
     run = RunResult(
@@ -313,10 +313,8 @@ def test_whatever_a_vendor_says_is_text(app: App) -> None:
         ("*/*", {"format": "html"}, "text/html"),
     ],
 )
-def test_who_asks_gets_what_they_read(
-    app: App, accept: str, params: dict[str, str], mimetype: str
-) -> None:
-    """A browser gets the page, a program JSON; ``format`` decides against both."""
+def test_content_negotiation(app: App, accept: str, params: dict[str, str], mimetype: str) -> None:
+    """A browser gets the page, a program JSON; ``format`` overrides both."""
     answered = ask("GET", params, accept=accept)
     assert (answered.status_code, answered.mimetype) == (200, mimetype)
     assert answered.headers["Cache-Control"] == "no-store"
@@ -324,7 +322,7 @@ def test_who_asks_gets_what_they_read(
 
 
 def test_a_button_posts_to_the_pages_own_address(app: App) -> None:
-    """A form names no address, so the key stays where it is; its result stands on the page."""
+    """A form has no action, so that the key stays in the address; the page shows the result."""
     shown = page()
     assert shown.count('<form method="post">') == 2
     assert "action=" not in shown
