@@ -75,17 +75,19 @@ def collect_status(now: datetime | None = None) -> AppStatus:
     collector = _Collector()
     timers, webhooks = polled(), received()
     with ThreadPoolExecutor(6 + len(timers) + len(webhooks)) as pool:
-        spool = pool.submit(collector.get, backlog.spool_queue, Queue(None))
-        poison = pool.submit(collector.get, backlog.poison_queue, Queue(None))
-        dead = pool.submit(collector.get, backlog.dead_letters, DeadLetterStatus(None))
-        destination = pool.submit(collector.get, read_destination, None)
+        spool_read = pool.submit(collector.get, backlog.spool_queue, Queue(None))
+        poison_read = pool.submit(collector.get, backlog.poison_queue, Queue(None))
+        dead_read = pool.submit(collector.get, backlog.dead_letters, DeadLetterStatus(None))
+        settings_read = pool.submit(collector.get, read_destination, None)
         found = [pool.submit(_polled, connector, collector, moment) for connector in timers]
-        spooled = spool.result()
-        found += [pool.submit(_received, source, spooled, moment) for source in webhooks]
+        spool = spool_read.result()
+        found += [pool.submit(_received, source, spool, moment) for source in webhooks]
         connectors = [future.result() for future in found]
-        app = _App(destination.result(), spooled, poison.result(), dead.result())
+        poison, dead = poison_read.result(), dead_read.result()
+        destination, address = _destination(settings_read.result())
+    own_problems = [*collector.problems.values(), *_backlog_problems(dead, poison)]
     problems = sorted(
-        [*collector.problems.values(), *app.problems(), *_tokens(connectors, moment)],
+        [*own_problems, *_token_problems(connectors, moment)],
         key=lambda assessment: SEVERITY.index(assessment.state),
     )
     states = [c.assessment.state for c in connectors if c.on] + [p.state for p in problems]
@@ -93,58 +95,49 @@ def collect_status(now: datetime | None = None) -> AppStatus:
         state=worst(states) if any(c.on for c in connectors) or problems else RunState.OFF,
         at=moment,
         version=VERSION,
-        destination=app.name,
-        destination_address=app.address,
+        destination=destination,
+        destination_address=address,
         problems=problems,
         connectors=connectors,
-        spool=app.spool,
-        poison=app.poison,
-        dead_letters=app.dead,
+        spool=spool,
+        poison=poison,
+        dead_letters=dead,
     )
 
 
-class _App:
-    """The part of the status that belongs to no connector."""
+def _destination(settings: DestinationSettings | None) -> tuple[str, str]:
+    """Return the name of the sink and its host."""
+    if settings is None:
+        return "not set up", ""
+    name = "Logs Ingestion API" if settings.endpoint else "Data Collector API"
+    return name, urlsplit(settings.endpoint or settings.data_collector_uri).netloc
 
-    def __init__(
-        self,
-        settings: DestinationSettings | None,
-        spool: Queue,
-        poison: Queue,
-        dead: DeadLetterStatus,
-    ) -> None:
-        self.spool, self.poison, self.dead = spool, poison, dead
-        self.name, self.address = "not set up", ""
-        if settings:
-            self.name = "Logs Ingestion API" if settings.endpoint else "Data Collector API"
-            address = settings.endpoint or settings.data_collector_uri
-            self.address = urlsplit(address).netloc
 
-    def problems(self) -> list[Assessment]:
-        """Return a problem for dead letters and one for poison messages, where there are any."""
-        found: list[Assessment] = []
-        if self.dead.records:
-            found.append(
-                Assessment(
-                    RunState.LATE,
-                    f"{'At least ' if self.dead.more else ''}{many(self.dead.records, 'record')} "
-                    "could not be delivered, set aside as dead letters.",
-                    "Look at their causes below, mend what they name, and send them again.",
-                )
+def _backlog_problems(dead: DeadLetterStatus, poison: Queue) -> list[Assessment]:
+    """Return a problem for dead letters and one for poison messages, where there are any."""
+    found: list[Assessment] = []
+    if dead.records:
+        found.append(
+            Assessment(
+                RunState.LATE,
+                f"{'At least ' if dead.more else ''}{many(dead.records, 'record')} "
+                "could not be delivered, set aside as dead letters.",
+                "Look at their causes below, mend what they name, and send them again.",
             )
-        if self.poison.messages:
-            found.append(
-                Assessment(
-                    RunState.LATE,
-                    f"{many(self.poison.messages, 'message')} of the spool, given up after five "
-                    "tries, set aside in the poison queue.",
-                    "Once the storage account and the app are well, send them again below.",
-                )
+        )
+    if poison.messages:
+        found.append(
+            Assessment(
+                RunState.LATE,
+                f"{many(poison.messages, 'message')} of the spool, given up after five "
+                "tries, set aside in the poison queue.",
+                "Once the storage account and the app are well, send them again below.",
             )
-        return found
+        )
+    return found
 
 
-def _tokens(connectors: list[ConnectorStatus], now: datetime) -> list[Assessment]:
+def _token_problems(connectors: list[ConnectorStatus], now: datetime) -> list[Assessment]:
     found: list[Assessment] = []
     for connector in connectors:
         if connector.token_expires is None:

@@ -154,7 +154,7 @@ def _problem(same: Sequence[_Finding]) -> Problem:
 
 
 def short(connector: str, stream: str) -> str:
-    """Return ``Activities`` for Custom-SentinelOneActivities under its connector's heading."""
+    """Return ``Events`` for the stream Custom-AcmeEvents under the heading of Acme."""
     name = stream.removeprefix("Custom-")
     return name.removeprefix(connector) or name
 
