@@ -91,7 +91,7 @@ def _read_again(names: Iterable[str]) -> dict[str, str | None]:
     try:
         return {name: _read(name) for name in names}
     except SettingsError as error:
-        logger.warning("What was read from the vault before stays in use: %s", error)
+        logger.warning("The secrets read before stay in use: %s", error)
         return {}
 
 
