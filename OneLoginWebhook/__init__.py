@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from shared.connectors.onelogin import SOURCE
-from shared.health.webhook import WebhookHealth
+from shared.connectors.onelogin import CONNECTOR, EVENTS
+from shared.health.webhook import health_of
 from shared.runtime.process import process_singleton
 from shared.webhook.receiver import Webhook
 
 
 @process_singleton
 def _webhook() -> Webhook:
-    return Webhook(SOURCE, report=WebhookHealth(SOURCE.name, SOURCE.stream).report)
+    return Webhook(CONNECTOR, report=health_of(EVENTS.name).report)
 
 
 def main(req: func.HttpRequest) -> func.HttpResponse:

@@ -14,7 +14,7 @@ from local.azure.logs_ingestion import AzureMonitor, declared_rules, rule_id
 from local.host.host import ROOT
 from local.loopback.certificates import certificates
 from local.workspace.workspace import Workspace
-from shared.settings.app import SETTINGS
+from shared.connections.registry import all_settings
 
 FOLDER = ROOT / ".local"
 SIGN_IN = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_")
@@ -72,7 +72,7 @@ def environment(settings: Mapping[str, str]) -> Iterator[None]:
 
     A person's own settings and sign-in do not reach in, and no proxy stands before loopback.
     """
-    own = {setting.name for setting in SETTINGS}
+    own = {setting.name for setting in all_settings()}
     before = dict(os.environ)
     for name in before:
         if name.partition("__")[0] in own or name.startswith(SIGN_IN):

@@ -45,7 +45,7 @@ class App:
     settings: pytest.MonkeyPatch
     health: WebhookHealth = field(
         default_factory=lambda: WebhookHealth(
-            onelogin_connector.SOURCE.name, onelogin_connector.SOURCE.stream
+            onelogin_connector.CONNECTOR.name, onelogin_connector.EVENTS.name
         )
     )
     _webhook: Webhook | None = None
@@ -83,7 +83,7 @@ class App:
     def post_events(self, events: list[dict[str, Any]], token: str = TOKEN) -> WebhookResponse:
         """OneLogin posts a batch; its history is written at once, not in a minute."""
         if self._webhook is None:
-            self._webhook = Webhook(onelogin_connector.SOURCE, report=self.health.report)
+            self._webhook = Webhook(onelogin_connector.CONNECTOR, report=self.health.report)
         headers = {"authorization": f"Bearer {token}"}
         answer = self._webhook.answer(headers, orjson.dumps(events))
         self.health.history.flush()

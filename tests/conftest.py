@@ -14,9 +14,10 @@ from local.loopback.certificates import Certificates, certificates
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
 from local.world import LOOPBACK, SIGN_IN
+from shared.connections.registry import all_settings
 from shared.health.aggregator import stop_aggregators
 from shared.runtime.process import reset_process
-from shared.settings.app import RULE_SETTINGS, SETTINGS
+from shared.settings.app import rule_settings
 
 BEARER_TOKEN = "local-onelogin-token"
 
@@ -27,7 +28,7 @@ pytest_plugins = ("tests.app",)
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No app setting of the person's own reaches a test, and nothing cached outlives one."""
-    names = {setting.name for setting in SETTINGS}
+    names = {setting.name for setting in all_settings()}
     for name in list(os.environ):
         if name.partition("__")[0] in names or name.startswith(SIGN_IN):
             monkeypatch.delenv(name)
@@ -96,7 +97,7 @@ def azure_monitor(
     rules = {rule_id(setting): streams for setting, streams in declared_rules().items()}
     with AzureMonitor(identity, rules, tls) as running:
         monkeypatch.setenv("LogsIngestionEndpoint", running.url)
-        for setting in RULE_SETTINGS:
+        for setting in rule_settings():
             monkeypatch.setenv(setting, rule_id(setting))
         yield running
 
@@ -131,5 +132,5 @@ def settings_env(
 ) -> dict[str, str]:
     """Every app setting, leading to the local world; gives those that are set."""
     monkeypatch.setenv("OneLoginBearerToken", BEARER_TOKEN)
-    names = [setting.name for setting in SETTINGS]
+    names = [setting.name for setting in all_settings()]
     return {name: os.environ[name] for name in names if name in os.environ}

@@ -45,8 +45,8 @@ COMMANDS = {
     "bench": Command("bench.__main__:main", "measure speed, memory and cost", node=True),
     "workbook": Command("tools.workbook:main", "write the workbook from its pages"),
     "template": Command("tools.template:main", "write azuredeploy.json from sentinel/"),
-    "declared-fields": Command(
-        "tools.declared_fields:main", "write the fields that each stream declares"
+    "declared-streams": Command(
+        "tools.declared_streams:main", "write what sentinel/tables declares of each stream"
     ),
     "settings-table": Command("tools.settings_table:main", "write the table of app settings"),
     "package": Command("tools.package:main", "build released-package.zip"),

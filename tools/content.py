@@ -40,6 +40,7 @@ class Table:
 
     name: str
     description: str
+    connector: str
     rule_setting: str | None
     log_type: str | None
     columns: dict[str, str]
@@ -93,6 +94,7 @@ def _table(path: Path) -> Table:
     return Table(
         name=name,
         description=declared["description"],
+        connector=declared["connector"],
         rule_setting=declared["ruleSetting"],
         log_type=declared["logType"],
         columns=columns,

@@ -1,4 +1,4 @@
-"""Writes the README's table and the example settings file from shared/settings/app.SETTINGS.
+"""Write the README's table of settings and the example settings file.
 
 ``local.settings.json.example`` is what VS Code uploads as app settings once it is copied and filled
 in: so it names every setting.
@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from shared.settings.app import SETTINGS
+from shared.connections.registry import all_settings, settings_by_section
 from shared.settings.setting import Setting
 from tools.project import ROOT
 
@@ -22,33 +22,30 @@ END = "<!-- end of settings -->"
 
 
 def table() -> str:
-    """The README's table, a row a setting, grouped as SETTINGS are."""
+    """The README's table, a row a setting, grouped by connector."""
     rows = ["| setting | meaning | default |", "|---|---|---|"]
-    section = ""
-    for setting in SETTINGS:
-        if setting.section != section:
-            section = setting.section
-            rows.append(f"| **{section}** | | |")
-        marks = "".join(
-            mark for mark, holds in ((" °", setting.secret), (" *", setting.required)) if holds
-        )
-        rows.append(f"| `{setting.name}`{marks} | {setting.meaning} | {_default(setting)} |")
+    for section, settings in settings_by_section().items():
+        rows.append(f"| **{section}** | | |")
+        for setting in settings:
+            marks = (" °" if setting.secret else "") + (" *" if setting.required else "")
+            rows.append(f"| `{setting.name}`{marks} | {setting.meaning} | {_default(setting)} |")
     return "\n".join(rows)
 
 
 def _default(setting: Setting) -> str:
-    if setting.name == "SentinelOneStreams":
-        return "all"
-    if setting.default is None:
-        return ""
+    if setting.default_text or setting.default is None:
+        return setting.default_text
+    text = f"`{setting.default}`"
+    if setting.bounds is None:
+        return text
     low, high = setting.bounds
-    return f"`{setting.default}`" + (f" ({low:,} to {high:,})" if high else "")
+    return f"{text} ({low:,} to {high:,})"
 
 
 def example() -> str:
     """The example file: an empty setting is absent, so each connector is off until filled in."""
     values: dict[str, str] = {"FUNCTIONS_WORKER_RUNTIME": "python"}
-    values |= {s.name: "" for s in SETTINGS}
+    values |= {setting.name: "" for setting in all_settings()}
     values["AzureWebJobsStorage"] = "UseDevelopmentStorage=true"
     return json.dumps({"IsEncrypted": False, "Values": values}, indent=2) + "\n"
 
@@ -74,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             path.write_text(wanted, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != wanted:
             print(
-                f"{path.name} is not what shared/settings/app.py says: "
+                f"{path.name} is not what the declared settings say: "
                 "run `python -m tools settings-table`",
                 file=sys.stderr,
             )

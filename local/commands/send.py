@@ -10,7 +10,8 @@ import requests
 
 from local.commands.settings_file import SettingsFileInvalid, read_settings
 from local.commands.start import PORT
-from shared.connectors.registry import received
+from shared.connections.opening import token_setting
+from shared.connections.registry import received
 
 TIMEOUT_SECONDS = 30
 
@@ -27,20 +28,20 @@ def main(arguments: list[str]) -> int:
     if options.connector is None:
         parser.error("no connector of this app receives posts")
     url = options.url or f"http://127.0.0.1:{PORT}/api/{options.connector}Webhook"
-    token_setting = sources[options.connector].token_setting
+    token_name = token_setting(sources[options.connector])
     if options.file == Path():  # `make send` without FILE
         parser.error("name a file: make send FILE=events.json")
     if not options.file.is_file():
         print(f"There is no file {options.file}.", file=sys.stderr)
         return 1
     try:
-        token = options.token or read_settings().get(token_setting, "")
+        token = options.token or read_settings().get(token_name, "")
         body = options.file.read_bytes()
     except (SettingsFileInvalid, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     if not token:
-        print(f"{token_setting} is not set in local.settings.json: set it, or give --token.")
+        print(f"{token_name} is not set in local.settings.json: set it, or give --token.")
         return 1
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     if body[:2] == b"\x1f\x8b":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local.host.host import ROOT
 from local.world import SIGN_IN
-from shared.settings.app import SETTINGS
+from shared.connections.registry import all_settings
 
 SETTINGS_FILE = ROOT / "local.settings.json"
 
@@ -34,7 +34,7 @@ def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
             f'{path.name} is not JSON with an object "Values": {error}'
         ) from error
     filled = {name: value.strip() for name, value in settings.items() if value.strip()}
-    known = {setting.name for setting in SETTINGS}
+    known = {setting.name for setting in all_settings()}
     for name in filled.keys() - known:
         if meant := _meant(name, known):
             print(f"{path.name}: there is no setting {name}; {meant} may be meant.")

@@ -7,6 +7,7 @@ a storage account in the settings the emulator, without a destination the local 
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import socket
 import sys
@@ -19,9 +20,10 @@ from local.commands.query import WORKSPACE
 from local.commands.settings_file import SETTINGS_FILE, SettingsFileInvalid, read_settings
 from local.host.host import Host, wait_for_interrupt
 from local.world import FOLDER, SIGN_IN, destination, environment, storage
-from shared.connectors.registry import polled, received
+from shared.connections.registry import connectors
 from shared.errors import SettingsError
-from shared.settings.app import read_destination
+from shared.settings.app import read_destination, read_polling
+from shared.settings.reader import read_if_set
 
 PORT = 7071
 EMULATOR = {"", "UseDevelopmentStorage=true"}
@@ -75,7 +77,7 @@ def main(arguments: list[str]) -> int:
 def problems() -> list[str]:
     """Every problem of the settings, once each, in the words of each part's first use."""
     found: list[str] = []
-    for read in (*_connector_readers(), read_destination):
+    for read in (*_connector_readers(), read_polling, read_destination):
         try:
             read()
         except SettingsError as error:
@@ -85,7 +87,7 @@ def problems() -> list[str]:
 
 def _connector_readers() -> list[Callable[[], object]]:
     """A function for each connector that reads its settings: None means that it is off."""
-    return [each.connect for each in polled()] + [each.tokens for each in received()]
+    return [functools.partial(read_if_set, each.settings) for each in connectors()]
 
 
 def _connectors_on() -> Iterator[bool]:

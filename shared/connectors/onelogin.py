@@ -1,38 +1,64 @@
-"""OneLogin's event webhook (Event Broadcaster): what its events look like.
+"""OneLogin's event webhook (Event Broadcaster).
 
 https://developers.onelogin.com/quickstart/event-webhooks: batches of events of all types, as a JSON
-array or as NDJSON ("SIEM"), with a static ``Authorization: Bearer`` header; anything but 200 makes
-OneLogin send a batch again.
+array or as NDJSON ("SIEM"), with a static ``Authorization: Bearer`` header; an answer other than
+200 makes OneLogin send a batch again.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from shared.records.timestamps import parse_time
-from shared.settings.app import read_onelogin
+from shared.settings.setting import setting
+from shared.source.connector import Connector, Portal
+from shared.source.stream import Stream
 
-CONNECTOR = "OneLogin"
-STREAM = "Custom-OneLogin"
-TOKEN_SETTING = "OneLoginBearerToken"  # noqa: S105  (a setting's name)
+EVENTS = Stream(
+    name="Custom-OneLogin",
+    setting_name="onelogin",
+    watermark="event_timestamp",
+    event_time="event_timestamp",
+    keys=(("uuid",), ("create._id",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OneLoginSettings:
+    """The one or two tokens that are valid now."""
+
+    bearer_token: str = setting(
+        "OneLoginBearerToken",
+        "The token that OneLogin sends in its `Authorization: Bearer` header.",
+        required=True,
+        secret=True,
+        label="Bearer token",
+        tooltip="Make up a long random text (openssl rand -hex 32) and give OneLogin the header "
+        "Authorization: Bearer <token>.",
+        pattern=r"^(\S{16,4096})?$",
+        mismatch="At least 16 characters, without spaces",
+    )
+    bearer_token_secondary: str = setting(
+        "OneLoginBearerTokenSecondary",
+        "A second token that is valid too, to change the first without a gap.",
+        secret=True,
+        label="Second bearer token",
+        tooltip="Only while you change the token: this one is accepted too.",
+        pattern=r"^(\S{16,4096})?$",
+        mismatch="At least 16 characters, without spaces",
+    )
 
 
 class OneLoginEvents:
-    """The webhook's source of events, see ``shared.source.push.EventSource``."""
+    """The shape of OneLogin's events, see ``shared.source.push.EventFormat``."""
 
-    name = CONNECTOR
-    stream = STREAM
-    token_setting = TOKEN_SETTING
-    time_field = "event_timestamp"
-
-    def tokens(self) -> tuple[str, ...] | None:
-        """The tokens that are valid now; None where the connector is off."""
-        settings = read_onelogin()
-        return settings.bearer_tokens if settings else None
+    stream = EVENTS
+    token_fields: tuple[str, ...] = ("bearer_token", "bearer_token_secondary")
 
     def event(self, element: Any) -> dict[str, Any] | None:
-        """The event in one element of a body, out of its ``{"event": …}``; None where none is."""
+        """The event in an element of a body, out of its ``{"event": …}``; None where none is."""
         if not isinstance(element, dict):
             return None
         if len(element) == 1 and isinstance(inner := element.get("event"), dict):
@@ -48,7 +74,16 @@ class OneLoginEvents:
 
     def event_time(self, event: dict[str, Any]) -> datetime | None:
         """``2017-12-05 19:13:06 UTC``; None where it is absent or unreadable."""
-        return parse_time(event.get(self.time_field))
+        return parse_time(event.get(EVENTS.event_time))
 
 
-SOURCE = OneLoginEvents()
+CONNECTOR = Connector(
+    name="OneLogin",
+    settings=OneLoginSettings,
+    streams=(EVENTS,),
+    portal=Portal("Receive OneLogin's events", "Opens a webhook for OneLogin's Event Broadcaster."),
+    advice={
+        None: "see that the sender's Authorization header and {bearer_token} hold the same token"
+    },
+    events=OneLoginEvents(),
+)

@@ -18,8 +18,9 @@ import requests
 
 from shared.delivery.batch import Batch
 from shared.delivery.responses import error_for_response
-from shared.errors import DestinationRefused, DestinationUnavailable
+from shared.errors import DestinationRefused, DestinationUnavailable, SettingsError
 from shared.http.session import WORKER_THREADS, session_for
+from shared.records.declared import declared_streams
 from shared.settings import key_vault
 from shared.settings.app import DestinationSettings, read_destination
 
@@ -28,11 +29,6 @@ logger = logging.getLogger("connectors.delivery")
 _PATH = "/api/logs"
 _CONNECT_SECONDS = 10.0
 # The tables that people have, by the streams' names; a new stream's table is named like itself.
-_LOG_TYPES = (
-    ("Custom-SentinelOne", "SentinelOne"),
-    ("Custom-OneLogin", "OneLogin"),
-    ("Custom-JiraAudit", "Jira_Audit"),
-)
 
 
 class DataCollector:
@@ -103,11 +99,16 @@ class DataCollector:
 
 
 def log_type(stream: str) -> str:
-    """The ``Log-Type`` of a stream: its table without ``_CL``."""
-    for prefix, table in _LOG_TYPES:
-        if stream.startswith(prefix):
-            return table
-    return stream.removeprefix("Custom-")
+    """The ``Log-Type`` of a stream: its table without ``_CL``; SettingsError where it has none."""
+    declared = declared_streams().get(stream)
+    if declared is None or declared.log_type is None:
+        raise SettingsError(
+            [
+                "LogsIngestionEndpoint is not set, and the Data Collector API has no table for "
+                f"{stream}"
+            ]
+        )
+    return declared.log_type
 
 
 def signature(workspace: str, key: str, date: str, length: int) -> str:

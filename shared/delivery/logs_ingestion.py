@@ -33,7 +33,7 @@ from shared.errors import (
     SettingsError,
 )
 from shared.http.session import WORKER_THREADS, session_for
-from shared.records.declared import declared_fields
+from shared.records.declared import declared_fields, declared_streams
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
@@ -180,11 +180,9 @@ def _transport(endpoint: str) -> RequestsTransport:
 
 
 def rule_setting(stream: str, rule_ids: Mapping[str, str]) -> str | None:
-    """Which setting of ``rule_ids`` serves ``stream``: ``JiraAuditRuleId`` for Custom-JiraAudit."""
-    for setting in rule_ids:
-        if stream.startswith(f"Custom-{setting.removesuffix('RuleId')}"):
-            return setting
-    return None
+    """Which setting of ``rule_ids`` serves ``stream``; None where its rule is not set."""
+    declared = declared_streams().get(stream)
+    return declared.rule_setting if declared and declared.rule_setting in rule_ids else None
 
 
 def scope(endpoint: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from shared.delivery.batch import packed
 from shared.delivery.batch_sender import BatchSender, DeliveryCounters
@@ -33,6 +34,14 @@ _FIRST_DELAY = 60
 _LONGEST_DELAY = 15 * 60
 
 
+@dataclass(frozen=True, slots=True)
+class Redelivered:
+    """What became of one message; ``stream`` is None where the message could not be read."""
+
+    stream: str | None
+    counters: DeliveryCounters
+
+
 def deliver_message(
     text: bytes | str,
     connect: Callable[[], Sink],
@@ -41,7 +50,7 @@ def deliver_message(
     dead_letters: DeadLetters | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> DeliveryCounters:
+) -> Redelivered:
     """Deliver one message, or put back the records that are left.
 
     Raises ``StorageUnavailable``; the host then shows the message again.
@@ -55,27 +64,27 @@ def deliver_message(
         body = text.encode() if isinstance(text, str) else text
         reason = f"A message of the queue {QUEUE} cannot be read: {error}"
         dead_letters.put(QUEUE, [Refused(body, 0, reason)])
-        return DeliveryCounters(dead_lettered=1)
+        return Redelivered(None, DeliveryCounters(dead_lettered=1))
     if records is None:
         logger.warning(
             "%s: the blob of a spooled message is gone: it was delivered", message.stream
         )
-        return DeliveryCounters()
+        return Redelivered(message.stream, DeliveryCounters())
     try:
         delivery = BatchSender(connect(), dead_letters, clock=clock, sleep=sleep)
         left = _deliver(delivery, message, records, clock() + _SECONDS)
     except SettingsError as error:
         _emit_error(message.stream, error, logging.ERROR)
         spool.put_back(message, delay_after(message.tries))
-        return DeliveryCounters()
+        return Redelivered(message.stream, DeliveryCounters())
     if left and len(left) == len(records):
         spool.put_back(message, delay_after(message.tries))
-        return delivery.counters
+        return Redelivered(message.stream, delivery.counters)
     if left:
         tries = message.tries
         spool.put(message.stream, left, tries=tries + 1, delay=delay_after(tries))
     spool.forget(message)
-    return delivery.counters
+    return Redelivered(message.stream, delivery.counters)
 
 
 def _emit_error(stream: str, error: Exception, level: int) -> None:

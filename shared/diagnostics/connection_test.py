@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from shared.connectors.registry import polled, received
+from shared.connections.registry import polled, received
 from shared.diagnostics.section import TestSection, logger
 from shared.diagnostics.sink_steps import destination_steps
 from shared.diagnostics.steps import FAILED, TestReport
@@ -44,7 +44,7 @@ class TestThrottled(Exception):
 
 def choices() -> Mapping[str, str]:
     """Return what can be tested: names for ``run_test``, each with its label."""
-    names = sorted([c.name for c in polled()] + [source.name for source in received()])
+    names = sorted({connector.name for connector in (*polled(), *received())})
     return {
         ALL: "Test all",
         **{name.lower(): name for name in names},
@@ -96,7 +96,9 @@ def _section_tests(what: str) -> list[tuple[str, Callable[[TestSection], None]]]
     tests: list[tuple[str, Callable[[TestSection], None]]] = [
         (connector.name, functools.partial(polled_steps, connector)) for connector in polled()
     ]
-    tests += [(source.name, functools.partial(received_steps, source)) for source in received()]
+    tests += [
+        (connector.name, functools.partial(received_steps, connector)) for connector in received()
+    ]
     tests.append(("Destination", destination_steps))
     return [(name, run) for name, run in tests if what in (ALL, name.lower())]
 

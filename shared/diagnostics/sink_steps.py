@@ -13,7 +13,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from shared.connectors.registry import polled, received
+from shared.connections.opening import open_connection, valid_tokens
+from shared.connections.registry import polled, received
 from shared.delivery import backlog
 from shared.delivery.batch import Batch
 from shared.delivery.sink import Sink, sink_for
@@ -84,10 +85,10 @@ def _streams_in_use() -> list[str]:
     names: list[str] = []
     for connector in polled():
         names += _streams(connector)
-    for source in received():
+    for connector in received():
         try:
-            if source.tokens() is not None:
-                names.append(source.stream)
+            if valid_tokens(connector) is not None:
+                names += [stream.name for stream in connector.streams]
         except SettingsError:
             continue
     return names
@@ -95,7 +96,7 @@ def _streams_in_use() -> list[str]:
 
 def _streams(connector: Connector) -> list[str]:
     try:
-        connection = connector.connect()
+        connection = open_connection(connector)
     except SettingsError:
         return []
     return [source.stream.name for source in connection.sources] if connection else []

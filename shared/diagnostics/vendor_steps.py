@@ -8,11 +8,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
+from shared.connections.opening import open_connection, valid_tokens
 from shared.diagnostics.section import StepSkipped, TestSection
 from shared.errors import SettingsError, StorageError, VendorRefused
 from shared.records.timestamps import parse_time, utc_now
 from shared.source.connector import Connection, Connector
-from shared.source.push import EventSource
 from shared.source.stream import Source, Window
 from shared.state.rows import checkpoint_rows
 from shared.state.webhook_history import webhook_partition
@@ -37,7 +37,7 @@ def polled_steps(connector: Connector, section: TestSection) -> None:
     connections: list[Connection] = []
 
     def settings() -> str:
-        connection = connector.connect()
+        connection = open_connection(connector)
         if connection is None:
             raise StepSkipped("The connector is off: none of its settings are set")
         connections.append(connection)
@@ -80,7 +80,7 @@ def _check_stream(connection: Connection, source: Source) -> Callable[[], str]:
 
 def _read_a_minute(connection: Connection, source: Source) -> str:
     """Request the last minute of a stream, as a run would."""
-    connection.session.begin(time.monotonic() + _STREAM_SECONDS)
+    connection.client.begin(time.monotonic() + _STREAM_SECONDS)
     if isinstance(source, Probed):
         source.probe()
         return "May be read"
@@ -92,21 +92,21 @@ def _read_a_minute(connection: Connection, source: Source) -> str:
     return f"May be read ({count} records {'now' if window is None else 'in the last minute'})"
 
 
-def received_steps(source: EventSource, section: TestSection) -> None:
+def received_steps(connector: Connector, section: TestSection) -> None:
     """Test a webhook from inside: its settings and its last events; post nothing to it."""
 
     def settings() -> str:
-        if source.tokens() is None:
+        if valid_tokens(connector) is None:
             raise StepSkipped("The connector is off: none of its settings are set")
         return "All set, and well-formed"
 
     if section.step("settings", settings) and section.steps[-1].detail.startswith("All"):
-        section.step("events", lambda: _last_event(source))
+        section.step("events", lambda: _last_event(connector))
 
 
-def _last_event(source: EventSource) -> str:
+def _last_event(connector: Connector) -> str:
     try:
-        row = checkpoint_rows(webhook_partition(source.name)).get(source.stream, {})
+        row = checkpoint_rows(webhook_partition(connector.name)).get(connector.streams[0].name, {})
     except (StorageError, SettingsError) as error:
         raise StepSkipped(f"Whether events arrive is not known: {error}") from error
     last = parse_time(read_history(str(row.get("history") or "")).get("lastSuccess"))

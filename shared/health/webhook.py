@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from dataclasses import replace
@@ -10,7 +11,9 @@ from shared.delivery.batch_sender import DeliveryCounters
 from shared.errors import SettingsError, StorageError
 from shared.health.aggregator import RunAggregator
 from shared.health.rows import post, queue_numbers
+from shared.records.declared import declared_streams
 from shared.records.timestamps import utc_now
+from shared.runtime.process import on_reset
 from shared.state.webhook_history import keep_history
 from shared.telemetry.events import emit
 from shared.telemetry.run import RunCounters, RunResult, RunState
@@ -71,3 +74,12 @@ class WebhookHealth:
             )
             return False
         return True
+
+
+@functools.cache
+def health_of(stream: str) -> WebhookHealth:
+    """The health of the webhook whose events are ``stream``'s; raises KeyError for no stream."""
+    return WebhookHealth(declared_streams()[stream].connector, stream)
+
+
+on_reset(health_of.cache_clear)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.records.declared import MAX_RECORD_BYTES
-from shared.records.encoder import Encoder, has_secret
+from shared.records.encoder import Encoder
 from shared.records.raw import Reader, Record, Values, decoded
 from shared.records.timestamps import parse_time, utc_now
 from shared.runtime.process import on_reset
@@ -51,7 +51,7 @@ class RecordPreparer:
 
     def __init__(self, stream: Stream, declared: frozenset[str] | None) -> None:
         self._stream = stream
-        self._encode = Encoder(declared, stream.added)
+        self._encode = Encoder(declared, stream.added, stream.redact)
         times = [path for path in (stream.watermark, stream.event_time) if path]
         keys = [path for key in stream.keys for path in key]
         self._read = read = Reader([*times, *keys], self._encode.kept, self._encode.reserved)
@@ -98,7 +98,7 @@ class RecordPreparer:
         received = utc_now()
         generated = [moment or received for moment in event_times]
         bodies = self._encode.encode_verbatim(records, generated)
-        secrets = has_secret(b"".join(bodies))
+        secrets = self._encode.redactor.may_be_in(b"".join(bodies))
         for number, moment in enumerate(event_times):
             body = bodies[number]
             if moment is None and not self._stream.snapshot:
@@ -106,7 +106,11 @@ class RecordPreparer:
             # Encode an empty record (only one without a time can be): verbatim joining would
             # leave a comma before the closing brace.
             whole = kept[number] and (moment is not None or b'"' in bytes(records[number]))
-            if not whole or len(body) > MAX_RECORD_BYTES or (secrets and has_secret(body)):
+            if (
+                not whole
+                or len(body) > MAX_RECORD_BYTES
+                or (secrets and self._encode.redactor.may_be_in(body))
+            ):
                 bodies[number] = self._encode(decoded(records[number]), generated[number])
         return bodies
 

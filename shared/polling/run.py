@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.azure import storage
+from shared.connections.opening import open_connection
 from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import DeadLetters
 from shared.delivery.sink import Sink, sink_for
@@ -26,7 +27,7 @@ from shared.polling.budget import budget_seconds
 from shared.polling.stream_poll import Lookback, StreamPoll
 from shared.records.timestamps import utc_now
 from shared.settings import key_vault
-from shared.settings.app import read_destination
+from shared.settings.app import PollingSettings, read_destination, read_polling
 from shared.source.connector import Connection, Connector
 from shared.source.stream import Source, Stream
 from shared.state.checkpoint import TABLE, Progress, StreamCheckpoint, partition_key
@@ -51,13 +52,14 @@ def poll(connector: Connector) -> list[RunResult]:
 
     Raises SettingsError before fetching, and RunFailed after all streams had their turn.
     """
-    connection = connector.connect()
+    connection = open_connection(connector)
     if connection is None:
         emit(logger, "connector_off", Connector=connector.name)
         return []
+    polling = read_polling()
     target = sink_for(read_destination())
     raise_gc_thresholds()
-    return PollRun(connector, connection, target).all_streams()
+    return PollRun(connector, connection, target, polling).all_streams()
 
 
 @functools.cache
@@ -90,8 +92,15 @@ class PollRun:
     on to the next.
     """
 
-    def __init__(self, connector: Connector, connection: Connection, target: Sink) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        connection: Connection,
+        target: Sink,
+        polling: PollingSettings,
+    ) -> None:
         self._connector = connector
+        self._polling = polling
         self._first_connection = connection
         self._sink = target
         self._run_id = uuid.uuid4().hex
@@ -165,7 +174,7 @@ class PollRun:
         """
         if error.status != 401 or not key_vault.refresh_secrets():
             raise error
-        connection = self._connector.connect()
+        connection = open_connection(self._connector)
         if connection is None:
             raise error
         return connection
@@ -176,7 +185,7 @@ class PollRun:
         Raises the ConnectorError tree; the history for the status page then has the failure.
         """
         connection, stream = task.connection, task.source.stream
-        session = connection.session
+        client = connection.client
         checkpoint = StreamCheckpoint(
             storage.table(TABLE),
             partition_key(self._connector.name, connection.address),
@@ -189,12 +198,11 @@ class PollRun:
         if not _is_due(stream, past, connection.inventory_minutes):
             return None
         # Allow the page in flight at the fetch deadline to arrive: StreamPoll stops between pages.
-        session.begin(min(task.fetch_deadline + _LAST_ANSWER_SECONDS, self._end))
+        client.begin(min(task.fetch_deadline + _LAST_ANSWER_SECONDS, self._end))
         sender = BatchSender(self._sink, DeadLetters())
-        polling = connection.polling
         lookback = Lookback(
-            timedelta(hours=polling.initial_lookback_hours),
-            timedelta(minutes=polling.overlap_minutes),
+            timedelta(hours=self._polling.initial_lookback_hours),
+            timedelta(minutes=self._polling.overlap_minutes),
         )
         stream_poll = StreamPoll(task.source, checkpoint, sender, counters, lookback)
         failure: ConnectorError | None = None
@@ -204,7 +212,7 @@ class PollRun:
                 state = stream_poll.run(seen, task.fetch_deadline, task.deliver_deadline)
         except ConnectorError as error:
             failure = error
-        counters.requests, counters.retries = session.requests, session.retries
+        counters.requests, counters.retries = client.requests, client.retries
         stream_poll.count_delivered()
         if failure and not sender.counters.accepted and _may_be_disabled(stream, past, failure):
             return self._disable(checkpoint, counters, failure)

@@ -1,8 +1,13 @@
-"""The fields that each stream declares, the fields that every record has, and the size limit."""
+"""What sentinel/tables declares of each stream, and the limits of a record.
+
+declared_streams.json is generated from sentinel/tables, so that the app needs no YAML.
+"""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -17,11 +22,31 @@ ADDITIONAL_FIELDS = "AdditionalFields"
 TRUNCATED = "_truncated"
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredStream:
+    """A stream of a data collection rule (``Custom-…``).
+
+    ``fields`` are its top-level columns; ``rule_setting`` is the app setting that holds its rule's
+    id (None: its sender is no part of this app); ``log_type`` its table's name with the Data
+    Collector API, without ``_CL`` (None: it has none); ``connector`` the name of its vendor.
+    """
+
+    fields: frozenset[str]
+    rule_setting: str | None
+    log_type: str | None
+    connector: str
+
+
 @functools.cache
-def _declarations() -> dict[str, frozenset[str]]:
+def declared_streams() -> Mapping[str, DeclaredStream]:
+    """Every declared stream, by its name."""
     path = Path(__file__).with_name("declared_streams.json")
-    declared = orjson.loads(path.read_bytes())
-    return {stream: frozenset(fields) for stream, fields in declared.items()}
+    return {
+        name: DeclaredStream(
+            frozenset(stream["fields"]), stream["rule"], stream["logType"], stream["connector"]
+        )
+        for name, stream in orjson.loads(path.read_bytes()).items()
+    }
 
 
 def declared_fields(stream: str) -> frozenset[str]:
@@ -29,4 +54,4 @@ def declared_fields(stream: str) -> frozenset[str]:
 
     Raises ``KeyError`` for a stream without a declaration.
     """
-    return _declarations()[stream]
+    return declared_streams()[stream].fields

@@ -8,8 +8,7 @@ https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +16,11 @@ import orjson
 
 from shared.records.codec import dump_json
 from shared.records.declared import ADDITIONAL_FIELDS, MAX_RECORD_BYTES, TIME_GENERATED
+from shared.records.redact import Redactor
 from shared.records.truncate import truncate
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-# A SentinelOne group has its site's registration token, an agent a licence key.
-SECRET_FIELDS = ("registrationToken", "licenseKey")
-_SECRET_MARKS = tuple(f'"{name}"'.encode() for name in SECRET_FIELDS)
-# A JSON key may be escaped (\u0072egistrationToken): look for escapes too, or redaction misses it.
-_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
 
 class Encoder:
@@ -35,12 +29,17 @@ class Encoder:
     ``declared`` has the stream's fields; None keeps every field in its place (Data Collector API).
     ``added`` has the fields to add to each record; a record's own field of that name moves into
     ``AdditionalFields``. ``kept`` has the fields that keep their place, None all but ``reserved``.
+    ``redact`` has the names of the fields to remove, at any depth.
     """
 
     def __init__(
-        self, declared: frozenset[str] | None, added: Mapping[str, Any] | None = None
+        self,
+        declared: frozenset[str] | None,
+        added: Mapping[str, Any] | None = None,
+        redact: Iterable[str] = (),
     ) -> None:
         self._added = dict(added or {})
+        self.redactor = Redactor(redact)
         self.reserved = frozenset((TIME_GENERATED, *self._added))
         self.kept = None if declared is None else declared - {ADDITIONAL_FIELDS, *self.reserved}
         inside = dump_json(self._added)[1:-1]
@@ -59,8 +58,8 @@ class Encoder:
                 name: value for name, value in record.items() if name in moved
             }
         body = dump_json(outgoing)
-        if has_secret(body):
-            outgoing = _without_secrets(outgoing)
+        if self.redactor.may_be_in(body):
+            outgoing = self.redactor.without(outgoing)
             body = dump_json(outgoing)
         return body if len(body) <= MAX_RECORD_BYTES else truncate(outgoing)
 
@@ -88,21 +87,7 @@ def encode(
     time_generated: datetime,
     declared: frozenset[str] | None,
     added: Mapping[str, Any] | None = None,
+    redact: Iterable[str] = (),
 ) -> bytes:
     """Encode a single record; see ``Encoder``."""
-    return Encoder(declared, added)(record, time_generated)
-
-
-def has_secret(body: bytes) -> bool:
-    """Return whether JSON may have a secret field: False is certain, True is not."""
-    if any(mark in body for mark in _SECRET_MARKS):
-        return True
-    return b"\\" in body and _ESCAPED_LETTER.search(body) is not None
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_secrets(v) for k, v in value.items() if k not in SECRET_FIELDS}
-    if isinstance(value, list):
-        return [_without_secrets(item) for item in value]
-    return value
+    return Encoder(declared, added, redact)(record, time_generated)

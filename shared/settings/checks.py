@@ -1,4 +1,4 @@
-"""Whether a setting's text can be what it should be: each gives it back tidied, or says why not.
+"""Check a setting's text: each function gives back its value, tidied, or says why it cannot be.
 
 A check raises ``ValueError`` with the rest of a sentence that begins with the setting's name.
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 
-def https(value: str, example: str) -> str:
+def https_url(value: str, example: str) -> str:
     """An https address (http only on loopback) without a trailing slash, query or credentials."""
     try:
         url = urlsplit(value)
@@ -30,31 +30,14 @@ def https(value: str, example: str) -> str:
     return value.rstrip("/")
 
 
-def sentinelone_url(value: str) -> str:
-    """The console's address, without the API's path that people paste with it."""
-    url = https(value, "https://acme.sentinelone.net")
-    return re.sub(r"/web(/api(/v2\.\d)?)?$", "", url)
-
-
-def jira_url(value: str) -> str:
-    """The site's address, from its short name, its host or an address with the API's path."""
-    example = "acme, acme.atlassian.net or https://acme.atlassian.net"
-    if "://" in value:
-        return re.sub(r"/rest(/api(/\d)?)?$", "", https(value, "https://acme.atlassian.net"))
-    name = value.rstrip("/")
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name):
-        raise ValueError(f"must be {example}")
-    return f"https://{name}" if "." in name else f"https://{name}.atlassian.net"
-
-
-def streams(value: str, known: Sequence[str]) -> str:
-    """Stream names, lower case and in the order of ``known``."""
+def stream_names(value: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Stream names between commas, lower case and in the order of ``known``."""
     names = [name.strip().lower() for name in value.split(",") if name.strip()]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         what = f"has unknown streams {', '.join(unknown)}" if unknown else "names no stream"
         raise ValueError(f"{what}: choose from {', '.join(known)}")
-    return ",".join(name for name in known if name in names)
+    return tuple(name for name in known if name in names)
 
 
 def api_token(value: str) -> str:
@@ -76,8 +59,8 @@ def rule_id(value: str) -> str:
     return value
 
 
-def username(value: str) -> str:
-    """An account's name for Basic auth, which a colon would split."""
+def email(value: str) -> str:
+    """An account's e-mail address; Basic auth would split it at a colon."""
     if ":" in value or not value.isprintable():
         raise ValueError("must be the account's e-mail address")
     return value
@@ -101,7 +84,7 @@ def workspace_key(value: str) -> str:
 
 def data_collector_uri(value: str) -> str:
     """The Data Collector's address in any cloud: the workspace's id before a known host."""
-    url = https(value, "https://<WorkspaceID>.ods.opinsights.azure.us")
+    url = https_url(value, "https://<WorkspaceID>.ods.opinsights.azure.us")
     host = urlsplit(url).hostname or ""
     loopback = host in ("localhost", "127.0.0.1", "::1")
     if not loopback and not re.fullmatch(r"[0-9a-f-]{36}\.ods\.opinsights\.azure\.\w+", host):

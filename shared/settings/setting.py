@@ -1,22 +1,64 @@
-"""The declaration of one app setting."""
+"""The declaration of an app setting: all that is derived from it stands here and nowhere else.
+
+A connector's settings are a frozen dataclass whose fields are made by ``setting``. The reader, the
+README's table, the example file, the template's parameters and the portal's form come from it.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+_KEY = "setting"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One app setting. ``default`` is its value where absent, None where there is none.
+    """One app setting.
 
-    ``bounds`` are the least and the most of a number, both allowed.
+    ``check`` gives back a text's value, or raises ``ValueError`` with the rest of a sentence that
+    begins with the setting's name. ``bounds`` are the least and the most of a number, both allowed.
+    ``default`` is the text in force where the setting is absent; ``default_text`` says it shorter.
+    ``label``, ``tooltip``, ``pattern`` (a regular expression) and ``mismatch`` (what to say where
+    it does not fit) are the portal's; a setting without a label is not on its form.
     """
 
     name: str
-    section: str
     meaning: str
     required: bool = False
-    default: str | None = None
     secret: bool = False
+    default: str | None = None
+    default_text: str = ""
     example: str = ""
-    bounds: tuple[float, float] = (0, 0)
+    check: Callable[[str], Any] | None = None
+    bounds: tuple[float, float] | None = None
+    label: str = ""
+    tooltip: str = ""
+    pattern: str = ""
+    mismatch: str = ""
+
+    @property
+    def vault_name(self) -> str:
+        """The secret's name in Key Vault, which allows no underscore: ``__`` becomes ``--``.
+
+        https://learn.microsoft.com/aspnet/core/security/key-vault-configuration
+        """
+        return self.name.replace("__", "--")
+
+    def named(self, connection: str) -> Setting:
+        """The same setting of a named connection; '' is the connection without a name."""
+        if not connection:
+            return self
+        return dataclasses.replace(self, name=f"{self.name}__{connection}")
+
+
+def setting(name: str, meaning: str, **more: Any) -> Any:
+    """A dataclass field that declares the app setting ``name``; ``more`` as in ``Setting``."""
+    return dataclasses.field(metadata={_KEY: Setting(name, meaning, **more)})
+
+
+def declared(settings: type) -> Mapping[str, Setting]:
+    """Each field of a settings class with the setting it declares, in order."""
+    return {field.name: field.metadata[_KEY] for field in dataclasses.fields(settings)}

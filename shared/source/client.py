@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,6 +28,7 @@ from shared.http.headers import http_date, retry_after_seconds
 from shared.http.session import session_for
 from shared.records.raw import parse_answer
 from shared.runtime.backoff import exponential_backoff, jittered
+from shared.source.advice import Advice
 
 TRIES = 5
 MAX_ANSWER_BYTES = 64_000_000
@@ -50,6 +51,21 @@ class ApiResponse:
     json: Any
     size: int
     vendor_time: datetime | None
+    vendor: str
+    path: str
+
+    def require(self, *names: str) -> Any:
+        """The value at ``names`` inside it; VendorAnswerInvalid names what is missing."""
+        value = self.json
+        for depth, name in enumerate(names):
+            if not isinstance(value, dict) or name not in value:
+                raise self.invalid(f"without {'.'.join(names[: depth + 1])!r}")
+            value = value[name]
+        return value
+
+    def invalid(self, how: str) -> VendorAnswerInvalid:
+        """The error to raise for an answer that is not what was promised; ``how`` ends it."""
+        return VendorAnswerInvalid(f"{self.vendor} answered {self.path} {how}")
 
 
 class _RetryableError(Exception):
@@ -64,20 +80,19 @@ class ApiClient:
     """One vendor's connection for one run; threads share it.
 
     ``address`` is of the host that all its requests go to; ``headers`` carry the sign-in.
-    ``explain`` gives, for a status that is final, the setting or permission to look at. ``begin``
+    ``advice`` gives, for a status that is final, the setting or permission to look at. ``begin``
     sets each stream's deadline and its counts to zero.
     """
 
     def __init__(
         self,
-        vendor: str,
+        advice: Advice,
         address: str,
         headers: Mapping[str, str],
-        explain: Callable[[int], str],
         requests_per_second: float | None = None,
     ) -> None:
-        self._vendor = vendor
-        self._explain = explain
+        self._vendor = advice.vendor
+        self._advice = advice
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -175,7 +190,9 @@ class ApiClient:
         self._raise_for_status(response, path)
         vendor_time = http_date(response.headers.get("Date"))
         with contextlib.suppress(ValueError, RecursionError):
-            return ApiResponse(parse_answer(body, shape), len(body), vendor_time)
+            return ApiResponse(
+                parse_answer(body, shape), len(body), vendor_time, self._vendor, path
+            )
         answered = self._no_json(response, body, path)
         del body  # the error outlives this stream's turn, and would keep it
         raise VendorAnswerInvalid(answered)
@@ -222,25 +239,14 @@ class ApiClient:
         if 300 <= status < 400:
             raise VendorAnswerInvalid(
                 f"{self._vendor} answered {path} with a redirect (HTTP {status}): "
-                f"{self._explain(status)}"
+                f"{self._advice(status)}"
             )
         raise VendorRefused(
-            f"{self._vendor} refused {path} with HTTP {status}: {self._explain(status)}",
+            f"{self._vendor} refused {path} with HTTP {status}: {self._advice(status)}",
             status=status,
         )
 
     def _no_json(self, response: requests.Response, body: bytes, path: str) -> str:
         kind = response.headers.get("Content-Type", "no content type").split(";")[0]
         what = f"{len(body)} bytes of {kind}" if body else "an empty body"
-        return f"{self._vendor} answered {path} with {what} instead of JSON: {self._explain(200)}"
-
-
-def expect(answer: ApiResponse, vendor: str, path: str, *names: str) -> Any:
-    """The value at ``names`` inside an answer; VendorAnswerInvalid names what is missing."""
-    value = answer.json
-    for depth, name in enumerate(names):
-        if not isinstance(value, dict) or name not in value:
-            place = ".".join(names[: depth + 1])
-            raise VendorAnswerInvalid(f"{vendor} answered {path} without {place!r}")
-        value = value[name]
-    return value
+        return f"{self._vendor} answered {path} with {what} instead of JSON: {self._advice(200)}"

@@ -1,36 +1,70 @@
-"""A connector: a vendor, and a connection to it."""
+"""A connector declares itself: settings, streams, advice, texts; and how a connection is made.
+
+All that names a vendor elsewhere (the README's table, the template, the portal's form, the status
+page, the connection test) is derived from the ``CONNECTOR`` of its file in shared/connectors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from shared.settings.app import PollingSettings
+from shared.settings.setting import Setting, declared
+from shared.source.advice import Advice
 from shared.source.client import ApiClient
-from shared.source.stream import Source
+from shared.source.push import EventFormat
+from shared.source.stream import Source, Stream
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connector with its settings applied: where it reads, as whom, and which streams.
+    """A vendor as one set of settings names it: where it is read, as whom, and which streams.
 
-    ``token_expires`` asks the vendor when its token ends, where the vendor tells: None for unknown.
-    ``left_out`` are the names of streams that the settings chose not to poll.
+    ``inventory_minutes`` is how often inventory streams are due. ``token_expires`` asks the vendor
+    when its token ends, where the vendor tells: None for unknown.
     """
 
     address: str
-    session: ApiClient
+    client: ApiClient
     sources: Sequence[Source]
-    polling: PollingSettings
     inventory_minutes: float = 60.0
     token_expires: Callable[[], datetime | None] | None = None
-    left_out: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """The texts of a connector's step in the portal's form: its checkbox, and its tooltip."""
+
+    label: str
+    tooltip: str
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A vendor that is polled. ``connect`` reads its settings; None means that it is off."""
+    """A vendor. ``settings`` is a dataclass whose fields ``shared.settings.setting`` makes.
+
+    ``connect`` makes a connection of such settings, for a vendor that is polled; ``events`` tells
+    how posted events look, for one that posts. ``advice`` says what to look at, by HTTP status
+    (None for any other), as templates over the settings' fields: ``{access_token} is wrong``.
+    ``streams_field`` is the field of the setting that chooses streams, where there is one.
+    """
 
     name: str
-    connect: Callable[[], Connection | None]
+    settings: type[Any]
+    streams: Sequence[Stream]
+    portal: Portal
+    advice: Mapping[int | None, str]
+    connect: Callable[[Any, Advice], Connection] | None = None
+    events: EventFormat | None = None
+    streams_field: str = ""
+
+    def declared(self) -> Mapping[str, Setting]:
+        """Its settings, by field."""
+        return declared(self.settings)
+
+    @property
+    def streams_setting(self) -> str:
+        """The name of the setting that chooses streams; '' where all are polled."""
+        return self.declared()[self.streams_field].name if self.streams_field else ""

@@ -1,31 +1,27 @@
-"""A vendor that posts its events."""
+"""How the events of a vendor look that posts them to a webhook."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Protocol
 
+from shared.source.stream import Stream
 
-class EventSource(Protocol):
-    """A vendor that posts events: its settings and the shape of its events."""
 
-    name: str
-    stream: str
-    token_setting: str
-    time_field: str
+class EventFormat(Protocol):
+    """The shape of posted events. ``token_fields`` are the settings whose tokens are valid."""
 
-    def tokens(self) -> tuple[str, ...] | None:
-        """The valid tokens; None where the connector is off. Raises ``SettingsError``."""
-        ...
+    stream: Stream
+    token_fields: tuple[str, ...]
 
     def event(self, element: Any) -> dict[str, Any] | None:
         """The event in an element of a body; None where there is none."""
         ...
 
     def event_id(self, event: dict[str, Any]) -> str | None:
-        """What repeats of an event share."""
+        """The id that repeats of an event share; None where it has none."""
         ...
 
     def event_time(self, event: dict[str, Any]) -> datetime | None:
-        """When it happened, in UTC."""
+        """When it happened, in UTC; None where that is absent or unreadable."""
         ...

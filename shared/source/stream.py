@@ -43,7 +43,8 @@ class Stream:
     vendor filters by and of the time the event happened; '' for a snapshot, which has neither.
     ``key`` are the paths whose values together name a record; of several ``keys`` the first whose
     values are there counts. ``inventory`` streams are looked at hourly; an ``optional`` one may be
-    missing from a licence. A snapshot is sent where its content changed.
+    missing from a licence. Fields named in ``redact`` are the vendor's secrets: they are removed at
+    any depth. A snapshot is sent where its content changed.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Stream:
     event_time: str
     keys: tuple[tuple[str, ...], ...]
     added: Mapping[str, Any] = field(default_factory=dict)
+    redact: tuple[str, ...] = ()
     optional: bool = False
     inventory: bool = False
 

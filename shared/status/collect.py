@@ -13,15 +13,15 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from shared import VERSION
-from shared.connectors.registry import polled, received
+from shared.connections.opening import open_connection, valid_tokens
+from shared.connections.registry import polled, received
 from shared.delivery import backlog
 from shared.delivery.backlog import DeadLetterStatus, Queue
 from shared.errors import ADVICE, ConnectorError, SettingsError, StorageError
 from shared.records.timestamps import utc_now
 from shared.runtime.timeout import call_with_timeout
-from shared.settings.app import DestinationSettings, read_destination
+from shared.settings.app import DestinationSettings, read_destination, read_polling
 from shared.source.connector import Connection, Connector
-from shared.source.push import EventSource
 from shared.state.checkpoint import partition_key
 from shared.state.rows import Row, checkpoint_rows
 from shared.state.webhook_history import webhook_partition
@@ -41,8 +41,6 @@ from shared.telemetry.run import RunState
 # Timeout of one read.
 SECONDS = 15.0
 _EXPIRES_SOON_DAYS = 14
-# For every connector, until each declares the setting that chooses its streams.
-_STREAMS_SETTING = "SentinelOneStreams"
 Result = TypeVar("Result")
 
 
@@ -79,10 +77,12 @@ def collect_status(now: datetime | None = None) -> AppStatus:
         poison_read = pool.submit(collector.get, backlog.poison_queue, Queue(None))
         dead_read = pool.submit(collector.get, backlog.dead_letters, DeadLetterStatus(None))
         settings_read = pool.submit(collector.get, read_destination, None)
+        polling_read = pool.submit(collector.get, read_polling, None)
         found = [pool.submit(_polled, connector, collector, moment) for connector in timers]
         spool = spool_read.result()
         found += [pool.submit(_received, source, spool, moment) for source in webhooks]
         connectors = [future.result() for future in found]
+        polling_read.result()
         poison, dead = poison_read.result(), dead_read.result()
         destination, address = _destination(settings_read.result())
     own_problems = [*collector.problems.values(), *_backlog_problems(dead, poison)]
@@ -158,7 +158,7 @@ def _token_problems(connectors: list[ConnectorStatus], now: datetime) -> list[As
 
 def _polled(connector: Connector, collector: _Collector, now: datetime) -> ConnectorStatus:
     try:
-        connection = connector.connect()
+        connection = open_connection(connector)
     except SettingsError as error:
         return _misconfigured(connector.name, error)
     if connection is None:
@@ -177,7 +177,7 @@ def _polled(connector: Connector, collector: _Collector, now: datetime) -> Conne
             if expires
             else "unknown: the vendor does not tell"
         )
-    streams = _streams(connection, rows, now)
+    streams = _streams(connector, connection, rows, now)
     return ConnectorStatus(
         name=connector.name,
         on=True,
@@ -190,7 +190,7 @@ def _polled(connector: Connector, collector: _Collector, now: datetime) -> Conne
 
 
 def _streams(
-    connection: Connection, rows: Mapping[str, Row] | None, now: datetime
+    connector: Connector, connection: Connection, rows: Mapping[str, Row] | None, now: datetime
 ) -> list[StreamStatus]:
     if rows is None:
         unknown = Assessment(
@@ -202,33 +202,37 @@ def _streams(
             source.stream,
             rows.get(source.stream.name),
             connection.inventory_minutes,
-            _STREAMS_SETTING,
+            connector.streams_setting,
             now,
         )
         for source in connection.sources
     ]
-    return streams + [StreamStatus(name, LEFT_OUT) for name in connection.left_out]
+    chosen = {source.stream.name for source in connection.sources}
+    left_out = [stream.name for stream in connector.streams if stream.name not in chosen]
+    return streams + [StreamStatus(name, LEFT_OUT) for name in left_out]
 
 
-def _received(source: EventSource, spool: Queue, now: datetime) -> ConnectorStatus:
+def _received(connector: Connector, spool: Queue, now: datetime) -> ConnectorStatus:
+    (declared,) = connector.streams
     try:
-        if source.tokens() is None:
+        if valid_tokens(connector) is None:
             return ConnectorStatus(
-                source.name, False, Assessment(RunState.OFF, "None of its settings are set.")
+                connector.name, False, Assessment(RunState.OFF, "None of its settings are set.")
             )
     except SettingsError as error:
-        return _misconfigured(source.name, error)
+        return _misconfigured(connector.name, error)
     try:
-        rows = call_with_timeout(SECONDS, lambda: checkpoint_rows(webhook_partition(source.name)))
-        row = rows.get(source.stream)
-        stream = webhook_stream(source.stream, row, spool.messages, now)
+        rows = call_with_timeout(
+            SECONDS, lambda: checkpoint_rows(webhook_partition(connector.name))
+        )
+        stream = webhook_stream(declared.name, rows.get(declared.name), spool.messages, now)
     except (StorageError, SettingsError, TimeoutError):
-        # The app's own reads report the fault: it is the same storage account.
+        # The app's own section reports the storage account's fault.
         unknown = Assessment(
             RunState.FAILING, "Unknown, since the storage account does not answer."
         )
-        stream = StreamStatus(source.stream, unknown)
-    return ConnectorStatus(source.name, True, _summary([stream]), streams=[stream])
+        stream = StreamStatus(declared.name, unknown)
+    return ConnectorStatus(connector.name, True, _summary([stream]), streams=[stream])
 
 
 def _misconfigured(name: str, error: SettingsError) -> ConnectorStatus:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.connections.opening import advice_for, token_setting, valid_tokens
 from shared.delivery.batch import packed
 from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import DeadLetters, Refused
@@ -36,7 +37,8 @@ from shared.runtime.circuit_breaker import CircuitBreaker
 from shared.runtime.timeout import call_with_timeout
 from shared.settings import key_vault
 from shared.settings.app import read_destination
-from shared.source.push import EventSource
+from shared.source.connector import Connector
+from shared.source.push import EventFormat
 from shared.telemetry.events import emit
 from shared.telemetry.run import RunCounters, RunResult, RunState
 from shared.webhook.auth import authorized
@@ -76,11 +78,11 @@ class _Events:
 
 
 class Webhook:
-    """A source's webhook, one per process: it keeps recent ids and the circuit breaker."""
+    """A connector's webhook, one per process: it keeps recent ids and the circuit breaker."""
 
     def __init__(
         self,
-        source: EventSource,
+        connector: Connector,
         *,
         connect: Callable[[], Sink] = lambda: sink_for(read_destination()),
         spool: Spool | None = None,
@@ -88,7 +90,9 @@ class Webhook:
         circuit: CircuitBreaker | None = None,
         report: Callable[[RunResult], None] = RunResult.log,
     ) -> None:
-        self._source = source
+        self._connector = connector
+        self._format = _format_of(connector)
+        self._stream = self._format.stream
         self._connect = connect
         self._spool = spool or Spool()
         self._dead_letters = dead_letters or DeadLetters()
@@ -123,15 +127,17 @@ class Webhook:
         except BodyRefused as error:
             return self._refused(WebhookResponse(error.status, str(error)))
         except SettingsError as error:
-            emit(logger, "webhook_not_set_up", Connector=self._source.name, Message=str(error))
+            emit(logger, "webhook_not_set_up", Connector=self._connector.name, Message=str(error))
             return WebhookResponse(503, "The function app is not set up; see its log", _RETRY_AFTER)
 
     def _counters(self) -> RunCounters:
-        return RunCounters(self._source.name, self._source.stream, uuid.uuid4().hex, utc_now())
+        return RunCounters(self._connector.name, self._stream.name, uuid.uuid4().hex, utc_now())
 
     def _authorized(self, headers: Mapping[str, str]) -> bool:
         header = headers.get("authorization") or ""
-        return authorized(header, self._source.token_setting, self._source.tokens)
+        return authorized(
+            header, token_setting(self._connector), lambda: valid_tokens(self._connector)
+        )
 
     def _wrong_token(self) -> VendorRefused:
         """Report a wrong token as a failed run.
@@ -139,8 +145,7 @@ class Webhook:
         A sender that knows the function key is most likely the vendor with an old token.
         """
         return VendorRefused(
-            f"A request came without the bearer token in {self._source.token_setting}: see that "
-            "the sender's Authorization header and that setting hold the same token",
+            f"A request came without the bearer token: {advice_for(self._connector)(401)}",
             status=401,
         )
 
@@ -148,7 +153,7 @@ class Webhook:
         emit(
             logger,
             "webhook_refused",
-            Connector=self._source.name,
+            Connector=self._connector.name,
             HttpStatus=answer.status,
             Message=answer.text,
         )
@@ -158,7 +163,7 @@ class Webhook:
         events: list[dict[str, Any]] = []
         invalid: list[Refused] = []
         for element in elements(body):
-            if (event := self._source.event(element)) is not None:
+            if (event := self._format.event(element)) is not None:
                 events.append(event)
                 continue
             try:
@@ -166,7 +171,7 @@ class Webhook:
             except RecursionError as error:
                 raise BodyRefused(400, "An element is nested too deeply") from error
             invalid.append(Refused(record, 0, "An element of the body is no object"))
-        return _Events(events, [self._source.event_id(event) for event in events], invalid)
+        return _Events(events, [self._format.event_id(event) for event in events], invalid)
 
     def _store_events(self, found: _Events, counters: RunCounters, deadline: float) -> RunResult:
         """Deliver, else spool, the events; the result's error says that not all are safe."""
@@ -200,7 +205,7 @@ class Webhook:
         emit(
             logger,
             event,
-            Connector=self._source.name,
+            Connector=self._connector.name,
             ErrorClass=type(error).__name__,
             Message=str(error),
         )
@@ -209,7 +214,7 @@ class Webhook:
         self, found: _Events, claim: Claim, sink: Sink, counters: RunCounters
     ) -> tuple[list[str | None], list[bytes]]:
         """Encode the events that this request has claimed, each once; return ids and records."""
-        declared = sink.declared(self._source.stream)
+        declared = sink.declared(self._stream.name)
         received = utc_now()
         ids: list[str | None] = []
         records: list[bytes] = []
@@ -219,13 +224,18 @@ class Webhook:
                 if name not in mine:
                     continue
                 mine.remove(name)
-            moment = self._source.event_time(event)
+            moment = self._format.event_time(event)
             if moment is None:
                 self._warn_missing_time()
             elif counters.watermark is None or moment > counters.watermark:
                 counters.watermark = moment
             try:
-                record = encode(event, time_generated=moment or received, declared=declared)
+                record = encode(
+                    event,
+                    time_generated=moment or received,
+                    declared=declared,
+                    redact=self._stream.redact,
+                )
             except RecursionError as error:
                 raise BodyRefused(400, "An event is nested too deeply") from error
             ids.append(name)
@@ -238,8 +248,8 @@ class Webhook:
             logger.warning(
                 "%s: an event has no %s that can be read: its TimeGenerated is the time of "
                 "receipt (said once a process)",
-                self._source.name,
-                self._source.time_field,
+                self._connector.name,
+                self._stream.event_time,
             )
 
     def _deliver(
@@ -253,7 +263,7 @@ class Webhook:
 
         def work() -> None:
             deadline = time.monotonic() + _DELIVERY_SECONDS
-            for start, batch in packed(self._source.stream, records):
+            for start, batch in packed(self._stream.name, records):
                 try:
                     sender.deliver(batch, deadline)
                 except (DestinationError, StorageError) as error:
@@ -287,9 +297,9 @@ class Webhook:
 
         def work() -> None:
             if invalid:
-                self._dead_letters.put(self._source.stream, invalid)
+                self._dead_letters.put(self._stream.name, invalid)
             if records:
-                self._spool.put(self._source.stream, records)
+                self._spool.put(self._stream.name, records)
 
         seconds = min(_STORAGE_SECONDS, max(1.0, deadline - time.monotonic()))
         try:
@@ -299,3 +309,9 @@ class Webhook:
         except TimeoutError:
             return StorageUnavailable(f"Storage did not answer within {seconds:.0f} s")
         return None
+
+
+def _format_of(connector: Connector) -> EventFormat:
+    if connector.events is None:
+        raise ValueError(f"{connector.name} posts no events")
+    return connector.events

@@ -9,16 +9,15 @@ from typing import Any
 
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
+from shared.connections.opening import advice_for
 from shared.connectors import jira, sentinelone
 from shared.records.raw import decoded
 from shared.records.timestamps import isoformat
-from shared.settings.app import ALL_STREAMS, JiraSettings, PollingSettings, SentinelOneSettings
 from shared.source.connector import Connection
 from shared.source.stream import Page, Source, Window
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = Window(START, START + timedelta(days=1))
-POLLING = PollingSettings(24, 10)
 
 
 def at(seconds: float) -> str:
@@ -32,14 +31,16 @@ def jira_time(seconds: float) -> str:
 def connect(vendor: SentinelOne | Jira, seconds: float = 60.0) -> Connection:
     """The vendor's connection, with ``seconds`` of time for what is asked of it."""
     if isinstance(vendor, Jira):
-        connection = jira.connection(
-            JiraSettings(vendor.url, vendor.username, vendor.token, POLLING)
+        connection = jira.connect(
+            jira.JiraSettings(vendor.url, vendor.username, vendor.token),
+            advice_for(jira.CONNECTOR),
         )
     else:
-        connection = sentinelone.connection(
-            SentinelOneSettings(vendor.url, vendor.token, ALL_STREAMS, 10_000, 60, POLLING)
+        settings = sentinelone.SentinelOneSettings(
+            vendor.url, vendor.token, sentinelone.STREAM_NAMES, 10_000, 60
         )
-    connection.session.begin(time.monotonic() + seconds)
+        connection = sentinelone.connect(settings, advice_for(sentinelone.CONNECTOR))
+    connection.client.begin(time.monotonic() + seconds)
     return connection
 
 

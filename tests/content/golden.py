@@ -16,9 +16,11 @@ import orjson
 import yaml
 
 from local.workspace.workspace import Workspace
-from shared.records.declared import declared_fields
+from shared.connections.registry import connectors
+from shared.records.declared import declared_fields, declared_streams
 from shared.records.encoder import encode
 from shared.records.timestamps import isoformat, parse_time
+from shared.settings.app import HEALTH_RULE
 from tools.content import load_tables
 
 FOLDER = Path(__file__).with_name("golden")
@@ -40,13 +42,19 @@ def cases(stream: str) -> list[dict[str, Any]]:
 
 def sent(stream: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """The record as it reaches Azure Monitor: through the function, or as TrapEye sends it."""
-    if stream.startswith("Custom-TrapEye"):
+    if declared_streams()[stream].rule_setting is None:
         return dict(record)
-    added = {}
-    if stream.startswith("Custom-SentinelOne"):
-        added["event_name"] = stream.removeprefix("Custom-SentinelOne") + "."
+    if declared_streams()[stream].rule_setting == HEALTH_RULE:
+        encoded = encode(record, time_generated=_time(record), declared=declared_fields(stream))
+        sent_row: dict[str, Any] = orjson.loads(encoded)
+        return sent_row
+    found = next(s for c in connectors() for s in c.streams if s.name == stream)
     encoded = encode(
-        record, time_generated=_time(record), declared=declared_fields(stream), added=added
+        record,
+        time_generated=_time(record),
+        declared=declared_fields(stream),
+        added=found.added,
+        redact=found.redact,
     )
     outgoing: dict[str, Any] = orjson.loads(encoded)
     return outgoing

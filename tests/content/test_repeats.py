@@ -24,7 +24,7 @@ POLLED = {
         sentinelone.UNIFIED_ALERTS,
         sentinelone.POLICIES,
         sentinelone.SITES,
-        jira.STREAM,
+        jira.AUDIT,
     )
 }
 TABLES = ("SentinelOne_CL", "Jira_Audit_CL", "OneLogin_CL")

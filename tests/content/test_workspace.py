@@ -27,6 +27,7 @@ def table(columns: dict[str, str], declared: dict[str, str], transform: str) -> 
     return Table(
         name="T",
         description="",
+        connector="T",
         rule_setting=None,
         log_type=None,
         columns={"TimeGenerated": "datetime", **columns},

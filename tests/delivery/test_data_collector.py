@@ -72,7 +72,6 @@ def test_the_signature_is_the_documented_one() -> None:
         ("Custom-SentinelOneThreats", "SentinelOne"),
         ("Custom-OneLogin", "OneLogin"),
         ("Custom-JiraAudit", "Jira_Audit"),
-        ("Custom-ConnectorHealth", "ConnectorHealth"),
     ],
 )
 def test_each_stream_has_the_table_that_people_know(stream: str, table: str) -> None:

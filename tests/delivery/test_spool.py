@@ -153,7 +153,7 @@ def test_a_refusal_waits_too(azure_monitor: AzureMonitor, storage: str, fault: A
     azure_monitor.faults.add("/streams/", fault, times=FOREVER)
     Spool().put(STREAM, records(3))
     (text,) = take_messages()
-    done = deliver_message(text, connect)
+    done = deliver_message(text, connect).counters
     assert (done.accepted, done.dead_lettered) == (0, 0)
     assert Spool().depth() == 1
     assert list(dead_letters()) == []
@@ -178,7 +178,7 @@ def test_a_refused_record_ends_in_the_dead_letters(
     azure_monitor.refuse = lambda _stream, record: "bad" if record["uuid"] == "1" else None
     Spool().put(STREAM, records(3))
     (text,) = take_messages()
-    done = deliver_message(text, connect)
+    done = deliver_message(text, connect).counters
     assert (done.accepted, done.dead_lettered) == (2, 1)
     assert uuids(azure_monitor) == ["0", "2"]
     assert [letter["record"] for letter in dead_letters()] == [{"uuid": "1"}]
@@ -219,7 +219,7 @@ def test_an_unreadable_message_ends_in_the_dead_letters(
     azure_monitor: AzureMonitor, storage: str, text: str
 ) -> None:
     """A message that is none of ours is kept with the reason, and the function succeeds."""
-    done = deliver_message(text, connect)
+    done = deliver_message(text, connect).counters
     assert done.dead_lettered == 1
     (letter,) = dead_letters()
     assert (letter["stream"], letter["status"]) == (QUEUE, 0)
@@ -231,7 +231,7 @@ def test_a_message_whose_blob_is_gone_was_delivered(
 ) -> None:
     """A host that died between the blob's end and the message's finds nothing left to do."""
     done = deliver_message(Message(STREAM, blob="Custom-OneLogin/gone").text(), connect)
-    assert done.accepted == 0
+    assert done.counters.accepted == 0
     assert list(dead_letters()) == []
     assert Spool().depth() == 0
 

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 import pytest
 from azure.data.tables import TableServiceClient
 
+from shared.connections.registry import all_settings
 from shared.connectors.sentinelone import LISTS
-from shared.settings.app import SETTINGS
 from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
 from tools import project
 from tools.content import load_tables
@@ -89,7 +89,7 @@ def test_idle_quantities_follow_from_schedule_and_streams() -> None:
 
 def test_settings_that_are_named_exist() -> None:
     """No page sends a person to look for a setting that there is not."""
-    known = {setting.name for setting in SETTINGS}
+    known = {setting.name for setting in all_settings()}
     for name in ("OverlapMinutes", "InitialLookbackHours", "WorkspaceID", "WorkspaceKey"):
         assert f"`{name}`" in page("migrate.md")
         assert name in known
@@ -128,7 +128,7 @@ def test_a_place_written_down_by_hand_is_where_the_stream_goes_on(
         checkpoint.load()
     began = datetime(2026, 11, 21, 10, 20, tzinfo=UTC)
     assert checkpoint.progress.watermark == began
-    overlap = next(setting for setting in SETTINGS if setting.name == "OverlapMinutes")
+    overlap = next(setting for setting in all_settings() if setting.name == "OverlapMinutes")
     assert timedelta(minutes=float(overlap.default or 0)) == timedelta(minutes=10)
 
 

@@ -41,7 +41,7 @@ from shared.records.raw import Record, as_record
 from shared.records.timestamps import isoformat
 from shared.settings.app import PollingSettings
 from shared.source import ascending
-from shared.source.connector import Connection, Connector
+from shared.source.connector import Connection
 from shared.source.stream import Page, Stream, Window
 from shared.state import checkpoint
 from tests.guarantees.model_table import (
@@ -51,6 +51,7 @@ from tests.guarantees.model_table import (
     unavailable,
     well_behaved,
 )
+from tests.polling.connectors import connector_of
 
 Result = TypeVar("Result")
 TABLE_FAULTS = {"unavailable": unavailable, "given up": given_up, "answer lost": answer_lost}
@@ -160,9 +161,9 @@ class World:
     def _tick(self, plan: Plan) -> str:
         polling = PollingSettings(initial_lookback_hours=24 * 365, overlap_minutes=10)
         session = cast(Any, SimpleNamespace(begin=lambda _: None, requests=0, retries=0))
-        connection = Connection("https://model.example", session, [self.source], polling)
-        connector = Connector("Model", lambda: connection)
-        run = polling_run.PollRun(connector, connection, self.destination)
+        connection = Connection("https://model.example", session, [self.source])
+        connector = connector_of("Model", self.source)
+        run = polling_run.PollRun(connector, connection, self.destination, polling)
         run._run_id = f"{self.runs:012d}"
         task = polling_run.StreamTask(
             connection=connection,

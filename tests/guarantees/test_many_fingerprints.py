@@ -16,11 +16,12 @@ from shared.polling import run as polling_run
 from shared.records.raw import as_record
 from shared.records.timestamps import isoformat, utc_now
 from shared.settings.app import PollingSettings
-from shared.source.connector import Connection, Connector
+from shared.source.connector import Connection
 from shared.source.stream import Page, Stream, Window
 from shared.state import checkpoint
 from shared.state.checkpoint import PER_ROW, TABLE, StreamCheckpoint, partition_key
 from shared.telemetry.run import RunResult, RunState
+from tests.polling.connectors import connector_of
 
 STREAM = Stream("Custom-Many", "many", "at", "at", (("id",),))
 ADDRESS = "https://many.example"
@@ -75,9 +76,9 @@ def poll(source: ManyAtOnce) -> tuple[RunResult, int]:
     """One run as a new process would make it; gives back how many records were uploaded."""
     session = cast(Any, SimpleNamespace(begin=lambda _: None, requests=0, retries=0))
     polling = PollingSettings(initial_lookback_hours=24, overlap_minutes=10)
-    connection = Connection(ADDRESS, session, [source], polling)
+    connection = Connection(ADDRESS, session, [source])
     target = Counting()
-    run = polling_run.PollRun(Connector("Many", lambda: connection), connection, target)
+    run = polling_run.PollRun(connector_of("Many", source), connection, target, polling)
     run._run_stream(run._task(connection, 0))
     assert not run._failures
     return run._results[0], target.records

@@ -172,7 +172,7 @@ def test_delivery_retry_tells_of_the_spool(app: App) -> None:
     app.post_events([EVENT])
     (message,) = shared.azure.storage.queue(QUEUE).receive_messages()
     app.monitor.faults.clear()
-    done = deliver_message(message.content, lambda: sink_for(read_destination()))
+    done = deliver_message(message.content, lambda: sink_for(read_destination())).counters
     app.health.retried(done)
     app.health.rows.flush()
     (row,) = app.monitor.records(STREAM)

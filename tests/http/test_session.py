@@ -14,7 +14,10 @@ from local.loopback.server import LocalServer
 from shared.errors import SettingsError, VendorUnavailable
 from shared.http import session as shared_tls
 from shared.http.session import session_for
+from shared.source.advice import Advice
 from shared.source.client import ApiClient
+
+ADVICE = Advice("Vendor", {None: "look at it"}, {})
 
 
 async def hello(request: web.Request) -> web.Response:
@@ -52,7 +55,7 @@ def test_a_vendor_behind_an_unknown_authority_is_named_with_the_cure(
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
-        vendor = ApiClient("Vendor", server.url, {}, str)
+        vendor = ApiClient(ADVICE, server.url, {})
         with pytest.raises(VendorUnavailable, match="REQUESTS_CA_BUNDLE"):
             vendor.get(server.url)
 
@@ -94,7 +97,7 @@ def test_a_netrc_entry_replaces_no_token(
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.bundle))
     with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
-        vendor = ApiClient("Vendor", server.url, {"Authorization": "ApiToken t"}, str)
+        vendor = ApiClient(ADVICE, server.url, {"Authorization": "ApiToken t"})
         assert vendor.get(server.url).json == {"signed_in": "ApiToken t"}
 
 

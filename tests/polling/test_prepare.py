@@ -26,6 +26,7 @@ STREAM = Stream(
     "happened",
     (("id", "seen.at"), ("uuid",)),
     added={"event_name": "Test."},
+    redact=("registrationToken", "licenseKey"),
 )
 DECLARED = frozenset(
     {"TimeGenerated", "event_name", "AdditionalFields", "id", "seen", "happened", "text"}
@@ -79,7 +80,7 @@ def test_it_is_encoded_as_if_it_had_been_decoded(
     page = prepared(dumped(record), declared=declared)
     (body,) = page.bodies
     time = datetime.fromisoformat(json.loads(body)["TimeGenerated"])
-    expected = Encoder(declared, STREAM.added)(record, time)
+    expected = Encoder(declared, STREAM.added, STREAM.redact)(record, time)
     assert json.loads(body) == json.loads(expected)
 
 

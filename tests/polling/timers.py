@@ -9,6 +9,7 @@ from typing import Any
 
 import shared.azure.storage
 from local.azure.logs_ingestion import AzureMonitor
+from shared.connections.opening import open_connection
 from shared.connectors import sentinelone as sentinelone_connector
 from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import DeadLetters
@@ -42,7 +43,7 @@ def arrived(monitor: AzureMonitor, stream: str = ACTIVITIES) -> Counter[str]:
 
 def poll_without_time_left(run_id: str) -> str:
     """One run whose time to fetch is over after its first page."""
-    connection = sentinelone_connector.connect()
+    connection = open_connection(sentinelone_connector.CONNECTOR)
     assert connection is not None
     source = next(s for s in connection.sources if s.stream.name == ACTIVITIES)
     key = partition_key("SentinelOne", connection.address)

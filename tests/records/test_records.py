@@ -10,18 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.connections.registry import connectors
+from shared.connectors.sentinelone import ACTIVITIES
 from shared.records.codec import parse_json
-from shared.records.declared import MAX_RECORD_BYTES, declared_fields
-from shared.records.encoder import SECRET_FIELDS, encode
+from shared.records.declared import MAX_RECORD_BYTES, declared_fields, declared_streams
+from shared.records.encoder import encode
 from shared.records.timestamps import isoformat, parse_time
 
+SECRET_FIELDS = ACTIVITIES.redact
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 DECLARED = frozenset({"id", "data", "TimeGenerated", "AdditionalFields", "event_name"})
 
 
 def sent(record: dict[str, Any], declared: frozenset[str] | None = DECLARED) -> dict[str, Any]:
     body = encode(
-        record, time_generated=NOW, declared=declared, added={"event_name": "Activities."}
+        record,
+        time_generated=NOW,
+        declared=declared,
+        added={"event_name": "Activities."},
+        redact=SECRET_FIELDS,
     )
     outgoing = json.loads(body)
     assert isinstance(outgoing, dict)
@@ -62,7 +69,7 @@ def test_the_data_collector_gets_records_nested_as_they_came() -> None:
 
 @pytest.mark.parametrize("declared", [DECLARED, None])
 def test_the_vendors_secrets_never_leave(declared: frozenset[str] | None) -> None:
-    """registrationToken and licenseKey are removed at any depth, whoever sends them."""
+    """The fields that a stream redacts are removed at any depth."""
     record = {
         "id": "1",
         "registrationToken": "s3cret",
@@ -185,7 +192,7 @@ def test_json_that_is_only_almost_valid_is_read_all_the_same() -> None:
 
 def test_every_stream_of_the_code_is_declared() -> None:
     """A stream without a declaration would have all of its fields dropped."""
-    from shared.connectors import jira, sentinelone
-
-    for stream in (jira.STREAM, *(s for s, _ in sentinelone.LISTS.values()), sentinelone.SITES):
-        assert {"TimeGenerated", "AdditionalFields"} <= declared_fields(stream.name)
+    for connector in connectors():
+        for stream in connector.streams:
+            assert {"TimeGenerated", "AdditionalFields"} <= declared_fields(stream.name)
+            assert declared_streams()[stream.name].connector == connector.name

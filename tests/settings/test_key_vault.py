@@ -11,9 +11,12 @@ from local.azure.entra import Identity, TokenRefused
 from local.loopback.certificates import Certificates
 from local.loopback.faults import answer
 from local.loopback.server import LocalServer, json_answer
+from shared.connections.opening import valid_tokens
+from shared.connectors.onelogin import CONNECTOR, OneLoginSettings
+from shared.connectors.sentinelone import SentinelOneSettings
 from shared.errors import SettingsError
-from shared.settings import app
 from shared.settings import key_vault as vault
+from shared.settings.reader import read_if_set
 
 VAULT = "https://vault.azure.net"
 
@@ -52,9 +55,9 @@ def key_vault(
 
 
 def tokens() -> tuple[str, ...]:
-    found = app.read_onelogin()
+    found = valid_tokens(CONNECTOR)
     assert found is not None
-    return found.bearer_tokens
+    return found
 
 
 def test_a_secret_that_is_no_app_setting_is_looked_up_by_its_name(key_vault: Vault) -> None:
@@ -75,12 +78,12 @@ def test_an_app_setting_wins_over_the_vault(
 
 def test_not_found_means_absent(key_vault: Vault) -> None:
     """A connector without its secret anywhere is off."""
-    assert app.read_onelogin() is None
+    assert read_if_set(OneLoginSettings) is None
 
 
 def test_a_connector_that_is_off_asks_no_vault(key_vault: Vault) -> None:
     """Without an address there is nothing to look a token up for."""
-    assert app.read_sentinelone() is None
+    assert read_if_set(SentinelOneSettings) is None
     assert key_vault.server.count() == 0
 
 
@@ -89,7 +92,7 @@ def test_any_other_failure_is_an_error_that_says_so(key_vault: Vault, status: in
     """A vault that cannot be read must not look like a connector that is off."""
     key_vault.server.faults.add("/secrets", answer(status, headers={"Retry-After": "0"}), times=99)
     with pytest.raises(SettingsError, match=r"OneLoginBearerToken .* KeyVaultUri") as raised:
-        app.read_onelogin()
+        read_if_set(OneLoginSettings)
     assert "Key Vault Secrets User" in str(raised.value)
 
 
@@ -136,4 +139,4 @@ def test_a_vault_that_is_no_address_is_named(
     """The setting's name begins the message."""
     monkeypatch.setenv("KeyVaultUri", "acme-vault")
     with pytest.raises(SettingsError, match=r"^KeyVaultUri must be"):
-        app.read_onelogin()
+        read_if_set(OneLoginSettings)

@@ -6,8 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from shared.connections.registry import all_settings
+from shared.connectors.jira import JiraSettings
+from shared.connectors.onelogin import OneLoginSettings
+from shared.connectors.sentinelone import STREAM_NAMES, SentinelOneSettings
 from shared.errors import SettingsError
 from shared.settings import app
+from shared.settings.reader import read_if_set
 
 Put = Callable[..., None]
 
@@ -15,7 +20,7 @@ Put = Callable[..., None]
 @pytest.fixture
 def put(monkeypatch: pytest.MonkeyPatch) -> Put:
     """Sets app settings; every other one is absent."""
-    for setting in app.SETTINGS:
+    for setting in all_settings():
         monkeypatch.delenv(setting.name, raising=False)
 
     def set_all(**values: str) -> None:
@@ -39,15 +44,15 @@ def problems_of(read: Callable[[], object]) -> str:
 def test_a_connector_without_settings_is_off(put: Put) -> None:
     """No setting at all is a choice, not an error."""
     put()
-    assert app.read_sentinelone() is None
-    assert app.read_jira() is None
-    assert app.read_onelogin() is None
+    assert read_if_set(SentinelOneSettings) is None
+    assert read_if_set(JiraSettings) is None
+    assert read_if_set(OneLoginSettings) is None
 
 
 def test_a_connector_with_some_settings_names_every_missing_one(put: Put) -> None:
     """One error tells all that is to be done."""
     put(JiraUsername="a@acme.example")
-    said = problems_of(app.read_jira)
+    said = problems_of(lambda: read_if_set(JiraSettings))
     assert "JiraHomeSiteName is not set" in said
     assert "JiraAccessToken is not set" in said
 
@@ -55,11 +60,11 @@ def test_a_connector_with_some_settings_names_every_missing_one(put: Put) -> Non
 def test_defaults_are_those_of_the_table(put: Put) -> None:
     """All streams, ten requests a second, hourly inventory, a day back, ten minutes of overlap."""
     put(**SENTINELONE)
-    found = app.read_sentinelone()
+    found = read_if_set(SentinelOneSettings)
     assert found is not None
-    assert found.streams == app.ALL_STREAMS
+    assert found.streams == STREAM_NAMES
     assert (found.requests_per_second, found.inventory_minutes) == (10, 60)
-    assert found.polling == app.PollingSettings(24, 10)
+    assert app.read_polling() == app.PollingSettings(24, 10)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_defaults_are_those_of_the_table(put: Put) -> None:
 def test_the_consoles_address_is_read_however_it_was_pasted(put: Put, given: str) -> None:
     """A slash or the API's path at its end makes no double slash."""
     put(**SENTINELONE | {"SentinelOneUrl": given})
-    found = app.read_sentinelone()
+    found = read_if_set(SentinelOneSettings)
     assert found is not None
     assert found.url == "https://acme.sentinelone.net"
 
@@ -93,7 +98,7 @@ def test_the_consoles_address_is_read_however_it_was_pasted(put: Put, given: str
 def test_a_jira_site_is_a_name_a_host_or_an_address(put: Put, given: str, url: str) -> None:
     """Custom domains and the gateway of scoped tokens work as well as a site's short name."""
     put(**JIRA | {"JiraHomeSiteName": given})
-    found = app.read_jira()
+    found = read_if_set(JiraSettings)
     assert found is not None
     assert found.url == url
 
@@ -122,7 +127,8 @@ def test_a_malformed_setting_is_named_with_its_cure(
 ) -> None:
     """The message begins with the setting's name and says what to write."""
     put(**SENTINELONE | {name: value})
-    said = problems_of(app.read_sentinelone)
+    polling = name in ("InitialLookbackHours", "OverlapMinutes")
+    said = problems_of(app.read_polling if polling else lambda: read_if_set(SentinelOneSettings))
     assert said.startswith(name)
     assert cure in said
 
@@ -130,14 +136,14 @@ def test_a_malformed_setting_is_named_with_its_cure(
 def test_no_error_shows_a_secret(put: Put) -> None:
     """Not even a malformed one."""
     put(**SENTINELONE | {"SentinelOneAPIToken": "hush hush"}, WorkspaceKey="hush!", WorkspaceID="x")
-    assert "hush" not in problems_of(app.read_sentinelone)
+    assert "hush" not in problems_of(lambda: read_if_set(SentinelOneSettings))
     assert "hush" not in problems_of(app.read_destination)
 
 
 def test_http_is_for_loopback_alone(put: Put) -> None:
     """A vendor on one's own machine may do without TLS, no other."""
     put(**SENTINELONE | {"SentinelOneUrl": "http://127.0.0.1:8080"})
-    found = app.read_sentinelone()
+    found = read_if_set(SentinelOneSettings)
     assert found is not None
     assert found.url == "http://127.0.0.1:8080"
 

@@ -62,7 +62,7 @@ def test_what_may_pass_is_tried_again(jira: Jira, fault: Fault) -> None:
     jira.faults.add(JIRA, fault)
     connection = connect(jira)
     assert ids(connection.sources[0].pages(DAY)) == ["0", "1", "2"]
-    assert connection.session.retries == 1
+    assert connection.client.retries == 1
 
 
 def test_an_outage_ends_with_the_runs_time_and_says_that_nothing_is_lost(jira: Jira) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from shared.connectors.registry import polled, received
+from shared.connections.registry import polled, received
 from shared.delivery.backlog import DeadLetterStatus, Queue
 from shared.delivery.redrive import RedriveReport
 from shared.diagnostics import steps

@@ -15,10 +15,12 @@ import pytest
 import shared.azure.storage
 from local.loopback.faults import FOREVER, answer
 from local.vendors.onelogin_records import onelogin_event
+from shared.connections.registry import all_settings
+from shared.connectors.onelogin import CONNECTOR as ONELOGIN
+from shared.connectors.sentinelone import CONNECTOR as SENTINELONE
 from shared.delivery.dead_letters import DeadLetters, Refused
 from shared.errors import RunFailed
 from shared.records.timestamps import isoformat, parse_time, utc_now
-from shared.settings.app import SETTINGS
 from shared.state.checkpoint import TABLE
 from shared.telemetry.history import history_after
 from shared.telemetry.run import RunResult, RunState
@@ -82,8 +84,8 @@ def test_before_the_first_run(app: App) -> None:
 
 def test_connectors_without_settings_are_off(app: App) -> None:
     """A connector without settings is off, and does not worsen the app's state."""
-    for setting in SETTINGS:
-        if setting.section in ("SentinelOne", "OneLogin"):
+    for connector in (SENTINELONE, ONELOGIN):
+        for setting in connector.declared().values():
             app.settings.delenv(setting.name, raising=False)
     app.poll_jira()
     status = app.status()
@@ -253,7 +255,7 @@ def test_the_page_comes_while_storage_is_down(app: App, storage: str) -> None:
 
 def test_the_page_comes_without_a_single_setting(app: App) -> None:
     """A new function app without settings is failing, and names the settings to set."""
-    for name in [s.name for s in SETTINGS if s.name in os.environ]:
+    for name in [s.name for s in all_settings() if s.name in os.environ]:
         app.settings.delenv(name)
     shared.azure.storage.forget_clients()
     status = app.status()
@@ -266,7 +268,7 @@ def test_no_secret_is_shown(app: App) -> None:
     app.sentinelone.token = "another"
     with pytest.raises(RunFailed):
         app.poll_sentinelone()
-    secrets = [os.environ[s.name] for s in SETTINGS if s.secret and s.name in os.environ]
+    secrets = [os.environ[s.name] for s in all_settings() if s.secret and s.name in os.environ]
     shown = page() + json.dumps(app.status())
     assert len(secrets) >= 4
     assert [secret for secret in secrets if secret in shown] == []

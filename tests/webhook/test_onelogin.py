@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.connectors.onelogin import SOURCE
+from shared.connectors.onelogin import OneLoginEvents
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from shared.connectors.onelogin import SOURCE
 )
 def test_an_event_comes_out_of_its_wrapping(element: Any, event: dict[str, Any] | None) -> None:
     """A lone ``event`` key is a wrapping; whatever else an object holds is the event itself."""
-    assert SOURCE.event(element) == event
+    assert OneLoginEvents().event(element) == event
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_an_event_comes_out_of_its_wrapping(element: Any, event: dict[str, Any] 
 )
 def test_repeats_are_known_by_uuid(event: dict[str, Any], name: str | None) -> None:
     """An event is known by ``uuid``, else by ``create._id``, else by nothing."""
-    assert SOURCE.event_id(event) == name
+    assert OneLoginEvents().event_id(event) == name
 
 
 def test_the_events_own_time_is_read() -> None:
     """``event_timestamp`` is UTC in OneLogin's own spelling; its absence is no time."""
     moment = datetime(2017, 12, 5, 19, 13, 6, tzinfo=UTC)
-    assert SOURCE.event_time({"event_timestamp": "2017-12-05 19:13:06 UTC"}) == moment
-    assert SOURCE.event_time({"event_timestamp": "yesterday"}) is None
-    assert SOURCE.event_time({}) is None
+    assert OneLoginEvents().event_time({"event_timestamp": "2017-12-05 19:13:06 UTC"}) == moment
+    assert OneLoginEvents().event_time({"event_timestamp": "yesterday"}) is None
+    assert OneLoginEvents().event_time({}) is None

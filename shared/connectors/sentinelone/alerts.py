@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from shared.connectors.sentinelone.answers import API, epoch_milliseconds, list_of
-from shared.errors import VendorAnswerInvalid
 from shared.records.raw import decoded, records_of
 from shared.source.ascending import ascending
-from shared.source.client import ApiClient, expect
+from shared.source.client import ApiClient
 from shared.source.stream import Page, Stream, Window
 
 PATH = "/unifiedalerts/graphql"
@@ -44,9 +43,9 @@ class UnifiedAlerts:
 
     parallelism = 1
 
-    def __init__(self, session: ApiClient, url: str, stream: Stream) -> None:
+    def __init__(self, client: ApiClient, url: str, stream: Stream) -> None:
         self.stream = stream
-        self._session = session
+        self._client = client
         self._url = url + API + PATH
 
     def pages(self, window: Window | None) -> Iterator[Page]:
@@ -65,23 +64,23 @@ class UnifiedAlerts:
             ],
         }
         while True:
-            answer = self._session.post(self._url, {"query": QUERY, "variables": variables})
-            edges = list_of(answer, PATH, "data", "alerts", "edges")
+            response = self._client.post(self._url, {"query": QUERY, "variables": variables})
+            edges = list_of(response, "data", "alerts", "edges")
             nodes = records_of([decoded(edge).get("node") for edge in edges])
             if nodes is None:
-                raise VendorAnswerInvalid(f"SentinelOne answered {PATH} with edges without a node")
-            alerts = answer.json["data"]["alerts"]
+                raise response.invalid("with edges without a node")
+            alerts = response.json["data"]["alerts"]
             count = alerts.get("totalCount")
             yield Page(
                 nodes,
-                answer.size,
+                response.size,
                 count if isinstance(count, int) else None,
-                answer.vendor_time,
+                response.vendor_time,
             )
-            more = expect(answer, "SentinelOne", PATH, "data", "alerts", "pageInfo", "hasNextPage")
+            more = response.require("data", "alerts", "pageInfo", "hasNextPage")
             after = alerts["pageInfo"].get("endCursor")
             if not more:
                 return
             if not after or after == variables.get("after"):
-                raise VendorAnswerInvalid(f"SentinelOne answered {PATH} without a new endCursor")
+                raise response.invalid("without a new endCursor")
             variables["after"] = after

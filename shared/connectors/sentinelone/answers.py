@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import VendorAnswerInvalid
 from shared.records.raw import Record, records_of
-from shared.source.client import ApiResponse, expect
+from shared.source.client import ApiResponse
 from shared.source.stream import Window
 
 API = "/web/api/v2.1"
@@ -30,32 +29,28 @@ class Listed(msgspec.Struct):
     errors: Any = None
 
 
-def list_of(answer: ApiResponse, path: str, *names: str) -> list[Record]:
+def list_of(response: ApiResponse, *names: str) -> list[Record]:
     """The records at ``names``; an error in a 200 is an error all the same."""
-    body = answer.json
+    body = response.json
     errors = body.get("errors") if isinstance(body, dict) else None
-    said = _summarize_errors(errors) if errors and errors != [None] else ""
-    if said and not isinstance(body.get("data"), dict | list):
-        raise _error_in_a_200(path, said)
-    records = records_of(expect(answer, "SentinelOne", path, *names))
+    summary = _summarize_errors(errors) if errors and errors != [None] else ""
+    if summary and not isinstance(body.get("data"), dict | list):
+        raise response.invalid(f"with an error in a 200: {summary}")
+    records = records_of(response.require(*names))
     if records is None:
-        raise VendorAnswerInvalid(
-            f"SentinelOne answered {path} with a {'.'.join(names)!r} that is no list of objects"
-        )
-    if said and not records:
+        raise response.invalid(f"with a {'.'.join(names)!r} that is no list of objects")
+    if summary and not records:
         # An empty list beside an error does not say that there is nothing.
-        raise _error_in_a_200(path, said)
-    if said:
-        logger.warning("SentinelOne answered %s with data and an error: %s", path, said)
+        raise response.invalid(f"with an error in a 200: {summary}")
+    if summary:
+        logger.warning(
+            "%s answered %s with data and an error: %s", response.vendor, response.path, summary
+        )
     return records
 
 
-def _error_in_a_200(path: str, said: str) -> VendorAnswerInvalid:
-    return VendorAnswerInvalid(f"SentinelOne answered {path} with an error in a 200: {said}")
-
-
 def _summarize_errors(errors: Any) -> str:
-    """The codes and titles of an answer's errors; details could hold what is nobody's business."""
+    """The codes and titles of an answer's errors; details could quote a record."""
     found = errors if isinstance(errors, list) else [errors]
     texts = [f"{e.get('code', '')} {e.get('title', '')}" for e in found if isinstance(e, dict)]
     return "; ".join(text.strip() for text in texts)[:200] or "it does not say which"

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from shared.connectors.sentinelone.answers import API, Listed, epoch_milliseconds, list_of, total
-from shared.errors import VendorAnswerInvalid, VendorRefused
+from shared.errors import VendorRefused
 from shared.records.raw import decoded, getter
 from shared.records.timestamps import isoformat, parse_time
-from shared.source.client import ApiClient
+from shared.source.client import ApiClient, ApiResponse
 from shared.source.stream import Page, Stream, Window
 
 PARALLELISM = 4
@@ -42,9 +42,9 @@ class ListSource:
 
     parallelism = PARALLELISM
 
-    def __init__(self, session: ApiClient, url: str, stream: Stream, endpoint: Endpoint) -> None:
+    def __init__(self, client: ApiClient, url: str, stream: Stream, endpoint: Endpoint) -> None:
         self.stream = stream
-        self._session = session
+        self._client = client
         self._endpoint = endpoint
         self._url = url + API + endpoint.path
         self._watermark = getter(stream.watermark)
@@ -82,24 +82,23 @@ class ListSource:
             # A cursor is tied to its filters and its sort: the same go with each.
             extra = {"cursor": cursor, "skipCount": "true"} if cursor else {}
             try:
-                answer = self._session.get(self._url, {**asked, **extra}, Listed)
+                response = self._client.get(self._url, {**asked, **extra}, Listed)
             except VendorRefused as error:
                 if cursor and error.status == 400:
                     raise _CursorRefused(error) from error
                 raise
-            records = list_of(answer, endpoint.path, "data")
-            pagination = answer.json.get("pagination") or {}
-            following = next_cursor(pagination, endpoint.path)
+            records = list_of(response, "data")
+            pagination = response.json.get("pagination") or {}
+            following = next_cursor(response)
             yield Page(
-                records, answer.size, total(pagination), answer.vendor_time, following is None
+                records, response.size, total(pagination), response.vendor_time, following is None
             )
-            del answer, records  # a page's memory goes before the next one's comes
+            del records  # a page's memory goes before the next one's comes
             if following is None:
                 return
             if following == cursor:
-                raise VendorAnswerInvalid(
-                    f"SentinelOne answered {endpoint.path} with the same nextCursor twice"
-                )
+                raise response.invalid("with the same nextCursor twice")
+            del response
             cursor = following
 
     def _filters(self, window: Window) -> dict[str, str]:
@@ -121,11 +120,13 @@ class _CursorRefused(Exception):
         super().__init__(str(error))
 
 
-def next_cursor(pagination: Any, path: str) -> str | None:
+def next_cursor(response: ApiResponse) -> str | None:
+    """The cursor of the next page; None where this one is the last."""
+    pagination = response.json.get("pagination")
     cursor = pagination.get("nextCursor") if isinstance(pagination, dict) else None
     if not cursor:
         return None
     if not isinstance(cursor, str):
-        raise VendorAnswerInvalid(f"SentinelOne answered {path} with a nextCursor that is no text")
+        raise response.invalid("with a nextCursor that is no text")
     # Base64 has no percent sign: one that has was encoded already, and would be so twice.
     return unquote(cursor) if re.search(r"%[0-9A-Fa-f]{2}", cursor) else cursor

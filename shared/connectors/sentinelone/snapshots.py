@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from shared.connectors.sentinelone.answers import API, list_of, total
 from shared.connectors.sentinelone.lists import next_cursor
-from shared.errors import VendorAnswerInvalid, VendorRefused
+from shared.errors import VendorRefused
 from shared.records.raw import Record, as_record, decoded
-from shared.source.client import ApiClient, expect
+from shared.source.client import ApiClient
 from shared.source.stream import Page, Stream, Window
 
 _LIMITS = {"/accounts": 1000, "/sites": 1000, "/groups": 300}
@@ -21,22 +21,24 @@ _SCOPES = (
 _POLICIES_A_PAGE = 100
 
 
-def _all(session: ApiClient, url: str, path: str, *names: str) -> Iterator[Page]:
+def _all(client: ApiClient, url: str, path: str, *names: str) -> Iterator[Page]:
     """Every page of an endpoint that has no filter by time."""
     cursor: str | None = None
     while True:
         asked: dict[str, object] = {"limit": _LIMITS[path]}
         if cursor:
             asked["cursor"] = cursor
-        answer = session.get(url + API + path, asked)
-        records = list_of(answer, path, *names)
-        pagination = answer.json.get("pagination") or {}
-        following = next_cursor(pagination, path)
-        yield Page(records, answer.size, total(pagination), answer.vendor_time, following is None)
+        response = client.get(url + API + path, asked)
+        records = list_of(response, *names)
+        pagination = response.json.get("pagination") or {}
+        following = next_cursor(response)
+        yield Page(
+            records, response.size, total(pagination), response.vendor_time, following is None
+        )
         if following is None:
             return
         if following == cursor:
-            raise VendorAnswerInvalid(f"SentinelOne answered {path} with the same nextCursor twice")
+            raise response.invalid("with the same nextCursor twice")
         cursor = following
 
 
@@ -45,14 +47,14 @@ class Sites:
 
     parallelism = 1
 
-    def __init__(self, session: ApiClient, url: str, stream: Stream) -> None:
+    def __init__(self, client: ApiClient, url: str, stream: Stream) -> None:
         self.stream = stream
-        self._session = session
+        self._client = client
         self._url = url
 
     def pages(self, _: Window | None) -> Iterator[Page]:
         """All sites as they are now."""
-        return _all(self._session, self._url, "/sites", "data", "sites")
+        return _all(self._client, self._url, "/sites", "data", "sites")
 
 
 class Policies:
@@ -64,9 +66,9 @@ class Policies:
 
     parallelism = 1
 
-    def __init__(self, session: ApiClient, url: str, stream: Stream) -> None:
+    def __init__(self, client: ApiClient, url: str, stream: Stream) -> None:
         self.stream = stream
-        self._session = session
+        self._client = client
         self._url = url
 
     def pages(self, _: Window | None) -> Iterator[Page]:
@@ -75,21 +77,19 @@ class Policies:
         size, readable, refusal = 0, 0, None
         for level, scope_id, name, path in self._scopes():
             try:
-                answer = self._session.get(self._url + API + path)
+                response = self._client.get(self._url + API + path)
             except VendorRefused as error:
                 if error.status not in (403, 404):
                     raise
                 refusal = error
                 continue
-            policy = expect(answer, "SentinelOne", path, "data")
+            policy = response.require("data")
             if not isinstance(policy, dict):
-                raise VendorAnswerInvalid(
-                    f"SentinelOne answered {path} with data that is no object"
-                )
+                raise response.invalid("with data that is no object")
             readable += 1
             scope = {"scopeLevel": level, "scopeId": scope_id, "scopeName": name}
             waiting.append(as_record({**policy, **scope}))
-            size += answer.size
+            size += response.size
             if len(waiting) == _POLICIES_A_PAGE:
                 yield Page(waiting, size)
                 waiting, size = [], 0
@@ -100,18 +100,18 @@ class Policies:
     def probe(self) -> None:
         """One request, for the tenant's policy; a token of one site sees only its own scopes'."""
         try:
-            self._session.get(self._url + API + "/tenant/policy")
+            self._client.get(self._url + API + "/tenant/policy")
         except VendorRefused as error:
             if error.status not in (403, 404):
                 raise
-            self._session.get(self._url + API + "/sites", {"limit": 1})
+            self._client.get(self._url + API + "/sites", {"limit": 1})
 
     def _scopes(self) -> Iterator[tuple[str, str, str, str]]:
         """(level, id, name, path of the policy) of every scope."""
         yield "tenant", "", "", "/tenant/policy"
         for level, path, names in _SCOPES:
             try:
-                for page in _all(self._session, self._url, path, *names):
+                for page in _all(self._client, self._url, path, *names):
                     for scope in map(decoded, page.records):
                         scope_id = str(scope.get("id", ""))
                         yield (

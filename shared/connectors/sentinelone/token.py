@@ -14,8 +14,7 @@ from shared.connectors.sentinelone.answers import API
 from shared.errors import VendorError
 from shared.records.timestamps import parse_time
 from shared.runtime.process import on_reset
-from shared.settings.app import SentinelOneSettings
-from shared.source.client import ApiClient, expect
+from shared.source.client import ApiClient
 
 PATH = "/users/api-token-details"
 _SECONDS = 5.0
@@ -27,22 +26,22 @@ _expiry_by_token: dict[str, tuple[float, datetime | None]] = {}
 on_reset(_expiry_by_token.clear)
 
 
-def token_expires(session: ApiClient, settings: SentinelOneSettings) -> datetime | None:
-    """The end of ``settings.api_token``; None where it may not ask, or SentinelOne is silent."""
-    name = hashlib.sha256(f"{settings.url} {settings.api_token}".encode()).hexdigest()
+def token_expires(client: ApiClient, url: str, api_token: str) -> datetime | None:
+    """The end of ``api_token``; None where it may not ask, or SentinelOne is silent."""
+    name = hashlib.sha256(f"{url} {api_token}".encode()).hexdigest()
     asked, expires = _expiry_by_token.get(name, (None, None))
     if asked is not None and (expires or time.monotonic() - asked < _ASK_AGAIN_SECONDS):
         return expires
-    expires = _ask(session, settings)
+    expires = _ask(client, url, api_token)
     _expiry_by_token[name] = (time.monotonic(), expires)
     return expires
 
 
-def _ask(session: ApiClient, settings: SentinelOneSettings) -> datetime | None:
-    session.begin(time.monotonic() + _SECONDS)
+def _ask(client: ApiClient, url: str, api_token: str) -> datetime | None:
+    client.begin(time.monotonic() + _SECONDS)
     try:
-        answer = session.post(settings.url + API + PATH, {"data": {"apiToken": settings.api_token}})
-        return parse_time(expect(answer, "SentinelOne", PATH, "data", "expiresAt"))
+        response = client.post(url + API + PATH, {"data": {"apiToken": api_token}})
+        return parse_time(response.require("data", "expiresAt"))
     except VendorError as error:
         logger.debug("The token's expiry stays unknown: %s", error)
         return None

@@ -1,0 +1,1 @@
+"""The connections that are set up: their settings, and how one is opened."""
