@@ -1,4 +1,4 @@
-"""`python -m tools bench [--quick] [--only 4,5]`: one table, printed and in docs/performance.md."""
+"""`python -m tools bench [--quick] [--only 4,5]`: a table, printed and in docs/performance.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BUSY = 0.2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """1 where a requirement was missed in a full run; raises where a record was lost."""
+    """Return 1 where a full run missed a requirement; raise where a record was lost."""
     parser = argparse.ArgumentParser(prog="python -m tools bench")
     parser.add_argument("--quick", action="store_true", help="small sizes: right, not telling")
     parser.add_argument("--only", default="1,2,3,4,5", help="points, like 1,4 (6 and 7 with 3, 1)")
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         began, others = time.perf_counter(), -servers.cpu_of_others()
         rows, bounds = run(servers, sizes, set(options.only.split(",")))
         others = (others + servers.cpu_of_others()) / (time.perf_counter() - began)
-    lines = [shape(others), "", *table(rows), *bounds]
+    lines = [describe_machine(others), "", *table(rows), *bounds]
     print("\n".join(lines))
     if not options.quick and options.only == parser.get_default("only"):
         write(options.write, lines)
@@ -42,20 +42,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(servers: World, sizes: Sizes, points: set[str]) -> tuple[list[Row], list[str]]:
-    """The rows of the points asked for, and what bounds a backlog's speed."""
+    """Measure the points; return their rows, and the bounds of a backlog's speed."""
     rows: list[Row] = []
     bounds: list[str] = []
     polled: dict[str, Any] = {}
     if "1" in points:
-        tell("a backlog, both ways")
+        print_progress("a backlog, both ways")
         found, polled = measures.backlog(servers, sizes)
         rows += found
     if "2" in points:
-        tell("packing and compression")
+        print_progress("packing and compression")
         found, packed = measures.packing(servers, sizes)
         rows += found
         if polled:
-            bounds = what_bounds(packed, polled, sizes)
+            bounds = speed_bounds(packed, polled, sizes)
     simple: dict[str, tuple[str, Callable[[World, Sizes], list[Row]]]] = {
         "3": ("three sizes of backlog", measures.growth),
         "4": ("the webhook", measures.webhook),
@@ -63,17 +63,17 @@ def run(servers: World, sizes: Sizes, points: set[str]) -> tuple[list[Row], list
     }
     for point, (name, measure) in simple.items():
         if point in points:
-            tell(name)
+            print_progress(name)
             rows += measure(servers, sizes)
     return sorted(rows, key=lambda row: row.point), bounds
 
 
-def tell(name: str) -> None:
-    """What is being measured, for whoever waits; a full run takes some eight minutes."""
+def print_progress(name: str) -> None:
+    """Print the current measurement; a full run takes some eight minutes."""
     print(f"measuring {name} ...", file=sys.stderr, flush=True)
 
 
-def what_bounds(packed: dict[str, Any], polled: dict[str, Any], sizes: Sizes) -> list[str]:
+def speed_bounds(packed: dict[str, Any], polled: dict[str, Any], sizes: Sizes) -> list[str]:
     """Each stage's speed alone, and where a backlog's time goes."""
     ours, plain = polled["ours"], polled["straightforward"]
     used = ours["cpu"] / ours["seconds"]
@@ -92,8 +92,8 @@ def what_bounds(packed: dict[str, Any], polled: dict[str, Any], sizes: Sizes) ->
     ]
 
 
-def shape(others: float) -> str:
-    """The machine, without its name, and how many cores other work took meanwhile."""
+def describe_machine(others: float) -> str:
+    """The machine's size, and the cores that other work took meanwhile."""
     cores = os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
@@ -105,7 +105,7 @@ def shape(others: float) -> str:
 
 
 def table(rows: list[Row]) -> list[str]:
-    """The rows as Markdown, which reads well enough on a terminal."""
+    """The rows as a Markdown table, for the page and the terminal."""
     verdict = {True: "yes", False: "**no**", None: ""}
     return [
         "| | what | must be | is | holds |",

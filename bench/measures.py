@@ -1,4 +1,4 @@
-"""Issue by issue: what is measured, how it is checked, and what it has to be."""
+"""The benchmarks point by point: measurement, check and requirement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVENTS_A_POST = 10
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of everything; ``QUICK`` is enough to see that every benchmark is right."""
+    """Sizes of the benchmarks; ``QUICK`` suffices to see that each is correct."""
 
     backlog: int = 100_000
     backlog_rounds: int = 3
@@ -42,7 +42,7 @@ QUICK = Sizes(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table; ``holds`` is None where nothing is required."""
+    """A line of the table; ``holds`` is None where nothing is required."""
 
     point: str
     what: str
@@ -51,12 +51,12 @@ class Row:
     holds: bool | None
 
 
-class Wrong(Exception):
-    """A benchmark lost or repeated a record: its speed is worth nothing."""
+class BenchmarkInvalid(Exception):
+    """A benchmark lost or repeated a record, so its speed means nothing."""
 
 
 def poll(world: World, task: str, records: int) -> dict[str, Any]:
-    """One worker's run over a new tenant's backlog, with what the servers saw of it."""
+    """A worker's run over a new tenant's backlog, with the servers' own counts of it."""
     world.forget()
     cpu = {"vendor": -world.vendor.cpu_seconds(), "monitor": -world.monitor.cpu_seconds()}
     tenant = world.tenant(records)
@@ -71,15 +71,17 @@ def poll(world: World, task: str, records: int) -> dict[str, Any]:
 
 
 def check(world: World, stream: str, records: int) -> dict[str, int]:
-    """What Azure Monitor has of ``stream``; raises ``Wrong`` unless it is each record once."""
+    """Azure Monitor's totals of ``stream``; raise ``BenchmarkInvalid`` unless they are exact."""
     received = world.received(stream)
     if not received.get("records") == received.get("distinct") == records:
-        raise Wrong(f"{stream}: {records} records were sent, Azure Monitor has {received}")
+        raise BenchmarkInvalid(
+            f"{stream}: {records} records were sent, Azure Monitor has {received}"
+        )
     return received
 
 
 def backlog(world: World, sizes: Sizes) -> tuple[list[Row], dict[str, Any]]:
-    """Points 1 and 7: a backlog both ways, in turn; the median of the rounds' ratios counts."""
+    """Points 1 and 7: a backlog both ways; the median of the rounds' ratios counts."""
     rounds = [
         {task: poll(world, task, sizes.backlog) for task in ("straightforward", "poll")}
         for _ in range(sizes.backlog_rounds)
@@ -119,7 +121,7 @@ def backlog(world: World, sizes: Sizes) -> tuple[list[Row], dict[str, Any]]:
 
 
 def packing(world: World, sizes: Sizes) -> tuple[list[Row], dict[str, Any]]:
-    """Point 2: without any server."""
+    """Point 2: packing and compression, without any server."""
     found = world.work("packing", {}, records=sizes.packing)
     ratio = found["theirs"] / found["alone"]
     sent = found["our_bytes"] / found["their_bytes"]
@@ -145,7 +147,7 @@ def packing(world: World, sizes: Sizes) -> tuple[list[Row], dict[str, Any]]:
 
 
 def growth(world: World, sizes: Sizes) -> list[Row]:
-    """Points 3 and 6: memory and speed over three sizes of backlog, the best of the rounds."""
+    """Points 3 and 6: memory and speed over three sizes of backlog; the best of the rounds."""
     rates = dict.fromkeys(sizes.growth, 0.0)
     cpu = dict.fromkeys(sizes.growth, float("inf"))
     peaks = dict.fromkeys(sizes.growth, 0)
@@ -181,7 +183,7 @@ def growth(world: World, sizes: Sizes) -> list[Row]:
 
 
 def webhook(world: World, sizes: Sizes) -> list[Row]:
-    """Point 4: beside a pass-through, then as fast as one core takes it."""
+    """Point 4: latency beside a pass-through, then the highest rate on one core."""
     settings = {"OneLoginBearerToken": "made-up"}
     world.forget()
     found = world.work("webhook_latency", settings, posts=sizes.posts)
@@ -211,12 +213,12 @@ def webhook(world: World, sizes: Sizes) -> list[Row]:
 
 
 def idle(world: World, sizes: Sizes) -> list[Row]:
-    """Point 5: nothing new to fetch, and a process that has just begun."""
+    """Point 5: a poll with nothing new, and a cold start."""
     tenant = world.tenant(0)
     jira = {"JiraHomeSiteName": tenant, "JiraUsername": "a@example.com", "JiraAccessToken": "x"}
     found = world.work("idle", {"SentinelOneUrl": tenant, **jira})
     if set(found["statuses"]) != {"ok"}:
-        raise Wrong(f"an idle poll ended {found['statuses']}")
+        raise BenchmarkInvalid(f"an idle poll ended {found['statuses']}")
     requests, writes = found["requests"].values(), found["writes"].values()
     starts = [
         (
@@ -245,13 +247,13 @@ def idle(world: World, sizes: Sizes) -> list[Row]:
 
 
 def percentile(times: Sequence[float], of_hundred: int) -> float:
-    """The time that so many of a hundred do not exceed."""
+    """The time that ``of_hundred`` percent of the times do not exceed."""
     ordered = sorted(times)
     return ordered[max(-(-len(ordered) * of_hundred // 100) - 1, 0)]
 
 
 def bounds(packed: dict[str, Any], poll: dict[str, Any], records: int) -> Iterator[str]:
-    """Lines of the page's second table: each stage alone on one core, and its share of a run."""
+    """Rows of the page's second table: each stage alone on one core, and its share of a run."""
     stages, page = packed["stages"], packed["stages"]["page"]
     total = poll["ours"]["cpu"] / records * 1000
     names = {

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from azure.monitor.ingestion._helpers import _create_gzip_requests  # what upload(list) calls
+from azure.monitor.ingestion._helpers import _create_gzip_requests  # the packing of upload(list)
 
 from bench.vendor import PAGE, activity_bodies
 from shared.connectors.sentinelone import ACTIVITIES
@@ -40,7 +40,7 @@ def page_body(records: int = PAGE) -> bytes:
 
 
 def cpu_seconds(work: Callable[[], object], rounds: int = _ROUNDS) -> float:
-    """The least processor time of several rounds: what else runs here only ever adds."""
+    """The least processor time of several rounds: other load only adds to it."""
     times = []
     for _ in range(rounds):
         began = time.process_time()
@@ -50,7 +50,7 @@ def cpu_seconds(work: Callable[[], object], rounds: int = _ROUNDS) -> float:
 
 
 def packing(records: int) -> Result:
-    """Both ways from records as they are read to bodies as sent; each id once in both."""
+    """Pack and compress the same records both ways; check that each id is there once."""
     body = page_body(records)
     rows = parse_json(body)["data"]
     added = {"event_name": "Activities."}
@@ -96,7 +96,7 @@ def packing(records: int) -> Result:
 
 
 def stages() -> Result:
-    """Milliseconds of processor per 1,000 records of 1 KB, and MB/s of each stage on one core."""
+    """Processor seconds of each stage for a page of 1,000 records, and the page's bytes."""
     raise_gc_thresholds()
     body = page_body()
     page = parse_answer(body, Listed)["data"]
@@ -116,7 +116,7 @@ def stages() -> Result:
         "take": take,
         "compress": lambda: compress(batch),
     }
-    return {name: cpu_seconds(one, 20) for name, one in work.items()} | {"page": len(body)}
+    return {name: cpu_seconds(stage, 20) for name, stage in work.items()} | {"page": len(body)}
 
 
 def _packed(records: Any) -> list[Any]:

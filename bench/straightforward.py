@@ -1,7 +1,7 @@
 """The straightforward way, to compare with: page by page, json, ``upload(list)``.
 
-As most functions that poll a vendor are written; generous in that it keeps its connection open,
-and in that it neither remembers where it was nor what it sent.
+Most functions that poll a vendor are written so. This one has an advantage: it keeps its
+connection open, and stores neither a checkpoint nor fingerprints.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from azure.monitor.ingestion import LogsIngestionClient
 
 
 def straightforward_client(settings: Mapping[str, str]) -> LogsIngestionClient:
-    """One a process."""
+    """Make the client; a process has one."""
     return LogsIngestionClient(settings["LogsIngestionEndpoint"], DefaultAzureCredential())
 
 

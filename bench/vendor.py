@@ -1,8 +1,8 @@
 """A lean SentinelOne (and an empty Jira) over HTTPS: pages are joined from prepared bytes.
 
-A tenant's address says what it holds: ``https://127.0.0.1:…/20000-3`` has 20,000 activities; what
-stands behind the hyphen makes it another tenant, with a checkpoint of its own. ``/local/prepare``
-makes the bytes of tenants of one size, before anything is measured. Each answer takes ``--latency``
+A tenant's address declares its contents: ``https://127.0.0.1:…/20000-3`` has 20,000 activities;
+the number behind the hyphen makes it another tenant, with another checkpoint. ``/local/prepare``
+makes the bytes of tenants of one size, before the measurement. Each answer takes ``--latency``
 seconds, without using the processor.
 """
 
@@ -21,13 +21,13 @@ from local.loopback.server import (
     LocalServer,
     folder_for_certificates,
     json_answer,
-    serve_until_told,
+    serve_until_stdin_closes,
     utc_now,
 )
 
 SPREAD = timedelta(hours=20)
 PAGE = 1000
-# Bodies repeat after so many records: far beyond what a compressor looks back.
+# Bodies repeat after so many records: far beyond a compressor's window.
 _BODIES = 4096
 _PIECE = 1 << 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ _WORDS = (
 
 
 class Tenant:
-    """A made-up company: one account, some sites and groups, many machines and people."""
+    """A made-up company: an account, some sites and groups, many machines and people."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -57,7 +57,7 @@ class Tenant:
         ]
 
     def activity(self) -> dict[str, object]:
-        """One activity of about 1 KB, less its id and its times."""
+        """An activity of about 1 KB, less its id and its times."""
         rng = self._rng
         site_id, site = rng.choice(self._sites)
         group_id, group = rng.choice(self._groups)
@@ -110,7 +110,7 @@ def activity_bodies(count: int, seed: int = 6) -> list[bytes]:
 
 
 class Vendor:
-    """Answers as SentinelOne and Jira do where nothing goes wrong."""
+    """SentinelOne and Jira without faults, as fast as a server of Python can be."""
 
     def __init__(self, now: datetime) -> None:
         self._start = (now - SPREAD - _EPOCH) // _MICROSECOND
@@ -160,7 +160,7 @@ class Vendor:
         return json_answer({})
 
     def _head(self, number: int, step: int) -> bytes:
-        """What a record begins with: the times and the id that are its own."""
+        """The beginning of a record: its id and its times."""
         moment = _NAIVE_EPOCH + timedelta(microseconds=self._start + number * step)
         time = moment.isoformat(timespec="microseconds") + "Z"
         return f'{{"id":"{number:018d}","createdAt":"{time}","updatedAt":"{time}",'.encode()
@@ -186,7 +186,7 @@ class Vendor:
 
 
 async def _in_pieces(request: web.Request, body: bytes) -> web.StreamResponse:
-    """An answer of a megabyte; written at once, asyncio's TLS would copy it again and again."""
+    """Write a megabyte in pieces: asyncio's TLS copies a large write again and again."""
     answer = web.StreamResponse(headers={"Content-Length": str(len(body))})
     answer.content_type = "application/json"
     await answer.prepare(request)
@@ -197,7 +197,7 @@ async def _in_pieces(request: web.Request, body: bytes) -> web.StreamResponse:
 
 
 def main() -> None:
-    """Serves until standard input closes; prints its address as one line of JSON."""
+    """Serve until standard input closes; print its address as one line of JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.vendor")
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--plain", action="store_true", help="http instead of https")
@@ -211,7 +211,7 @@ def main() -> None:
     routes = [web.get("/local/requests", requests), *Vendor(utc_now()).routes()]
     with LocalServer(routes, tls=context) as server:
         server.latency = options.latency
-        serve_until_told({"url": server.url})
+        serve_until_stdin_closes({"url": server.url})
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ Main = Callable[[func.HttpRequest], func.HttpResponse]
 
 # As many as the worker runs side by side with PYTHON_THREADPOOL_THREAD_COUNT at 32.
 THREADS = 32
-_TOKEN = "made-up"  # noqa: S105  (nobody's)
+_TOKEN = "made-up"  # noqa: S105
 
 
 def post_of(rng: random.Random) -> func.HttpRequest:
@@ -66,7 +66,7 @@ def pass_through(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def latency(posts: int) -> Result:
-    """Seconds of each post, ours and bare in turn, so that what else runs here hits both alike."""
+    """Seconds of each post, ours and bare in turn, so that other load hits both alike."""
     rng = random.Random(1)
     ways: dict[str, Main] = {"ours": OneLoginWebhook.main, "bare": pass_through}
     for way in ways.values():
@@ -79,7 +79,7 @@ def latency(posts: int) -> Result:
 
 
 def sustained(posts: int) -> Result:
-    """Events a second on one core, as many posts waiting as the worker has threads."""
+    """Events a second on one core, with as many posts waiting as the worker has threads."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     rng = random.Random(2)
@@ -87,7 +87,7 @@ def sustained(posts: int) -> Result:
     requests = [post_of(rng) for _ in range(posts)]
     send = functools.partial(_timed, OneLoginWebhook.main)
     with ThreadPoolExecutor(THREADS) as pool:
-        # Each thread's connection is opened one after the other, as it is over a day.
+        # Sign in once first, as in production, where threads never start all at once.
         warm = [send(request) for request in first[:1]] + list(pool.map(send, first[1:]))
         began, cpu = time.perf_counter(), time.process_time()
         times = list(pool.map(send, requests))

@@ -1,4 +1,4 @@
-"""What is measured, in a process of its own: ``python -m bench.worker <task> <options as JSON>``.
+"""A measurement in its own process: ``python -m bench.worker <task> <options as JSON>``.
 
 Prints one line of JSON. Memory is that of this process alone, from its beginning.
 """
@@ -21,9 +21,9 @@ Result = dict[str, Any]
 
 
 def peak_bytes() -> int:
-    """The most memory this process has had.
+    """The peak of this process's memory.
 
-    getrusage's peak is inherited from whoever started the process; Linux knows the process's own.
+    getrusage's peak is inherited from the parent process; Linux reports the process's own.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -45,11 +45,11 @@ def _measured(work: Callable[[], object]) -> Result:
 
 
 def poll() -> Result:
-    """One poll of SentinelOne as the timer does it, in a process that has polled it before."""
+    """A poll of SentinelOne as its timer does it, in a process that has polled before."""
     from shared.connectors.sentinelone import CONNECTOR
     from shared.polling.run import poll as poll_once
 
-    with _setting("SentinelOneStreams", "threats"):  # of which there are none
+    with _setting("SentinelOneStreams", "threats"):  # the tenant has none
         poll_once(CONNECTOR)
     runs: list[Any] = []
     result = _measured(lambda: runs.extend(poll_once(CONNECTOR)))
@@ -98,7 +98,7 @@ def idle() -> Result:
         poll_once(connector)
     first = len(writes)
     runs: list[Any] = []
-    result = _measured(lambda: runs.extend(run for one in connectors for run in poll_once(one)))
+    result = _measured(lambda: runs.extend(run for each in connectors for run in poll_once(each)))
     result["requests"] = {run.stream: run.requests for run in runs}
     result["writes"] = {run.stream: writes[first:].count(run.stream) for run in runs}
     result["statuses"] = [run.status for run in runs]
@@ -115,7 +115,7 @@ def cold_start() -> Result:
             reached.append(time.perf_counter())
 
     sys.addaudithook(hook)
-    _as_the_host_begins()
+    _import_as_the_worker()
     began, cpu = time.perf_counter(), time.process_time()
     import SentinelOneTimer
 
@@ -125,19 +125,19 @@ def cold_start() -> Result:
 
 
 def import_sdks() -> Result:
-    """The three Azure SDK clients alone: what any function that does this has to import."""
+    """Import the three Azure SDK clients alone: any such function has to."""
 
     def work() -> None:
         from azure.data.tables import TableClient  # noqa: F401
         from azure.identity import DefaultAzureCredential  # noqa: F401
         from azure.monitor.ingestion import LogsIngestionClient  # noqa: F401
 
-    _as_the_host_begins()
+    _import_as_the_worker()
     return _measured(work)
 
 
-def _as_the_host_begins() -> None:
-    """Microsoft's worker has imported this before it looks for functions."""
+def _import_as_the_worker() -> None:
+    """Import the module that Microsoft's worker imports before it loads functions."""
     import azure.functions  # noqa: F401
 
 

@@ -1,4 +1,4 @@
-"""Vendors, Azure Monitor and storage as processes of their own, and the worker that is measured."""
+"""Vendors, Azure Monitor and storage in their processes, and the worker that is measured."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from local.azure.azurite import Azurite
 from tools.environment import ROOT
 
 LATENCY = 0.05
-# Settings of this machine must not reach the worker: only these do.
+# Keep this machine's settings from the worker: pass these variables alone.
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
 
 
 class WorkerFailed(Exception):
-    """A worker ended otherwise than well; what it said is in the message."""
+    """A worker failed; the message ends with its error output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server process: its addresses, and its id, by which its processor time is read."""
+    """A server process: its addresses, and its id, for its processor time."""
 
     addresses: Mapping[str, str]
     pid: int
 
     def cpu_seconds(self) -> float:
-        """Processor time so far, in seconds; 0 where the system does not tell (not Linux)."""
+        """Processor time so far in seconds; 0 where the system does not report it (not Linux)."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
         except OSError:
@@ -45,7 +45,7 @@ class Server:
 
 
 class World:
-    """Everything a worker needs around it; ``settings`` are the app's."""
+    """The servers that a worker needs; ``settings`` are the app's."""
 
     def __init__(self, vendor: Server, monitor: Server, azurite: Azurite) -> None:
         self.vendor = vendor
@@ -61,22 +61,22 @@ class World:
         }
 
     def tenant(self, records: int) -> str:
-        """The address of a tenant nobody has polled yet, with so many activities."""
+        """The address of a new tenant with so many activities."""
         vendor = self.vendor.addresses["url"]
         self._ask(f"{vendor}/local/prepare/{records}")
         return f"{vendor}/{records}-{next(self._tenants)}"
 
     def received(self, stream: str) -> dict[str, int]:
-        """What Azure Monitor accepted since ``forget``: requests, records, distinct, bytes."""
+        """Azure Monitor's totals since ``forget``: requests, records, distinct, bytes."""
         totals = json.loads(self._ask(self._received)).get(stream, {})
         return {str(name): int(value) for name, value in totals.items()}
 
     def forget(self) -> None:
-        """Azure Monitor counts from zero again."""
+        """Reset Azure Monitor's totals."""
         self._ask(self._received, "DELETE")
 
     def vendor_requests(self, tenant: str) -> list[str]:
-        """The paths that a tenant was asked for so far."""
+        """The paths of all requests to a tenant so far."""
         prefix = tenant.removeprefix(self.vendor.addresses["url"])
         asked: list[str] = json.loads(self._ask(self.vendor.addresses["url"] + "/local/requests"))
         return [path.removeprefix(prefix) for path in asked if path.startswith(prefix + "/")]
@@ -89,7 +89,7 @@ class World:
         return content
 
     def cpu_of_others(self) -> float:
-        """Processor seconds so far of all that is not this benchmark; 0 where nobody tells."""
+        """Processor seconds so far of all other work; 0 where the system reports none."""
         stat = Path("/proc/stat")
         if not stat.exists():
             return 0.0
@@ -104,7 +104,7 @@ class World:
         return busy / os.sysconf("SC_CLK_TCK") - ended - running
 
     def work(self, task: str, settings: Mapping[str, str], **options: Any) -> dict[str, Any]:
-        """Run ``bench.worker``'s ``task`` in a process of its own; its result."""
+        """Run ``bench.worker``'s ``task`` in a new process; return its result."""
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         done = subprocess.run(
             [sys.executable, "-m", "bench.worker", task, json.dumps(options)],
@@ -122,9 +122,9 @@ class World:
 
 @contextlib.contextmanager
 def world(latency: float = LATENCY) -> Iterator[World]:
-    """The servers, from start to stop; they end with this process, however it ends."""
+    """Run the servers; they end with this process, also when it is killed."""
     delay = ["--latency", str(latency)]
-    # azure-monitor-ingestion forgets the separators when it fills a call: up to 2 KB too much.
+    # azure-monitor-ingestion does not count the separators of a call: up to 2 KB too much.
     lenient = ["--body-bytes", "1100000"]
     with contextlib.ExitStack() as stack:
         azurite = stack.enter_context(Azurite())

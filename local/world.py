@@ -1,4 +1,4 @@
-"""The local world in one place: storage, sign-in, Azure Monitor, workspace; kept in .local/."""
+"""The local world: storage, sign-in, Azure Monitor and workspace, wired up and kept in .local/."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Destination:
 
 @contextmanager
 def storage(folder: Path | None) -> Iterator[str]:
-    """The storage emulator, with what it held before; gives its connection string."""
+    """Run the storage emulator on the folder's data; yield its connection string."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     with Azurite(folder) as azurite:
@@ -41,7 +41,7 @@ def storage(folder: Path | None) -> Iterator[str]:
 
 @contextmanager
 def destination(workspace: Path) -> Iterator[Destination]:
-    """Azure Monitor over TLS with a managed identity; rows are kept in the workspace's file."""
+    """Run Azure Monitor over TLS with a managed identity; it fills the workspace's file."""
     tls = certificates(FOLDER / "certificates")
     rules = {rule_id(setting): streams for setting, streams in declared_rules().items()}
     workspace.parent.mkdir(parents=True, exist_ok=True)
@@ -68,14 +68,14 @@ def destination(workspace: Path) -> Iterator[Destination]:
 
 @contextmanager
 def environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """These app settings and no others, for as long as it lasts.
+    """Set these app settings and no others until the block ends.
 
-    A person's own settings and sign-in do not reach in, and no proxy stands before loopback.
+    The person's settings and sign-in are removed meanwhile, and loopback bypasses any proxy.
     """
-    own = {setting.name for setting in all_settings()}
+    known = {setting.name for setting in all_settings()}
     before = dict(os.environ)
     for name in before:
-        if name.partition("__")[0] in own or name.startswith(SIGN_IN):
+        if name.partition("__")[0] in known or name.startswith(SIGN_IN):
             del os.environ[name]
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, [before.get(name, ""), LOOPBACK]))

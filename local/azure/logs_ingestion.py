@@ -22,14 +22,14 @@ from isal import isal_zlib
 
 from local.azure.data_collector import DataCollector
 from local.azure.entra import MANAGED_IDENTITY, Identity, TokenRefused
-from local.azure.ingested import Accepted, Keep, Refuse
+from local.azure.ingested import IngestedBatches, Keep, Refuse
 from local.loopback.certificates import Certificates, certificates
 from local.loopback.server import (
     Clock,
     LocalServer,
     folder_for_certificates,
     json_answer,
-    serve_until_told,
+    serve_until_stdin_closes,
     utc_now,
 )
 from local.loopback.service import Service
@@ -42,7 +42,7 @@ class Workspace(Protocol):
     """A workspace that applies the rule's transform; see local/workspace/workspace.py."""
 
     def ingest(self, stream: str, records: list[dict[str, Any]]) -> object:
-        """Takes one accepted batch."""
+        """Store an accepted batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ class _Minute:
 class AzureMonitor(Service):
     """`rules` maps each rule's immutable id to its streams.
 
-    What it accepted is in `accepted`. `refuse(stream, record)` may name a reason why a record is
-    bad: then the whole batch that holds it is refused with a 400, as Azure does. `grants` says who
-    may send to which rule; the managed identity may send to all of them until `revoke_role()`.
+    `accepted` holds the batches. `refuse(stream, record)` may return a reason why a record is bad:
+    then its whole batch is refused with a 400, as Azure does. `grants` maps a principal to the
+    rules that it may send to; the managed identity may send to all until `revoke_role()`.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class AzureMonitor(Service):
         self.rules = {rule: frozenset(streams) for rule, streams in rules.items()}
         self.limits = Limits()
         self.refuse: Refuse | None = None
-        self.accepted = Accepted(workspace.ingest if workspace else None, keep)
+        self.accepted = IngestedBatches(workspace.ingest if workspace else None, keep)
         self.data_collector = DataCollector(self.accepted, now)
         self.grants: dict[str, set[str]] = {MANAGED_IDENTITY: set(self.rules)}
         self._minutes: dict[str, _Minute] = {}
@@ -102,12 +102,12 @@ class AzureMonitor(Service):
 
     @property
     def url(self) -> str:
-        """What LogsIngestionEndpoint is set to."""
+        """The address for LogsIngestionEndpoint."""
         return self.server.url
 
     @property
     def latency(self) -> float:
-        """Seconds that each answer is delayed by."""
+        """The delay of each response, in seconds."""
         return self.server.latency
 
     @latency.setter
@@ -119,25 +119,25 @@ class AzureMonitor(Service):
         return self.accepted.records(stream)
 
     def grant(self, client_id: str, rule: str) -> None:
-        """Monitoring Metrics Publisher on that rule."""
+        """Assign Monitoring Metrics Publisher on that rule."""
         self.grants.setdefault(client_id, set()).add(rule)
 
     def revoke_role(self, client_id: str = MANAGED_IDENTITY) -> None:
-        """The role assignment is gone, or has not spread yet."""
+        """Remove the role assignment, as before it has spread."""
         self.grants[client_id] = set()
 
     def settle(self) -> None:
-        """Waits until everything accepted is in the workspace; raises what failed there."""
+        """Wait until the workspace has all accepted batches; raise the first failure there."""
         self.accepted.settle()
 
     def start(self) -> Self:
-        """Begins to accept."""
+        """Begin to accept batches."""
         self.accepted.start()
         self.server.start()
         return self
 
     def close(self) -> None:
-        """Stops; what was accepted is in the workspace afterwards."""
+        """Stop, after the workspace has all accepted batches."""
         self.server.close()
         self.accepted.close()
 
@@ -152,7 +152,7 @@ class AzureMonitor(Service):
         if refusal is not None:
             return refusal
         try:
-            raw = self._unpacked(request, body)
+            raw = self._decompressed(request, body)
             records = _array(raw, whole=self.accepted.keep == "records")
             if reason := self._bad_record(stream, records):
                 raise _Refusal(400, "InvalidRecord", reason)
@@ -194,7 +194,7 @@ class AzureMonitor(Service):
         return None
 
     def _rate_exceeded(self, rule: str, raw_bytes: int) -> web.Response | None:
-        """Counts a request before its body is looked at, and the body once it is known good."""
+        """Count a request before its body is read, and the body once it is valid."""
         now = time.monotonic()
         minute = self._minutes.get(rule)
         if minute is None or now - minute.started >= 60:
@@ -209,7 +209,7 @@ class AzureMonitor(Service):
         message = f"The data collection rule's limit of {what} a minute is exceeded."
         return azure_error(429, "TooManyRequests", message, {"Retry-After": str(wait)})
 
-    def _unpacked(self, request: web.Request, body: bytes) -> bytes:
+    def _decompressed(self, request: web.Request, body: bytes) -> bytes:
         if request.content_type != "application/json":
             kind = request.content_type
             raise _Refusal(415, "UnsupportedMediaType", f"Content type '{kind}' is not accepted.")
@@ -263,14 +263,14 @@ class _Refusal(Exception):
 
 
 class _Named(TypedDict, total=False):
-    """As much of a record as is kept where only ids are."""
+    """The part of a record that is kept where only ids are."""
 
     id: Any
     uuid: Any
 
 
 def _array(raw: bytes, *, whole: bool) -> list[dict[str, Any]]:
-    """The records of a body; all is checked, and only what is to be kept becomes objects."""
+    """Decode a body's records; all is checked, and only the parts to keep become objects."""
     kind: Any = list[dict[str, Any]] if whole else list[_Named]
     try:
         records: list[dict[str, Any]] = msgspec.json.decode(raw, type=kind)
@@ -285,12 +285,12 @@ def _array(raw: bytes, *, whole: bool) -> list[dict[str, Any]]:
 def azure_error(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """An error as Azure words it."""
+    """An error response in Azure's shape."""
     return json_answer({"error": {"code": code, "message": message}}, status, headers)
 
 
 def rule_id(setting: str) -> str:
-    """The immutable id that a local rule has: its shape is Azure's, its value comes of its name."""
+    """The immutable id of a local rule: Azure's shape, derived from the setting's name."""
     return "dcr-" + hashlib.sha256(setting.encode()).hexdigest()[:32]
 
 
@@ -298,7 +298,7 @@ def rule_id(setting: str) -> str:
 def declared_rules() -> dict[str, tuple[str, ...]]:
     """The streams of each rule that sentinel/tables declares, by the rule's app setting.
 
-    Tables without one are sent to by a product itself: they share a rule by the first word of
+    A product sends to tables without such a setting itself: they share a rule by the first word of
     their names, which is the product's.
     """
     from tools.content import load_tables
@@ -311,8 +311,8 @@ def declared_rules() -> dict[str, tuple[str, ...]]:
 
 
 def main() -> None:
-    """Serves until standard input closes: `python -m local.azure_monitor --keep ids`."""
-    parser = argparse.ArgumentParser(prog="python -m local.azure_monitor")
+    """Serve until standard input closes: `python -m local.azure.logs_ingestion --keep ids`."""
+    parser = argparse.ArgumentParser(prog="python -m local.azure.logs_ingestion")
     parser.add_argument("--keep", choices=("records", "ids", "counts"), default="ids")
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--certificates", type=Path, default=folder_for_certificates())
@@ -332,7 +332,7 @@ def main() -> None:
             monitor.limits = replace(
                 monitor.limits, requests_a_minute=1 << 60, bytes_a_minute=1 << 60
             )
-        serve_until_told(
+        serve_until_stdin_closes(
             {
                 "LogsIngestionEndpoint": monitor.url,
                 "IDENTITY_ENDPOINT": identity.endpoint,

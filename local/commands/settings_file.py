@@ -1,4 +1,4 @@
-"""local.settings.json, read and checked."""
+"""Read and check local.settings.json."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SettingsFileInvalid(Exception):
 
 
 def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
-    """The `Values` of local.settings.json, under what the environment says already."""
+    """The `Values` of local.settings.json; the environment's values take precedence."""
     if not path.exists():
         raise SettingsFileInvalid(
             f"{path.name} is missing: copy local.settings.json.example to it and fill it in. "
@@ -36,8 +36,8 @@ def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
     filled = {name: value.strip() for name, value in settings.items() if value.strip()}
     known = {setting.name for setting in all_settings()}
     for name in filled.keys() - known:
-        if meant := _meant(name, known):
-            print(f"{path.name}: there is no setting {name}; {meant} may be meant.")
+        if nearest := _nearest(name, known):
+            print(f"{path.name}: there is no setting {name}; {nearest} may be meant.")
     given = {
         name: value
         for name, value in os.environ.items()
@@ -46,8 +46,8 @@ def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
     return {**filled, **given}
 
 
-def _meant(name: str, known: Collection[str]) -> str | None:
-    """The setting that is written nearly like ``name``, if one is."""
+def _nearest(name: str, known: Collection[str]) -> str | None:
+    """The known setting whose name is nearly ``name``, or None."""
     lower = {each.lower(): each for each in known}
     found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.8)
     return lower[found[0]] if found else None

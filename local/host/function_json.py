@@ -1,4 +1,4 @@
-"""The app's functions, found and called as the Functions host does: through their function.json."""
+"""The app's functions, loaded and called by their function.json as the host does."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ logger = logging.getLogger("host")
 
 
 class FunctionInvalid(Exception):
-    """A folder whose function.json the Functions host would not load, and why."""
+    """A folder that the Functions host would not load; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """How one call went: what it returned, or what it raised, and its seconds."""
+    """The outcome of a call: its result or its error, and its duration in seconds."""
 
     function: str
     seconds: float
@@ -41,7 +41,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One folder: its trigger's binding, and its entry point."""
+    """A function's folder: its trigger's binding, and its entry point."""
 
     name: str
     trigger: dict[str, Any]
@@ -54,16 +54,16 @@ class Function:
 
     @property
     def schedule(self) -> Schedule:
-        """When a timer ticks."""
+        """A timer's schedule."""
         return Schedule.parse(resolved(str(self.trigger["schedule"])))
 
     def invoke(self, argument: object) -> Invocation:
-        """Calls it; what it raises is in the log and in the answer, as in Azure."""
+        """Call it; log and return its error, as Azure does."""
         logger.info("Executing %s", self.name)
         started = time.monotonic()
         try:
             result = self.entry_point(**{self.trigger["name"]: argument})
-        except Exception as error:  # noqa: BLE001 - a host outlives whatever a function raises
+        except Exception as error:  # noqa: BLE001 - a host outlives any error of a function
             seconds = time.monotonic() - started
             logger.error("Executed %s (Failed, %.1f s): %s", self.name, seconds, error)
             return Invocation(self.name, seconds, error=error)
@@ -107,7 +107,7 @@ def _module(name: str, script: Path) -> ModuleType:
 
 
 def resolved(text: str) -> str:
-    """`%Setting%` replaced by the app setting, without which a function does not load."""
+    """Replace `%Setting%` by the app setting; raise FunctionInvalid where it is missing."""
 
     def value(found: re.Match[str]) -> str:
         if found[1] not in os.environ:

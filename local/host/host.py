@@ -1,7 +1,7 @@
 """A small Functions host: timers on their schedule, HTTP on loopback, queues polled.
 
-What it does is what Azure's host does with the same folder; Core Tools' `func start` works there
-too. Functions run in this very process, on threads.
+It reads the same folders as Azure's host and Core Tools' `func start`. Functions run on threads
+of this process.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHORTEST_POLL = 0.1
 
 
 class Host(Service):
-    """Loads the app in `root`. `require_key` has HTTP functions ask for their key, as in Azure.
+    """The app in `root`. `require_key` has HTTP functions refuse requests without it.
 
     start() serves HTTP; run() also ticks timers and polls queues, until close().
     """
@@ -67,28 +67,28 @@ class Host(Service):
         return f"{self.server.url}{self._path(self.functions[name])}?code={self.key}"
 
     def tick(self, name: str, *, past_due: bool = False) -> Invocation:
-        """Calls a timer function now."""
+        """Call a timer function now."""
         return self.functions[name].invoke(TimerRequest(past_due=past_due))
 
     def poll(self, name: str) -> int:
-        """Works off one batch of a queue function's messages; returns how many there were."""
+        """Process a batch of a queue function's messages; return how many there were."""
         return self.queues[name].poll()
 
     def start(self) -> Self:
-        """Serves the HTTP functions."""
+        """Serve the HTTP functions."""
         self.server.start()
         return self
 
     def run(self) -> None:
-        """Ticks every timer on its schedule and polls every queue, each in a thread."""
+        """Tick every timer on its schedule and poll every queue, each in a thread."""
         for function in self.functions.values():
             if function.kind == "timerTrigger":
-                self._thread(self._keep_ticking, function)
+                self._thread(self._run_timer, function)
         for trigger in self.queues.values():
-            self._thread(self._keep_polling, trigger)
+            self._thread(self._run_queue, trigger)
 
     def close(self) -> None:
-        """Takes nothing new, and waits for what runs."""
+        """Stop triggers, and wait for running functions."""
         self._stopping.set()
         self.server.close()
         for thread in self._threads:
@@ -103,15 +103,15 @@ class Host(Service):
         self._threads.append(thread)
         thread.start()
 
-    def _keep_ticking(self, function: Function) -> None:
-        """One run at a time: a tick missed while one runs is made up for once, at its end."""
+    def _run_timer(self, function: Function) -> None:
+        """Run one tick at a time; make up once for ticks missed meanwhile, right after it."""
         due, missed = function.schedule.next(datetime.now(UTC)), False
         while not self._stopping.wait(max(0.0, (due - datetime.now(UTC)).total_seconds())):
             function.invoke(TimerRequest(past_due=missed))
             now, following = datetime.now(UTC), function.schedule.next(due)
             due, missed = max(now, following), following <= now
 
-    def _keep_polling(self, trigger: QueueTrigger) -> None:
+    def _run_queue(self, trigger: QueueTrigger) -> None:
         pause = SHORTEST_POLL
         while not self._stopping.wait(pause):
             try:
@@ -165,7 +165,7 @@ def _answer(result: Any) -> web.Response:
 
 
 def wait_for_interrupt() -> None:
-    """Returns on Ctrl+C."""
+    """Return on Ctrl+C."""
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)

@@ -23,7 +23,7 @@ class Schedule:
 
     @classmethod
     def parse(cls, text: str) -> Schedule:
-        """Raises ValueError that names the part which is wrong. Five fields mean second 0."""
+        """Parse a schedule; five fields mean second 0. Raises ValueError with the wrong part."""
         parts = text.split()
         if len(parts) == 5:
             parts.insert(0, "0")
@@ -37,7 +37,7 @@ class Schedule:
         return cls(tuple(fields))
 
     def next(self, after: datetime) -> datetime:
-        """The first tick later than `after`; raises ValueError where none is in five years."""
+        """The first tick later than `after`; raises ValueError where five years have none."""
         seconds, minutes, hours, days, months, weekdays = self.fields
         moment = after.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
         last = moment + FARTHEST

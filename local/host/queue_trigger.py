@@ -39,7 +39,7 @@ class QueueOptions:
 
     @classmethod
     def read(cls, host: dict[str, Any]) -> QueueOptions:
-        """From the whole of host.json."""
+        """Read the options from the whole of host.json."""
         given = host.get("extensions", {}).get("queues", {})
         return cls(
             batch_size=given.get("batchSize", 16),
@@ -56,7 +56,7 @@ def _seconds(text: str) -> float:
 
 
 class QueueTrigger:
-    """One queue and the function that it triggers."""
+    """A queue and the function that it triggers."""
 
     def __init__(self, function: Function, options: QueueOptions) -> None:
         self.function = function
@@ -65,7 +65,7 @@ class QueueTrigger:
         self._connection = str(function.trigger.get("connection") or "AzureWebJobsStorage")
 
     def poll(self) -> int:
-        """Takes one batch, calls the function for each of it; returns how many there were."""
+        """Take a batch, call the function for each message; return how many there were."""
         with self._queue(self._name) as queue:
             try:
                 found = list(
@@ -76,13 +76,13 @@ class QueueTrigger:
                     )
                 )
             except ResourceNotFoundError:
-                return 0  # nobody has sent anything yet
+                return 0  # the first message creates the queue
             if found:
                 with ThreadPoolExecutor(self.options.batch_size) as pool:
-                    list(pool.map(lambda message: self._work(queue, message), found))
+                    list(pool.map(lambda message: self._process(queue, message), found))
             return len(found)
 
-    def _work(self, queue: QueueClient, stored: StoredMessage) -> None:
+    def _process(self, queue: QueueClient, stored: StoredMessage) -> None:
         tries = stored.dequeue_count or 1
         try:
             message = QueueMessage(  # type: ignore[no-untyped-call]  # Microsoft's has no types

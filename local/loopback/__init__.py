@@ -1,1 +1,1 @@
-"""HTTP servers on loopback, and what can go wrong with them."""
+"""HTTP servers on loopback: services, faults, certificates."""

@@ -1,4 +1,4 @@
-"""Scripted misbehaviour: what a server on the internet does on a bad day, on order.
+"""Faults on order: the ways in which a server on the internet misbehaves.
 
     vendor.faults.add("/activities", answer(429, headers={"Retry-After": "1"}), reset())
 
@@ -23,19 +23,19 @@ FOREVER = 1 << 60
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way of misbehaving: `act` gets the request and the handler that would have answered."""
+    """A misbehaviour: `act` gets the request and the handler that would have answered it."""
 
     name: str
     act: Act
     when: Callable[[web.Request], bool] = lambda _request: True
 
     def only(self, when: Callable[[web.Request], bool]) -> Fault:
-        """The same fault, for the requests that `when` says."""
+        """Return the same fault, narrowed to the requests for which `when` is true."""
         return replace(self, when=when)
 
 
 class Faults:
-    """A server's faults yet to happen; safe to add to while it serves."""
+    """A server's planned faults; thread-safe, so that a test adds to them while it serves."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,21 +43,21 @@ class Faults:
         self.happened: list[tuple[str, str]] = []
 
     def add(self, path: str, *faults: Fault, times: int = 1) -> None:
-        """Plans faults, in this order, for requests whose path contains `path`."""
+        """Plan faults, in this order, for requests whose path contains `path`."""
         with self._lock:
             self._planned += [(path, fault, times) for fault in faults]
 
     def clear(self) -> None:
-        """From now on the server behaves."""
+        """Drop every planned fault."""
         with self._lock:
             self._planned.clear()
 
     def pending(self) -> int:
-        """How many planned faults have not happened yet."""
+        """Count the planned faults that have not happened yet."""
         with self._lock:
             return len(self._planned)
 
-    def _take(self, request: web.Request) -> Fault | None:
+    def _next_fault(self, request: web.Request) -> Fault | None:
         with self._lock:
             for place, (path, fault, times) in enumerate(self._planned):
                 if path not in request.path or not fault.when(request):
@@ -71,13 +71,13 @@ class Faults:
         return None
 
     async def serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answers by the next fault that fits the request, else by the handler."""
-        fault = self._take(request)
+        """Answer by the next fault that fits the request, else by the handler."""
+        fault = self._next_fault(request)
         return await (fault.act(request, handler) if fault else handler(request))
 
 
 def answer(status: int, body: bytes | str = b"", headers: Mapping[str, str] | None = None) -> Fault:
-    """Answers this instead, without doing what was asked."""
+    """Answer this instead of handling the request."""
 
     async def act(request: web.Request, _handler: Handler) -> web.StreamResponse:
         await request.read()
@@ -87,32 +87,32 @@ def answer(status: int, body: bytes | str = b"", headers: Mapping[str, str] | No
 
 
 def html(status: int = 200) -> Fault:
-    """A login or maintenance page, as proxies and single sign-on answer."""
+    """Answer with a login or maintenance page, as proxies and single sign-on do."""
     page = "<!DOCTYPE html><html><body><h1>Sign in</h1></body></html>"
     return answer(status, page, {"Content-Type": "text/html"})
 
 
 def reset() -> Fault:
-    """The connection breaks before anything was done."""
+    """Break the connection before the request is handled."""
 
     async def act(request: web.Request, _handler: Handler) -> web.StreamResponse:
-        return _broken(request)
+        return _abort(request)
 
     return Fault("reset", act)
 
 
 def reset_after() -> Fault:
-    """What was asked is done, but the answer never arrives."""
+    """Handle the request, then break the connection: the answer is lost."""
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
         await handler(request)
-        return _broken(request)
+        return _abort(request)
 
     return Fault("reset after", act)
 
 
 def answer_after(status: int, body: bytes | str = b"") -> Fault:
-    """What was asked is done, and then denied."""
+    """Handle the request, then answer with an error."""
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
         await handler(request)
@@ -122,23 +122,23 @@ def answer_after(status: int, body: bytes | str = b"") -> Fault:
 
 
 def truncated(share: float = 0.5) -> Fault:
-    """The body ends early: Content-Length promises all of it, and the connection closes."""
+    """End the body early: Content-Length promises all of it, and the connection closes."""
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
-        whole = await _whole(request, handler)
-        answer = await _begin(request, whole)
+        whole = await _read_whole(request, handler)
+        answer = await _begin_response(request, whole)
         await answer.write(whole.body[: int(len(whole.body) * share)])
-        return _broken(request, answer)
+        return _abort(request, answer)
 
     return Fault("truncated", act)
 
 
 def drip(pieces: int = 50, every: float = 0.1) -> Fault:
-    """The body comes in small pieces, `every` seconds one."""
+    """Send the body in small pieces, with a pause of `every` seconds after each."""
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
-        whole = await _whole(request, handler)
-        answer = await _begin(request, whole)
+        whole = await _read_whole(request, handler)
+        answer = await _begin_response(request, whole)
         size = max(1, -(-len(whole.body) // pieces))
         for start in range(0, len(whole.body), size):
             await answer.write(whole.body[start : start + size])
@@ -150,7 +150,7 @@ def drip(pieces: int = 50, every: float = 0.1) -> Fault:
 
 
 def delay(seconds: float) -> Fault:
-    """Answers rightly, but late."""
+    """Handle the request after a delay in seconds."""
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
         await asyncio.sleep(seconds)
@@ -160,7 +160,7 @@ def delay(seconds: float) -> Fault:
 
 
 def silence() -> Fault:
-    """Takes the request and never answers, until the client gives up."""
+    """Read the request and never answer, until the client closes the connection."""
 
     async def act(request: web.Request, _handler: Handler) -> web.StreamResponse:
         await request.read()
@@ -172,10 +172,10 @@ def silence() -> Fault:
 
 
 def changed(change: Callable[[bytes], bytes]) -> Fault:
-    """Answers with the right body changed: `lambda body: body.replace(…)`."""
+    """Answer with the right body changed: `lambda body: body.replace(…)`."""
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
-        whole = await _whole(request, handler)
+        whole = await _read_whole(request, handler)
         return web.Response(
             status=whole.status, body=change(whole.body), content_type="application/json"
         )
@@ -184,7 +184,7 @@ def changed(change: Callable[[bytes], bytes]) -> Fault:
 
 
 def first(happening: Callable[[], Any]) -> Fault:
-    """Calls `happening` (a late record appears, a process dies, a clock moves), then behaves."""
+    """Call `happening` (a late record appears, a process dies, a clock moves), then answer."""
 
     async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
         await asyncio.get_running_loop().run_in_executor(None, happening)
@@ -194,19 +194,21 @@ def first(happening: Callable[[], Any]) -> Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
+class _WholeResponse:
     status: int
     body: bytes
     content_type: str
 
 
-async def _whole(request: web.Request, handler: Handler) -> _Whole:
+async def _read_whole(request: web.Request, handler: Handler) -> _WholeResponse:
     response = await handler(request)
     body = response.body if isinstance(response, web.Response) else None
-    return _Whole(response.status, body if isinstance(body, bytes) else b"", response.content_type)
+    return _WholeResponse(
+        response.status, body if isinstance(body, bytes) else b"", response.content_type
+    )
 
 
-async def _begin(request: web.Request, whole: _Whole) -> web.StreamResponse:
+async def _begin_response(request: web.Request, whole: _WholeResponse) -> web.StreamResponse:
     answer = web.StreamResponse(status=whole.status)
     answer.content_type = whole.content_type
     answer.content_length = len(whole.body)
@@ -214,7 +216,7 @@ async def _begin(request: web.Request, whole: _Whole) -> web.StreamResponse:
     return answer
 
 
-def _broken(request: web.Request, begun: web.StreamResponse | None = None) -> web.StreamResponse:
+def _abort(request: web.Request, begun: web.StreamResponse | None = None) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return begun or web.Response(status=500)

@@ -1,4 +1,4 @@
-"""A real HTTP(S) server on loopback, in a thread and an event loop of its own."""
+"""A real HTTP(S) server on loopback, in a thread with its event loop."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it came, and how it was answered (status 0: the connection was broken)."""
+    """A request that was served, and its response's status (0: the connection was broken)."""
 
     method: str
     path: str
@@ -45,10 +45,10 @@ class Request:
 
 
 class LocalServer(Service):
-    """Serves `routes` on a free port (or `port`) of 127.0.0.1 between start() and close().
+    """Serve `routes` on a free port (or `port`) of 127.0.0.1 between start() and close().
 
-    `latency` delays each answer by that many seconds without using the processor; `now` is the
-    server's clock, which its Date header shows; `faults` are the misbehaviours on order.
+    `latency` delays each response by that many seconds without using the processor; `now` is the
+    server's clock, which its Date header shows; `faults` are the planned misbehaviours.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class LocalServer(Service):
         return self._port
 
     def count(self, path: str = "", method: str = "") -> int:
-        """How many requests had a path that contains `path`."""
+        """Count the requests whose path contains `path`."""
         return sum(path in r.path and method in ("", r.method) for r in list(self.requests))
 
     def start(self) -> Self:
-        """Begins to serve, after close() again on the same port; returns once that is open."""
+        """Begin to serve, after close() on the same port as before; return once that is open."""
         opened: threading.Event = threading.Event()
         failure: list[OSError] = []
         loop = self._loop = asyncio.new_event_loop()
@@ -111,7 +111,7 @@ class LocalServer(Service):
         return self
 
     def close(self) -> None:
-        """Stops serving and closes every connection."""
+        """Stop serving and close every connection."""
         if self._thread is None or self._loop is None:
             return
         asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(timeout=10)
@@ -124,7 +124,7 @@ class LocalServer(Service):
         app = web.Application(client_max_size=MAX_BODY, middlewares=[self._middleware])
         app.add_routes(self._routes)
         app.on_response_prepare.append(self._date)
-        # Bodies arrive as they were sent: the limits are about both their compressed and raw size.
+        # Keep bodies compressed: the limits are on both their compressed and their raw size.
         self._runner = web.AppRunner(
             app, access_log=None, auto_decompress=False, shutdown_timeout=0.2
         )
@@ -134,13 +134,13 @@ class LocalServer(Service):
         self._port = self._runner.addresses[0][1]
 
     async def _shut(self) -> None:
-        # TLS would wait for the other side's goodbye; a client that keeps its connection says none.
+        # TLS waits for the peer's close_notify; a client that keeps its connection sends none.
         for transport in list(self._transports):
             transport.abort()
         if self._runner is not None:
             await self._runner.cleanup()
         await asyncio.get_running_loop().shutdown_default_executor()
-        # A transport closes in the loop's next rounds: they must still happen.
+        # A transport closes in the loop's next iterations: let them happen.
         await asyncio.sleep(0.005)
 
     async def _date(self, _request: web.Request, response: web.StreamResponse) -> None:
@@ -180,7 +180,7 @@ class LocalServer(Service):
 def json_answer(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A JSON answer."""
+    """Make a JSON response."""
     return web.Response(
         status=status,
         body=json.dumps(body).encode(),
@@ -189,15 +189,15 @@ def json_answer(
     )
 
 
-def serve_until_told(addresses: Mapping[str, str]) -> None:
-    """Prints the addresses as one line of JSON, and waits until standard input closes.
+def serve_until_stdin_closes(addresses: Mapping[str, str]) -> None:
+    """Print the addresses as one line of JSON, and wait until standard input closes.
 
-    So a server started as a process ends with whoever started it, however that ended.
+    So a server in a child process ends with its parent, even when that is killed.
     """
     print(json.dumps(dict(addresses)), flush=True)
     sys.stdin.read()
 
 
 def folder_for_certificates() -> Path:
-    """Where the local world keeps its certificates."""
+    """The folder of the local world's certificates."""
     return Path(__file__).resolve().parents[2] / ".local" / "certificates"

@@ -22,7 +22,7 @@ from local.loopback.server import (
     LocalServer,
     Request,
     json_answer,
-    serve_until_told,
+    serve_until_stdin_closes,
     utc_now,
 )
 from local.loopback.service import Service
@@ -36,9 +36,9 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?(Z|[+-]\d\d:?\d\d)
 
 
 class Jira(Service):
-    """A site. `longest_page` shortens pages; `phantom_total` is added to what `total` says.
+    """A site. `longest_page` shortens pages; `phantom_total` is added to `total`.
 
-    `denied` is the status that a missing permission or a plan without an audit log makes (403).
+    `denied` is the status for a missing permission or a plan without an audit log; 0 for none.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Jira(Service):
 
     @property
     def url(self) -> str:
-        """What JiraHomeSiteName may be set to."""
+        """The site's address, for JiraHomeSiteName."""
         return self.server.url
 
     @property
@@ -78,20 +78,20 @@ class Jira(Service):
         visible_at: datetime | None = None,
         at: datetime | None = None,
     ) -> None:
-        """Adds records; see Collection.add."""
+        """Add records; see Collection.add."""
         self.audit_records.add(records, visible_at=visible_at, at=at)
 
     def ids(self) -> list[str]:
-        """The ids of what the vendor shows now."""
+        """The ids of the records that are visible now."""
         return self.audit_records.ids()
 
     def start(self) -> Self:
-        """Begins to answer."""
+        """Begin to serve."""
         self.server.start()
         return self
 
     def close(self) -> None:
-        """Stops."""
+        """Stop serving."""
         self.server.close()
 
     async def _audit(self, request: web.Request) -> web.Response:
@@ -132,7 +132,7 @@ def _moment(query: Mapping[str, str], name: str) -> int | None:
         return None
     moment = microseconds(text) if TIME.fullmatch(text) else None
     if moment is None:
-        # A plus sign that was not percent-encoded arrives as a space, and ends here.
+        # A plus sign that was not percent-encoded arrives as a space, and is refused here.
         raise ValueError(f"The value of {name} is not a date and time with its zone.")
     return moment
 
@@ -142,14 +142,14 @@ def _error(status: int, message: str) -> web.Response:
 
 
 def main() -> None:
-    """Serves until standard input closes: `python -m local.vendors.jira`."""
+    """Serve until standard input closes: `python -m local.vendors.jira`."""
     parser = argparse.ArgumentParser(prog="python -m local.vendors.jira")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     options = parser.parse_args()
     with Jira(port=options.port) as vendor:
         vendor.server.latency = options.latency
-        serve_until_told(
+        serve_until_stdin_closes(
             {
                 "JiraHomeSiteName": vendor.url,
                 "JiraUsername": vendor.username,

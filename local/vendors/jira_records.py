@@ -1,4 +1,4 @@
-"""Jira's audit records, made up."""
+"""Jira's audit records about the made-up company."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ JIRA: list[tuple[str, str, Record, list[Record], list[Record]]] = [
 
 
 def jira_record(n: int, created: datetime) -> Record:
-    """One audit record; keys that would be empty are absent, as in Jira."""
+    """An audit record; keys that would be empty are absent, as in Jira."""
     summary, category, item, changed, associated = JIRA[n % len(JIRA)]
     moment = created.astimezone(UTC)
     record: Record = {

@@ -1,4 +1,4 @@
-"""OneLogin's event broadcaster: posts batches to a webhook, and again until it hears 200."""
+"""OneLogin's event broadcaster: posts batches to a webhook, and retries until a 200."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import requests
 
 Event = dict[str, Any]
-# JSON Array is what the product page asks for; SIEM is one event a line, in either reported shape.
+# The product page calls the array "JSON Array" and the lines "SIEM"; field reports show both lines.
 Format = Literal["array", "ndjson", "ndjson-event", "object"]
 BATCH = 10
 ATTEMPTS = 5
@@ -20,7 +20,7 @@ ATTEMPTS = 5
 
 @dataclass(slots=True)
 class OneLogin:
-    """Sends to one webhook; `sent` holds each event that the webhook answered 200 for."""
+    """A sender to a webhook; `sent` holds each event that the webhook answered 200 for."""
 
     url: str
     token: str
@@ -31,7 +31,7 @@ class OneLogin:
     statuses: list[int] = field(default_factory=list)
 
     def post(self, events: Sequence[Event]) -> requests.Response:
-        """One POST of these events, whatever the answer."""
+        """Post the events once; return the response, whatever its status."""
         body = encoded(events, self.format)
         headers = {
             "Authorization": f"Bearer {self.token}",
@@ -48,7 +48,7 @@ class OneLogin:
         return response
 
     def broadcast(self, events: Sequence[Event], batch: int = BATCH) -> list[Event]:
-        """Sends all in batches, each again while the answer is not 200; returns what never went."""
+        """Post in batches, each up to ATTEMPTS times; return the events that were never taken."""
         failed: list[Event] = []
         for part in batches(events, batch):
             if not any(self.post(part).status_code == 200 for _ in range(ATTEMPTS)):
@@ -57,14 +57,14 @@ class OneLogin:
 
 
 def batches(events: Sequence[Event], size: int) -> Iterator[list[Event]]:
-    """The events in parts of at most `size`."""
+    """Split the events into parts of at most `size`."""
     rest = iter(events)
     while part := list(islice(rest, size)):
         yield part
 
 
 def encoded(events: Sequence[Event], form: Format) -> bytes:
-    """The body of one POST."""
+    """Encode the body of a POST."""
     if form == "array":
         return json.dumps(list(events)).encode()
     if form == "object":

@@ -1,4 +1,4 @@
-"""OneLogin's events, made up."""
+"""OneLogin's events about the made-up company."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ONELOGIN += [(13, "User created"), (72, "Role granted"), (3, "User assumed"), (2
 
 
 def onelogin_event(n: int, at: datetime) -> Record:
-    """One event of the broadcaster, known by uuid; unused fields are null or absent."""
+    """An event of the broadcaster, known by uuid; unused fields are null or absent."""
     kind, notes = ONELOGIN[n % len(ONELOGIN)]
     uuid = guid("onelogin", n)
     event: Record = {

@@ -15,11 +15,11 @@ import orjson
 Record = dict[str, Any]
 Key = tuple[Any, str]  # a sort's value and the record's id, which breaks ties
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MANY = 64  # from so many new records on, sorting anew is quicker than inserting each
+MANY = 64  # from so many new records on, sorting again is quicker than inserting each
 
 
 def microseconds(value: object) -> int | None:
-    """A vendor's time (ISO 8601, any length of fraction) since 1970; None if it is none."""
+    """Microseconds since 1970 of an ISO 8601 time with any length of fraction; None for no time."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -31,7 +31,7 @@ def microseconds(value: object) -> int | None:
 
 
 def at_path(record: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path, None where there is none."""
+    """The value at a dotted path, None where it is absent."""
     if "." not in path:
         return record.get(path)
     value: Any = record
@@ -50,7 +50,7 @@ class Between:
     high_open: bool = False
 
     def holds(self, value: int | None) -> bool:
-        """Whether the value lies within."""
+        """Whether the value lies within the bounds."""
         if value is None:
             return False
         if self.low is not None and (value <= self.low if self.low_open else value < self.low):
@@ -60,7 +60,7 @@ class Between:
 
 @dataclass(slots=True)
 class Item:
-    """A record as it is served, and what it is found by."""
+    """A record as it is served, with the values that filters and sorts use."""
 
     id: str
     body: bytes
@@ -89,7 +89,7 @@ class Collection:
         self._lock = threading.RLock()
         self._items: dict[str, Item] = {}
         self._indexes: dict[str, list[tuple[Any, str]]] = {}
-        self._later: list[tuple[datetime, int, Item]] = []
+        self._hidden: list[tuple[datetime, int, Item]] = []
         self._count = 0
 
     def add(
@@ -99,7 +99,7 @@ class Collection:
         visible_at: datetime | None = None,
         at: datetime | None = None,
     ) -> None:
-        """Adds records, or replaces those of the same id.
+        """Add records, or replace those of the same id.
 
         `visible_at`: they appear when the vendor's clock gets there. `at`: the time by which a
         record without a time of its own is found.
@@ -109,12 +109,12 @@ class Collection:
             if visible_at is not None and visible_at > self._now():
                 for item in items:
                     self._count += 1
-                    heapq.heappush(self._later, (visible_at, self._count, item))
+                    heapq.heappush(self._hidden, (visible_at, self._count, item))
                 return
             self._put(items)
 
     def update(self, record_id: str, changes: Mapping[str, Any]) -> None:
-        """Changes a record in place; names with dots reach into it."""
+        """Change a record in place; dotted names reach into it."""
         with self._lock:
             record = orjson.loads(self._items[record_id].body)
             for path, value in changes.items():
@@ -126,39 +126,39 @@ class Collection:
             self._put([self._item(record, None)])
 
     def remove(self, record_id: str) -> None:
-        """Takes a record away."""
+        """Remove a record."""
         with self._lock:
             del self._items[record_id]
             self._indexes.clear()
 
     def get(self, record_id: str) -> Record | None:
-        """A record as the vendor has it now."""
+        """The record as the vendor shows it now."""
         with self._lock:
-            self._appear()
+            self._show_due()
             item = self._items.get(record_id)
             return orjson.loads(item.body) if item else None
 
     def ids(self) -> list[str]:
-        """The ids of all that is visible now."""
+        """The ids of the records that are visible now."""
         with self._lock:
-            self._appear()
+            self._show_due()
             return list(self._items)
 
     def records(self) -> list[Record]:
-        """All that is visible now."""
+        """The records that are visible now."""
         with self._lock:
-            self._appear()
+            self._show_due()
             return [orjson.loads(item.body) for item in self._items.values()]
 
     def bodies(self) -> list[bytes]:
-        """All that is visible now, as it is served."""
+        """The records that are visible now, encoded as they are served."""
         with self._lock:
-            self._appear()
+            self._show_due()
             return [item.body for item in self._items.values()]
 
     def __len__(self) -> int:
         with self._lock:
-            self._appear()
+            self._show_due()
             return len(self._items)
 
     def page(
@@ -172,9 +172,9 @@ class Collection:
         skip: int = 0,
         limit: int = 1000,
     ) -> tuple[list[Item], int, Key | None]:
-        """One page: its items, how many there are in all, and the key to go on after, if any."""
+        """Return a page's items, the total, and the key that the next page begins after."""
         with self._lock:
-            self._appear()
+            self._show_due()
             keys, start, end = self._selected(sort, dict(bounds or {}), dict(exact or {}))
             total = end - start
             if descending:
@@ -193,7 +193,7 @@ class Collection:
     def _selected(
         self, sort: str, bounds: dict[str, Between], exact: dict[str, frozenset[str]]
     ) -> tuple[list[Key], int, int]:
-        """Sorted keys, and the part of them that is asked for; a million are not copied a page."""
+        """Sorted keys and the bounds of the part asked for, without a copy for each page."""
         keys = self._index(sort)
         start, end = _part(keys, bounds.pop(sort)) if sort in bounds else (0, len(keys))
         if not bounds and not exact:
@@ -240,12 +240,12 @@ class Collection:
                 if item.fields[field] is not None:
                     insort(index, (item.fields[field], item.id))
 
-    def _appear(self) -> None:
-        if not self._later:
+    def _show_due(self) -> None:
+        if not self._hidden:
             return
         now, due = self._now(), []
-        while self._later and self._later[0][0] <= now:
-            due.append(heapq.heappop(self._later)[2])
+        while self._hidden and self._hidden[0][0] <= now:
+            due.append(heapq.heappop(self._hidden)[2])
         if due:
             self._put(due)
 

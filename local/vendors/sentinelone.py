@@ -20,8 +20,8 @@ from local.vendors.sentinelone_rules import (
     BASE,
     ENDPOINTS,
     EXACT,
-    Asked,
     Endpoint,
+    ListQuery,
     Refused,
     cursor,
     read,
@@ -35,8 +35,8 @@ MAX_FIRST = 100
 class SentinelOne(Service):
     """A tenant. Streams by their setting names: activities, threats, …, unifiedalerts, accounts.
 
-    `last_cursor` says how the last page shows that it is the last; `encoded_cursors` has cursors
-    percent-encoded; `denied` maps a stream to the status that a licence or permission makes of it.
+    `last_cursor` is how the last page marks itself; `encoded_cursors` percent-encodes cursors;
+    `denied` maps a stream to the status for a missing licence or permission.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class SentinelOne(Service):
 
     @property
     def url(self) -> str:
-        """What SentinelOneUrl is set to."""
+        """The console's address, for SentinelOneUrl."""
         return self.server.url
 
     @property
@@ -105,24 +105,24 @@ class SentinelOne(Service):
         visible_at: datetime | None = None,
         at: datetime | None = None,
     ) -> None:
-        """Adds records; see Collection.add."""
+        """Add records; see Collection.add."""
         self.streams[stream].add(records, visible_at=visible_at, at=at)
 
     def update(self, stream: str, record_id: str, changes: Mapping[str, Any]) -> None:
-        """Changes a record in place: `update("agents", "7", {"updatedAt": "…"})`."""
+        """Change a record in place: `update("agents", "7", {"updatedAt": "…"})`."""
         self.streams[stream].update(record_id, changes)
 
     def ids(self, stream: str) -> list[str]:
-        """The ids of what the vendor shows now."""
+        """The ids of the records that are visible now."""
         return self.streams[stream].ids()
 
     def start(self) -> Self:
-        """Begins to answer."""
+        """Begin to serve."""
         self.server.start()
         return self
 
     def close(self) -> None:
-        """Stops."""
+        """Stop serving."""
         self.server.close()
 
     def _lister(self, endpoint: Endpoint) -> Any:
@@ -135,7 +135,7 @@ class SentinelOne(Service):
 
         return answer
 
-    def _list(self, endpoint: Endpoint, asked: Asked) -> web.Response:
+    def _list(self, endpoint: Endpoint, asked: ListQuery) -> web.Response:
         items, total, following = self.streams[endpoint.stream].page(
             asked.sort,
             descending=asked.descending,
@@ -257,5 +257,5 @@ def _in_microseconds(milliseconds: int | None) -> int | None:
 
 
 def _graphql_error(message: str) -> web.Response:
-    """GraphQL says no in a 200."""
+    """GraphQL reports an error in a 200."""
     return json_answer({"data": None, "errors": [{"message": message}]})

@@ -20,7 +20,7 @@ GROUPS = [
     ("690410927112450003", "Kiosks"),
 ]
 
-# activityType, what happened, fields of `data` that only it has
+# activityType, description, the fields of `data` that only this type has
 ACTIVITIES: list[tuple[int, str, Record]] = [
     (27, "logged in to the management console with IP Address", {"ipAddress": "198.51.100.7"}),
     (27, "logged in to the management console with IP Address", {"ipAddress": "198.51.100.9"}),
@@ -46,7 +46,7 @@ def when(moment: datetime, digits: int = 6) -> str:
 
 
 def activity(n: int, at: datetime) -> Record:
-    """One line of the console's activity log; `data` differs by type, `accountId` by mood."""
+    """A line of the activity log; `data` differs by type, and `accountId` varies in type."""
     kind, text, extra = ACTIVITIES[n % len(ACTIVITIES)]
     user, (site, site_name) = USERS[n % len(USERS)], SITES[n % 2]
     return {
@@ -290,7 +290,7 @@ def group(n: int, updated: datetime) -> Record:
 
 
 def device_event(n: int, at: datetime) -> Record:
-    """A USB or Bluetooth device that was connected, or was not let."""
+    """A USB or Bluetooth device that was connected or blocked."""
     return {
         "id": number("device", n),
         "agentId": number("agent", n % 40),

@@ -1,4 +1,4 @@
-"""What each of SentinelOne's endpoints takes, and how it says no.
+"""The parameters that each of SentinelOne's endpoints takes, and the errors for others.
 
 From the vendor's API documentation as connectors in the field confirm it: which time filters an
 endpoint has, how many records a page may hold, and what it can be sorted by.
@@ -104,14 +104,14 @@ ENDPOINTS = (
 
 
 class Refused(Exception):
-    """A request that the endpoint does not take."""
+    """A request that the endpoint refuses."""
 
     def __init__(self, detail: str, status: int = 400, code: int = 4000040) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
 
     def answer(self) -> web.Response:
-        """As SentinelOne words it."""
+        """The error in SentinelOne's shape."""
         titles = {
             400: "Validation Error",
             401: "Authentication Failed",
@@ -124,7 +124,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ListQuery:
     """A list request, checked against its endpoint."""
 
     limit: int
@@ -139,8 +139,8 @@ class Asked:
     tied_to: str
 
 
-def read(endpoint: Endpoint, query: Mapping[str, str]) -> Asked:
-    """What a list request asks for; raises Refused where the endpoint would not take it."""
+def read(endpoint: Endpoint, query: Mapping[str, str]) -> ListQuery:
+    """Parse a list request; raise Refused for parameters that the endpoint does not take."""
     limit = _number(query, "limit", 10)
     if not 1 <= limit <= endpoint.max_limit:
         raise Refused(f"limit: must be between 1 and {endpoint.max_limit}")
@@ -158,7 +158,7 @@ def read(endpoint: Endpoint, query: Mapping[str, str]) -> Asked:
     bounds, exact = _filters(endpoint, rest)
     tied_to = hashlib.sha256(json.dumps([sort_by, order, sorted(rest.items())]).encode())
     digest = tied_to.hexdigest()[:16]
-    return Asked(
+    return ListQuery(
         limit=limit,
         skip=skip,
         skip_count=_flag(query, "skipCount"),
@@ -173,7 +173,7 @@ def read(endpoint: Endpoint, query: Mapping[str, str]) -> Asked:
 
 
 def cursor(after: Key, tied_to: str) -> str:
-    """Base64 of the last key and of what filters and sort it belongs to."""
+    """Base64 of the last key, and of the filters and sort that it belongs to."""
     keyset = {"id_column": "id", "last": list(after), "tied_to": tied_to}
     return base64.b64encode(json.dumps(keyset).encode()).decode()
 

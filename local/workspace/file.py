@@ -1,7 +1,7 @@
 """A DuckDB file that several processes use in turn.
 
-DuckDB gives a file to one process at a time. Here it is let go of shortly after each use, and
-waited for while another has it, so that a person can query what a running host is filling.
+DuckDB gives a file to one process at a time. Release it shortly after each use, and wait while
+another process has it, so that a person can query a workspace that a running host is filling.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WorkspaceBusyError(Exception):
 
 
 class WorkspaceFile:
-    """One connection, for one thread at a time; ``path`` None is a database in memory."""
+    """A connection that one thread uses at a time; ``path`` None is a database in memory."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -44,13 +44,15 @@ class WorkspaceFile:
                 yield self._connection
             finally:
                 if self._path:
-                    # A thread that waits must not keep the database alive at the process's end.
-                    self._release = threading.Timer(_RELEASE_AFTER, _let_go, [weakref.ref(self)])
+                    # A weak reference: a waiting timer must not keep the database alive at exit.
+                    self._release = threading.Timer(
+                        _RELEASE_AFTER, _release_unused, [weakref.ref(self)]
+                    )
                     self._release.daemon = True
                     self._release.start()
 
     def close(self) -> None:
-        """Lets go of the file now; a database in memory is gone."""
+        """Release the file now; a database in memory is gone."""
         with self._lock:
             self._cancel_release()
             if self._connection:
@@ -69,13 +71,13 @@ class WorkspaceFile:
                 if "lock" not in str(error) or time.monotonic() > give_up:
                     raise WorkspaceBusyError(f"{self._path} cannot be opened: {error}") from error
                 time.sleep(0.05)
-        # KQL's times are UTC. All that is needed is in DuckDB's wheel: nothing is downloaded.
+        # KQL's times are UTC. DuckDB's wheel has every extension needed: download none.
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET autoinstall_known_extensions = false")
         return connection
 
     def release(self, timer: threading.Thread) -> None:
-        """Lets go of the file, unless it has been used since ``timer`` was started."""
+        """Release the file, unless it was used since ``timer`` was started."""
         with self._lock:
             if self._release is timer:
                 self.close()
@@ -86,6 +88,6 @@ class WorkspaceFile:
             self._release = None
 
 
-def _let_go(file: weakref.ref[WorkspaceFile]) -> None:
+def _release_unused(file: weakref.ref[WorkspaceFile]) -> None:
     if found := file():
         found.release(threading.current_thread())

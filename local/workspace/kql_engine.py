@@ -1,4 +1,4 @@
-"""Runs KQL over DuckDB: duckdb-kql, and around it what Log Analytics has besides.
+"""KQL over DuckDB: duckdb-kql, and the functions of Log Analytics that it lacks.
 
 What is added: parsers called by their alias, ``ingestion_time()``, ``column_ifexists()``, and
 columns whose names differ by case alone, which DuckDB takes for one.
@@ -39,7 +39,7 @@ _TRANSLATIONS_KEPT = 200
 class Rows:
     """A query's result: columns as name and KQL type, rows in their order.
 
-    A dynamic value is what its JSON says, a datetime is aware (UTC), a string is never None.
+    A dynamic value is decoded JSON, a datetime is aware (UTC), a string is never None.
     """
 
     columns: list[tuple[str, str]]
@@ -69,7 +69,7 @@ def case_twins(tables: Iterable[Iterable[str]]) -> dict[str, str]:
 class Engine:
     """Queries over one DuckDB connection whose tables were made for them.
 
-    ``parsers`` are aliases and their queries. The caller sees to it that one thread at a time
+    ``parsers`` are aliases and their queries. The caller ensures that one thread at a time
     uses the connection.
     """
 
@@ -84,11 +84,11 @@ class Engine:
 
     @property
     def sources(self) -> list[str]:
-        """What a query may name: tables and parsers."""
+        """The names that a query may use: tables and parsers."""
         return [*self._tables, *self._parsers]
 
     def sql(self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime) -> Translated:
-        """The query as SQL for DuckDB, with what to bind. Raises ``QueryError``."""
+        """Translate the query into SQL for DuckDB and its parameters. Raises ``QueryError``."""
         try:
             self._prepare_parsers(connection, kql)
         except (duckdb_kql.KqlError, duckdb.Error) as fault:
@@ -134,7 +134,7 @@ class Engine:
 
     def _rewritten(self, connection: duckdb.DuckDBPyConnection, kql: str) -> str:
         def columns_of(query: str) -> list[str]:
-            """The columns that a query which is already rewritten results in."""
+            """The columns of a rewritten query's result."""
             made = duckdb_kql.to_sql(query, schema=self._schema)
             return _columns(connection, str(made), made.parameters)
 
@@ -142,7 +142,7 @@ class Engine:
         return with_existing_columns(text, columns_of, self._twins)
 
     def _prepare_parsers(self, connection: duckdb.DuckDBPyConnection, kql: str) -> None:
-        """Makes the parsers that a query names: each a view, translated once."""
+        """Create the parsers that a query names: each a view, translated once."""
         for alias in self._parsers.keys() & {token.text for token in tokens(kql)}:
             if alias not in self._views:
                 tables = {name: tuple(self._schema[name]) for name in self._tables}
@@ -174,13 +174,13 @@ def _translated(kql: str, schema: tuple[tuple[str, tuple[str, ...]], ...]) -> st
 def _columns(
     connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]
 ) -> list[str]:
-    """The names of what a query of SQL results in."""
+    """The columns of an SQL query's result."""
     described = connection.execute(f"DESCRIBE {sql}", dict(parameters) or None)
     return [row[0] for row in described.fetchall()]
 
 
 def _kind(duckdb_type: object) -> str:
-    """The KQL type; what has no type at all comes of ``dynamic(null)``."""
+    """The KQL type; a column without a type is ``dynamic(null)``."""
     return "dynamic" if str(duckdb_type).strip('"') == "NULL" else kusto_type(duckdb_type)
 
 

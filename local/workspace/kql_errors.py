@@ -1,7 +1,7 @@
-"""What is wrong with a query, said where it is wrong.
+"""Errors of a query, with the place in it.
 
-The engine (duckdb-kql) and the database (DuckDB) each report faults in their own words, some of
-them about SQL that nobody wrote. Here they become one kind of error that points into the query.
+The engine (duckdb-kql) and the database (DuckDB) report faults in their own words, some of them
+about generated SQL. Translate them into one kind of error that points into the query.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class QueryError(Exception):
 
 
 def query_error(fault: Exception, kql: str, sources: Sequence[str]) -> QueryError:
-    """A fault of the engine or the database, as an error in ``kql``.
+    """Translate a fault of the engine or the database into an error in ``kql``.
 
     ``sources`` are the tables and parsers that a query may name.
     """
@@ -125,7 +125,7 @@ def _database(fault: Exception, kql: str, sources: Sequence[str]) -> QueryError:
     if match := re.search(r'Referenced column "([^"]+)"', text):
         candidates = re.findall(r'"([^"]+)"', text.partition("Candidate bindings:")[2])
         return _unknown_column(match[1], kql, candidates)
-    # `by` gives its result the column's own name, and DuckDB takes the one for the other.
+    # `by` names its result like the column, and DuckDB confuses the two.
     if match := re.search(r'Alias with name "+([^"]+)"+ exists', text):
         return _unknown_column(match[1], kql, [])
     if isinstance(fault, duckdb.ConversionException | duckdb.BinderException) and (

@@ -1,8 +1,7 @@
 """KQL as text: its tokens, and rewrites that keep every character's place.
 
-The engine under the local workspace lacks a few things that Log Analytics has. They are written
-into the query in what it does have, always in as many characters, so that the line and column of
-an error are those of the query a person typed.
+Rewrite functions of Log Analytics that the engine lacks into ones that it has, in as many
+characters, so that the line and column of an error are those of the query as typed.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
-# As many characters as "ingestion_time()", which it takes the place of.
+# As long as "ingestion_time()", which it replaces.
 INGESTION_TIME = "__ingestion_time"
 
 _TOKEN = re.compile(
@@ -58,7 +57,7 @@ def place(kql: str, at: int) -> tuple[int, int]:
 
 
 def unquoted(token: Token) -> str:
-    """What a string token without escapes says."""
+    """The text of a string token without escapes."""
     return token.text.lstrip("h@").strip("'\"")
 
 
@@ -67,7 +66,7 @@ def with_ingestion_time(kql: str) -> str:
     found = tokens(kql)
     for name, opened, closed in zip(found, found[1:], found[2:], strict=False):
         if (name.text, opened.text, closed.text) == ("ingestion_time", "(", ")"):
-            kql = _put(kql, name.start, closed.end, INGESTION_TIME)
+            kql = _replace(kql, name.start, closed.end, INGESTION_TIME)
     return kql
 
 
@@ -76,7 +75,7 @@ def without_calls(kql: str, names: Container[str]) -> str:
     found = tokens(kql)
     for name, opened, closed in zip(found, found[1:], found[2:], strict=False):
         if name.text in names and (opened.text, closed.text) == ("(", ")"):
-            kql = _put(kql, name.start, closed.end, name.text)
+            kql = _replace(kql, name.start, closed.end, name.text)
     return kql
 
 
@@ -88,7 +87,7 @@ def with_names(kql: str, renamed: Mapping[str, str]) -> str:
         bare = token.kind == "name" and not (index and found[index - 1].text == ".")
         name = unquoted(token) if bracketed else token.text
         if (bare or bracketed) and name in renamed:
-            kql = _put(kql, token.start, token.end, token.text.replace(name, renamed[name]))
+            kql = _replace(kql, token.start, token.end, token.text.replace(name, renamed[name]))
     return kql
 
 
@@ -97,14 +96,14 @@ def with_existing_columns(
 ) -> str:
     """``column_ifexists(name, default)`` as the column, or as the default where there is none.
 
-    ``columns_of`` tells the columns that a query results in: here that is asked of what stands
-    before the operator that calls the function.
+    ``columns_of`` returns the columns of a query's result: here of the pipeline up to the operator
+    that calls the function.
     """
     known: dict[tuple[int, int], frozenset[str]] = {}
     found = tokens(kql)
     pipelines = [_Pipeline(0)]
     for index, token in enumerate(found):
-        _follow(pipelines, found, index)
+        _track(pipelines, found, index)
         call = _call(found, index, kql)
         if call is None:
             continue
@@ -114,13 +113,13 @@ def with_existing_columns(
             known[begin, end] = frozenset(columns_of(f"{earlier}\n{kql[begin:end]}"))
         column = renamed.get(call.column, call.column)
         text = column if column in known[begin, end] else call.default
-        kql = _put(kql, token.start, call.end, text)
+        kql = _replace(kql, token.start, call.end, text)
     return kql
 
 
 @dataclass(slots=True)
 class _Pipeline:
-    """What is known of the statement or parenthesis that a token is in."""
+    """The statement or parenthesis around a token: its start, and its last pipe."""
 
     start: int
     statement: int = 0
@@ -134,8 +133,8 @@ class _Call:
     default: str
 
 
-def _follow(pipelines: list[_Pipeline], found: Sequence[Token], index: int) -> None:
-    """Takes note of a token that opens, closes, parts or continues a pipeline."""
+def _track(pipelines: list[_Pipeline], found: Sequence[Token], index: int) -> None:
+    """Update the stack of pipelines for a token that opens, closes, ends or continues one."""
     token, here = found[index], pipelines[-1]
     if token.kind == "string":
         return
@@ -152,7 +151,7 @@ def _follow(pipelines: list[_Pipeline], found: Sequence[Token], index: int) -> N
 
 
 def _input_of(pipelines: Sequence[_Pipeline], call: Token) -> tuple[int, int]:
-    """Where the text stands whose rows the operator around ``call`` is given."""
+    """The place of the text whose rows are the input of the operator around ``call``."""
     for pipeline in reversed(pipelines):
         if pipeline.pipe is not None:
             return pipeline.start, pipeline.pipe
@@ -160,7 +159,7 @@ def _input_of(pipelines: Sequence[_Pipeline], call: Token) -> tuple[int, int]:
 
 
 def _call(found: Sequence[Token], index: int, kql: str) -> _Call | None:
-    """The call of ``column_ifexists("name", default)`` that a token begins, if it does."""
+    """The call of ``column_ifexists("name", default)`` that begins at a token, or None."""
     opened, column, comma = ([*found[index + 1 : index + 4], *[Token("", "", 0)] * 3])[:3]
     if found[index].text not in _IF_EXISTS or (opened.text, comma.text) != ("(", ","):
         return None
@@ -174,7 +173,7 @@ def _call(found: Sequence[Token], index: int, kql: str) -> _Call | None:
     return None
 
 
-def _put(kql: str, start: int, end: int, text: str) -> str:
-    """``text`` in place of a stretch that is at least as long; line breaks stay."""
+def _replace(kql: str, start: int, end: int, text: str) -> str:
+    """Replace a stretch by ``text``, which is no longer than it; keep its line breaks."""
     rest = "".join(c if c == "\n" else " " for c in kql[start + len(text) : end])
     return kql[:start] + text + rest + kql[end:]

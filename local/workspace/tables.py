@@ -1,7 +1,7 @@
-"""How a workspace's tables lie in DuckDB.
+"""A workspace's tables in DuckDB.
 
-Each stream's rows have a table of their own, with only the columns that its transform makes; a
-view over them is the table that queries see. So a batch writes tens of columns, not hundreds.
+Each stream has a table with only the columns that its transform makes; a view over them is the
+table that queries see. So a batch writes tens of columns, not hundreds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from local.workspace import typing_sql
 from local.workspace.kql_rewrite import INGESTION_TIME
 from local.workspace.typing_sql import DUCKDB_TYPES, quoted
 
-# Every table of a workspace says its own name; its time of ingestion only ingestion_time() tells.
+# Columns of every table: its name, and the time behind ingestion_time().
 _OF_EVERY_TABLE = {"Type": "string", INGESTION_TIME: "datetime"}
 
 
@@ -30,13 +30,13 @@ class WorkspaceTable:
 
     @property
     def columns(self) -> list[str]:
-        """What a query sees, and the column behind ``ingestion_time()``."""
+        """The columns of the view, among them the one behind ``ingestion_time()``."""
         return [*self.kinds, *_OF_EVERY_TABLE]
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Makes the view, over the streams that have rows, with the columns as now declared.
+        """Create the view over the streams that have rows, with the columns as declared now.
 
-        It takes some tenths of a second, so it is left as it is until a stream's table changes.
+        It takes some tenths of a second: keep it until a stream's table changes.
         """
         owned = connection.execute(
             "SELECT table_name, column_count FROM duckdb_tables() "
@@ -45,7 +45,7 @@ class WorkspaceTable:
         ).fetchall()
         if owned == self._viewed:
             return
-        # The first part is without rows: the view exists before anything has arrived.
+        # The first part has no rows: the view must exist before the first batch.
         parts = [f"{self._part([])} WHERE false"]
         for name, _ in owned:
             described = connection.execute(f"DESCRIBE {quoted(name)}").fetchall()
@@ -67,10 +67,10 @@ class WorkspaceTable:
         values["Type"] = "'" + self.name.replace("'", "''") + "'"
         return "SELECT " + ", ".join(f"{values[name]} AS {quoted(name)}" for name in self.columns)
 
-    def make_room(
+    def ensure_table(
         self, connection: duckdb.DuckDBPyConnection, stream: str, columns: Sequence[str]
     ) -> str:
-        """The table for a stream's rows, as an identifier of SQL, with all of ``columns``."""
+        """Create or widen the table of a stream's rows; return its name as an SQL identifier."""
         table = quoted(f"{self.name}/{stream}")
         kinds = {**{name: self.kinds[name] for name in columns}, INGESTION_TIME: "datetime"}
         typed = [f"{quoted(name)} {DUCKDB_TYPES[kind]}" for name, kind in kinds.items()]
@@ -90,7 +90,7 @@ class WorkspaceTable:
         window: tuple[datetime, datetime],
         may_be_long: bool,
     ) -> tuple[int, int, int]:
-        """Types, cuts and stores the rows of the query ``result``.
+        """Type, cut and store the rows of the query ``result``.
 
         A TimeGenerated outside of ``window`` becomes ``now``. Returns how many rows were stored,
         how many values were cut and how many times were replaced. Times are naive UTC.

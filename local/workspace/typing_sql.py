@@ -1,7 +1,7 @@
-"""The SQL that types what a stream is sent, and what its transform makes of it.
+"""SQL that types a stream's records and the result of its transform.
 
-A value that is not of the type a column declares becomes null without a word, as in Azure
-Monitor; a string column has no nulls, it is empty.
+A value of another type than its column's becomes null silently, as in Azure Monitor; a string
+column has no nulls, it is empty.
 https://learn.microsoft.com/azure/azure-monitor/essentials/data-collection-rule-structure
 """
 
@@ -31,7 +31,7 @@ def quoted(name: str) -> str:
 
 def source(columns: Mapping[str, str]) -> str:
     """A query over the JSON texts ``$1`` that gives a stream's declared columns."""
-    # All fields are taken out of a record in one go: each json_extract parses the text anew.
+    # Extract all fields of a record at once: each json_extract parses the text again.
     paths = ", ".join("'" + f'$."{name}"'.replace("'", "''") + "'" for name in columns)
     typed = ", ".join(
         f"{_typed(f'field[{index}]', kind)} AS {quoted(name)}"
@@ -51,7 +51,7 @@ def _typed(value: str, kind: str) -> str:
         case "boolean":
             return f"CASE WHEN {type_} = 'BOOLEAN' THEN {text} = 'true' END"
         case "datetime":
-            # Cast to a plain TIMESTAMP, an offset would be passed over.
+            # A cast to a plain TIMESTAMP would ignore the offset.
             moment = f"TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
             return f"CASE WHEN {type_} = 'VARCHAR' THEN {moment} END"
         case "real":
@@ -69,7 +69,7 @@ def stored(column: str, kind: str) -> str:
 def cut(column: str, kind: str) -> str:
     """A stored column with at most 64 KB, never ending inside a character.
 
-    A dynamic value that is cut is no JSON any more: it stays as a text.
+    A dynamic value that is cut is no longer JSON: keep it as text.
     """
     name = quoted(column)
     if kind not in ("string", "dynamic"):

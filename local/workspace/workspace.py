@@ -1,7 +1,7 @@
 """A Log Analytics workspace in a DuckDB file.
 
-What arrives on a stream goes through that stream's own transform, then into its table, typed as
-sentinel/tables declares. Queries see tables and parsers as they would in Microsoft Sentinel.
+A stream's records go through its transform into its table, typed as sentinel/tables declares.
+Queries see tables and parsers as they would in Microsoft Sentinel.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _TWO_STEPS = re.compile(r"json_extract\((\"\w+\"), ('\$[^']*')\) ->> '\$'")
 
 
 def utc_now() -> datetime:
-    """The clock that a workspace has unless it is given another."""
+    """The workspace's clock by default."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """What became of a batch: rows stored, and what Azure Monitor would have changed silently.
+    """The result of a batch: rows stored, and the changes that Azure Monitor makes silently.
 
     ``columns_dropped`` counts fields that the stream does not declare and columns that the table
     lacks, each once a batch; ``cells_cut`` values beyond 64 KB; ``times_replaced`` rows whose
@@ -57,8 +57,8 @@ class IngestResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Flow:
-    """A stream's way into its table: its transform as SQL over ``source``, and what it makes."""
+class _CompiledStream:
+    """A stream's compiled transform: SQL over ``source``, its columns, and its table."""
 
     sql: str
     columns: list[str]
@@ -67,11 +67,10 @@ class _Flow:
 
 
 class Workspace:
-    """Tables that streams fill and queries read; for any number of threads.
+    """Tables that streams fill and queries read; thread-safe.
 
-    ``path`` None keeps all in memory. A file is shared with other processes: it is let go of half
-    a second after the last use. ``tables`` is what the workspace has, by default everything in
-    sentinel/tables.
+    ``path`` None keeps all in memory. A file is shared with other processes: it is released half a
+    second after the last use. ``tables`` are by default all of sentinel/tables.
     """
 
     def __init__(
@@ -101,21 +100,21 @@ class Workspace:
             {parser.alias: parser.body for parser in load_parsers()},
             self._twins,
         )
-        self._flows: dict[str, _Flow] = {}
+        self._compiled_streams: dict[str, _CompiledStream] = {}
 
     def knows(self, stream: str) -> bool:
         """Whether a data collection rule of this workspace declares ``stream``."""
         return stream in self._streams
 
     def ingest(self, stream: str, records: Sequence[dict[str, Any]]) -> IngestResult:
-        """Stores what a stream is sent. Raises ``KeyError`` for an unknown stream."""
+        """Store a batch of a stream. Raises ``KeyError`` for an unknown stream."""
         table, declared = self._streams[stream]
         texts = [dump_json(record).decode() for record in records]
         undeclared = set().union(*records) - declared.columns.keys()
         now = self._now().astimezone(UTC).replace(tzinfo=None)
         source = typing_sql.source(declared.columns)
         with self._file.connection() as connection:
-            flow = self._flow(connection, table, declared)
+            flow = self._compile_stream(connection, table, declared)
             with _transaction(connection):
                 connection.execute(f'CREATE OR REPLACE TEMP TABLE "source" AS {source}', [texts])
                 rows, cut, replaced = table.store(
@@ -125,7 +124,7 @@ class Workspace:
                     result=flow.sql,
                     now=now,
                     window=(now - OLDEST, now + LATEST),
-                    # A character has at most four bytes: no field of a short record is too long.
+                    # A character has at most four bytes: short records have no field over it.
                     may_be_long=any(len(text) * 4 > typing_sql.MAX_FIELD_BYTES for text in texts),
                 )
                 connection.execute('DROP TABLE temp."source"')
@@ -140,13 +139,13 @@ class Workspace:
             return self._engine.query(connection, kql, self._now())
 
     def close(self) -> None:
-        """Lets go of the file; what is in memory is gone."""
+        """Release the file; a workspace in memory is gone."""
         self._file.close()
 
-    def _flow(
+    def _compile_stream(
         self, connection: duckdb.DuckDBPyConnection, table: WorkspaceTable, stream: StreamDecl
-    ) -> _Flow:
-        if stream.name not in self._flows:
+    ) -> _CompiledStream:
+        if stream.name not in self._compiled_streams:
             empty = ", ".join(
                 f"NULL::{DUCKDB_TYPES[kind]} AS {quoted(name)}"
                 for name, kind in stream.columns.items()
@@ -157,22 +156,22 @@ class Workspace:
             ).fetchall()
             columns = [row[0] for row in described]
             kept = [name for name in columns if name in table.kinds]
-            into = table.make_room(connection, stream.name, kept)
-            self._flows[stream.name] = _Flow(sql, columns, kept, into)
-        return self._flows[stream.name]
+            into = table.ensure_table(connection, stream.name, kept)
+            self._compiled_streams[stream.name] = _CompiledStream(sql, columns, kept, into)
+        return self._compiled_streams[stream.name]
 
 
 @functools.cache
 def _compiled(transform: str, columns: tuple[str, ...]) -> str:
     """A transform as SQL over the table ``source``; the longest takes half a second."""
     made = str(duckdb_kql.to_sql(transform, schema={"source": list(columns)}))
-    # The same in one step: a value's text without its JSON in between, for each cell.
+    # Extract a value's text in one step, without its JSON in between.
     return _TWO_STEPS.sub(r"(\1 ->> \2)", made)
 
 
 @contextmanager
 def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All of a batch is stored, or nothing of it."""
+    """Store all of a batch or nothing of it."""
     connection.execute("BEGIN")
     try:
         yield

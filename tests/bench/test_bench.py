@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as bench
-from bench.measures import Row, Wrong, check, percentile
+from bench.measures import BenchmarkInvalid, Row, check, percentile
 from bench.world import World
 
 
@@ -15,7 +15,7 @@ from bench.world import World
 def test_every_benchmark_runs_and_finds_each_record_once(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """At a size that says nothing about speed; a lost or repeated record raises ``Wrong``."""
+    """Sizes too small to tell a speed; a lost or repeated record raises ``BenchmarkInvalid``."""
     page = tmp_path / "performance.md"
     assert bench.main(["--quick", "--write", str(page)]) == 0
     printed = capsys.readouterr().out
@@ -42,7 +42,7 @@ def test_a_lost_or_repeated_record_is_no_result(received: dict[str, int]) -> Non
         def received(self, stream: str) -> dict[str, int]:
             return received
 
-    with pytest.raises(Wrong):
+    with pytest.raises(BenchmarkInvalid):
         check(Servers(), "Custom-SentinelOneActivities", 10)
 
 

@@ -105,7 +105,7 @@ def jira(summary: str, at: datetime, *, key: int = 31, **fields: Any) -> dict[st
 
 
 def group(name: str, member: str = "eve@example.com") -> dict[str, Any]:
-    """What a Jira record about a group's member is about."""
+    """The fields of a Jira record about a group's member."""
     return {
         "objectItem": {"name": name, "typeName": "GROUP", "parentName": "Jira Internal Directory"},
         "associatedItems": [{"id": member, "name": member, "typeName": "USER"}],
@@ -113,7 +113,7 @@ def group(name: str, member: str = "eve@example.com") -> dict[str, Any]:
 
 
 def permission(name: str) -> dict[str, Any]:
-    """What a Jira record about a global permission is about."""
+    """The fields of a Jira record about a global permission."""
     return {
         "category": "permissions",
         "objectItem": {"name": "Global Permissions", "typeName": "PERMISSIONS"},
@@ -142,7 +142,7 @@ def decoy_touched(at: datetime, **fields: Any) -> dict[str, Any]:
 
 
 def health(at: datetime, **fields: Any) -> dict[str, Any]:
-    """A health row of one run of one stream."""
+    """A health row of a stream's run."""
     return {
         "TimeGenerated": iso(at),
         "Connector": "SentinelOne",

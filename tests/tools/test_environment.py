@@ -1,4 +1,4 @@
-"""The bootstrap: what it makes an environment from, and what it says when it cannot."""
+"""The bootstrap: how it makes an environment, and its messages when it cannot."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_one_package_can_be_taken_out_of_the_lock() -> None:
 def test_an_installers_failure_is_told_with_its_own_words(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """The last lines of what failed, and what to look at."""
+    """The message has the last lines of the failed command, and advice."""
     script = "print('no route to the index'); raise SystemExit(3)"
     with pytest.raises(EnvironmentFailed, match="no route to the index") as failed:
         environment._run([sys.executable, "-c", script], "Is the index reachable?")
