@@ -1,4 +1,4 @@
-"""What sentinel/tables declares of each stream, and the limits of a record.
+"""The declared streams, the fields that every record has, and the size limit of a record.
 
 declared_streams.json is generated from sentinel/tables, so that the app needs no YAML.
 """
@@ -26,9 +26,9 @@ TRUNCATED = "_truncated"
 class DeclaredStream:
     """A stream of a data collection rule (``Custom-…``).
 
-    ``fields`` are its top-level columns; ``rule_setting`` is the app setting that holds its rule's
-    id (None: its sender is no part of this app); ``log_type`` its table's name with the Data
-    Collector API, without ``_CL`` (None: it has none); ``connector`` the name of its vendor.
+    ``fields`` has its top-level columns; ``rule_setting`` is the app setting with its rule's id
+    (None: another program sends it); ``log_type`` is its table's name in the Data Collector API,
+    without ``_CL`` (None: no table); ``connector`` is the name of its vendor.
     """
 
     fields: frozenset[str]
@@ -39,7 +39,7 @@ class DeclaredStream:
 
 @functools.cache
 def declared_streams() -> Mapping[str, DeclaredStream]:
-    """Every declared stream, by its name."""
+    """Return every declared stream by name."""
     path = Path(__file__).with_name("declared_streams.json")
     return {
         name: DeclaredStream(

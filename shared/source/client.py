@@ -1,8 +1,8 @@
-"""Requests to a vendor: deadlines, retries, Retry-After, requests a second, a limit on size.
+"""A vendor's HTTP client: deadlines, retries, Retry-After, a rate limit, a limit on size.
 
-429 and 503 wait as long as Retry-After says, if the run's time allows; connection errors, time-outs
-and other 5xx are tried again with exponential backoff and jitter; five tries a request. 400, 401,
-403 and 404 are final at once.
+Retry 429, 5xx, connection errors and timeouts, up to five tries a request: after Retry-After if the
+vendor sends it and the run's time allows, else with exponential backoff and jitter. 400, 401, 403
+and 404 are final.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _READ_SECONDS = 30.0
 _ANSWER_SECONDS = 90.0
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 30.0
-_CHUNK = 1 << 17
-# More than a connector ever fetches side by side.
+_CHUNK_BYTES = 1 << 17
+# More than the requests that any connector sends in parallel.
 _CONNECTIONS = 10
 
 logger = logging.getLogger("connectors.vendor")
@@ -46,7 +46,7 @@ logger = logging.getLogger("connectors.vendor")
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """A vendor's JSON, its size in bytes, and the ``Date`` it was sent with."""
+    """A vendor's JSON, its size in bytes, and the time of its ``Date`` header."""
 
     json: Any
     size: int
@@ -55,7 +55,7 @@ class ApiResponse:
     path: str
 
     def require(self, *names: str) -> Any:
-        """The value at ``names`` inside it; VendorAnswerInvalid names what is missing."""
+        """Return the value at the path ``names``; raises VendorAnswerInvalid if it is missing."""
         value = self.json
         for depth, name in enumerate(names):
             if not isinstance(value, dict) or name not in value:
@@ -64,12 +64,12 @@ class ApiResponse:
         return value
 
     def invalid(self, how: str) -> VendorAnswerInvalid:
-        """The error to raise for an answer that is not what was promised; ``how`` ends it."""
+        """Return the error for a response that breaks the API's contract; ``how`` ends its text."""
         return VendorAnswerInvalid(f"{self.vendor} answered {self.path} {how}")
 
 
 class _RetryableError(Exception):
-    """One try failed in a way that another may not; ``wait`` is the vendor's Retry-After."""
+    """A try failed, and a retry may succeed; ``wait`` is the Retry-After in seconds."""
 
     def __init__(self, what: str, status: int | None = None, wait: float | None = None) -> None:
         self.what, self.status, self.wait = what, status, wait
@@ -77,11 +77,11 @@ class _RetryableError(Exception):
 
 
 class ApiClient:
-    """One vendor's connection for one run; threads share it.
+    """The connection to a vendor for one run; thread-safe.
 
-    ``address`` is of the host that all its requests go to; ``headers`` carry the sign-in.
-    ``advice`` gives, for a status that is final, the setting or permission to look at. ``begin``
-    sets each stream's deadline and its counts to zero.
+    ``address`` is a URL of the host of all requests; ``headers`` have the sign-in.
+    ``advice`` gives, for a final status, the setting or permission to check. Call ``begin``
+    before each stream.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class ApiClient:
             **headers,
         }
         self._interval = 1 / requests_per_second if requests_per_second else 0.0
-        self._next_turn = 0.0
+        self._next_slot = 0.0
         self._lock = threading.Lock()
         self._deadline = time.monotonic() + _ANSWER_SECONDS
         self._session = session_for(address, _CONNECTIONS)
@@ -108,7 +108,7 @@ class ApiClient:
         self.retries = 0
 
     def begin(self, deadline: float) -> None:
-        """A new stream's turn, until ``deadline`` (a reading of ``time.monotonic``)."""
+        """Set the stream's deadline (a reading of ``time.monotonic``), and reset the counts."""
         self._deadline = deadline
         self.requests = self.retries = 0
 
@@ -118,20 +118,20 @@ class ApiClient:
         params: Mapping[str, Any] | None = None,
         shape: type[msgspec.Struct] | None = None,
     ) -> ApiResponse:
-        """The JSON at ``url``, read by ``shape`` if it fits. Raises the VendorError tree."""
+        """Return the JSON at ``url``, decoded by ``shape`` if it fits; raises a VendorError."""
         return self._request_with_retries("GET", url, shape, params=params)
 
     def post(self, url: str, body: Mapping[str, Any]) -> ApiResponse:
-        """The JSON that ``url`` answers to ``body``; for requests that change nothing."""
+        """POST ``body`` as JSON and return the response; only for requests that change nothing."""
         return self._request_with_retries("POST", url, None, json=body)
 
     def _request_with_retries(
-        self, method: str, url: str, shape: type[msgspec.Struct] | None, **what: Any
+        self, method: str, url: str, shape: type[msgspec.Struct] | None, **payload: Any
     ) -> ApiResponse:
         path = urlsplit(url).path
         for tried in range(1, TRIES + 1):
             try:
-                return self._try(method, url, path, shape, **what)
+                return self._request_once(method, url, path, shape, **payload)
             except _RetryableError as failed:
                 pause = exponential_backoff(tried - 1, first=_FIRST_WAIT, cap=_LONGEST_WAIT)
                 wait = failed.wait or jittered(pause)  # Retry-After: 0 still backs off
@@ -151,17 +151,17 @@ class ApiClient:
         raise AssertionError("the loop returns or raises")
 
     def _throttle(self) -> None:
-        """Wait so long that at most ``requests_per_second`` leave."""
+        """Wait for the next slot of the rate limit."""
         with self._lock:
             now = time.monotonic()
-            turn = max(self._next_turn, now)
-            self._next_turn = turn + self._interval
+            slot = max(self._next_slot, now)
+            self._next_slot = slot + self._interval
             self.requests += 1
-        if turn > now:
-            time.sleep(turn - now)
+        if slot > now:
+            time.sleep(slot - now)
 
-    def _try(
-        self, method: str, url: str, path: str, shape: type[msgspec.Struct] | None, **what: Any
+    def _request_once(
+        self, method: str, url: str, path: str, shape: type[msgspec.Struct] | None, **payload: Any
     ) -> ApiResponse:
         self._throttle()
         left = self._deadline - time.monotonic()
@@ -175,17 +175,17 @@ class ApiClient:
                 timeout=(min(_CONNECT_SECONDS, left), min(_READ_SECONDS, left)),
                 allow_redirects=False,
                 stream=True,
-                **what,
+                **payload,
             )
             with response:
-                body = self._read(response, path)
+                body = self._read_body(response, path)
         except requests.exceptions.SSLError:
             raise VendorUnavailable(
                 f"{self._vendor}: the TLS certificate of {urlsplit(url).hostname} could not be "
                 "verified; behind an inspecting proxy, REQUESTS_CA_BUNDLE must name its authority"
             ) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-            # The error's text could hold the address with its parameters: the class is enough.
+            # Quote only the class: the text may hold the URL with its parameters.
             raise _RetryableError(type(error).__name__) from error
         self._raise_for_status(response, path)
         vendor_time = http_date(response.headers.get("Date"))
@@ -193,12 +193,12 @@ class ApiClient:
             return ApiResponse(
                 parse_answer(body, shape), len(body), vendor_time, self._vendor, path
             )
-        answered = self._no_json(response, body, path)
-        del body  # the error outlives this stream's turn, and would keep it
+        answered = self._describe_body(response, body, path)
+        del body  # or the error's traceback would keep it for the whole run
         raise VendorAnswerInvalid(answered)
 
-    def _read(self, response: requests.Response, path: str) -> bytes:
-        """The whole body, within its deadline and its limit: a slow drip ends too."""
+    def _read_body(self, response: requests.Response, path: str) -> bytes:
+        """Return the body, within a deadline and a size limit, however slowly it arrives."""
         until = min(time.monotonic() + _ANSWER_SECONDS, self._deadline)
         chunks: list[bytes] = []
         size = 0
@@ -206,7 +206,7 @@ class ApiClient:
         if "gzip" in response.headers.get("Content-Encoding", "").lower():
             inflate = zlib.decompressobj(wbits=31)
         raw = response.raw
-        while chunk := raw.read1(_CHUNK, decode_content=False):
+        while chunk := raw.read1(_CHUNK_BYTES, decode_content=False):
             if inflate is not None:
                 try:
                     chunk = inflate.decompress(chunk, MAX_ANSWER_BYTES)
@@ -246,7 +246,7 @@ class ApiClient:
             status=status,
         )
 
-    def _no_json(self, response: requests.Response, body: bytes, path: str) -> str:
+    def _describe_body(self, response: requests.Response, body: bytes, path: str) -> str:
         kind = response.headers.get("Content-Type", "no content type").split(";")[0]
         what = f"{len(body)} bytes of {kind}" if body else "an empty body"
         return f"{self._vendor} answered {path} with {what} instead of JSON: {self._advice(200)}"

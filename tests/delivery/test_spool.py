@@ -1,4 +1,4 @@
-"""The spool and DeliveryRetry on the storage emulator: what waits, and how it ends."""
+"""The spool and DeliveryRetry on the storage emulator."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def records(count: int, **fields: Any) -> list[bytes]:
 
 
 def noise(size: int) -> str:
-    """Text that hardly compresses."""
+    """Return text that hardly compresses."""
     return base64.b64encode(_random.randbytes(size)).decode()
 
 
 def take_messages() -> list[str]:
-    """The messages that are visible now, taken out of the queue as the host does in the end."""
+    """Receive and delete the visible messages, as the host does."""
     queue = clients.queue(QUEUE)
     texts = []
     for message in list(queue.receive_messages(visibility_timeout=60)):
@@ -69,7 +69,7 @@ def uuids(azure_monitor: AzureMonitor) -> list[str]:
 
 
 class Impatient:
-    """The storage account, where a delay is noted and then not waited for."""
+    """A storage account that records delays instead of waiting for them."""
 
     def __init__(self, connection: str) -> None:
         self.connection = connection
@@ -100,7 +100,7 @@ def test_what_is_spooled_is_read_back(storage: str) -> None:
 
 
 def test_a_large_batch_becomes_several_messages(storage: str) -> None:
-    """Each message is within the queue's 64 KB, and together they hold every record once."""
+    """Each message is within 64 KB, and together the messages have every record once."""
     given = [orjson.dumps({"uuid": str(number), "notes": noise(6000)}) for number in range(60)]
     spool = Spool()
     spool.put(STREAM, given)
@@ -116,7 +116,7 @@ def test_a_large_batch_becomes_several_messages(storage: str) -> None:
 def test_a_record_too_large_for_a_message_is_a_blob(
     azure_monitor: AzureMonitor, storage: str
 ) -> None:
-    """Such a record waits as a blob, to which a message points, and which goes once delivered."""
+    """The record becomes a blob that a message names, deleted after delivery."""
     spool = Spool()
     spool.put(STREAM, [*records(2), orjson.dumps({"uuid": "large", "notes": noise(300_000)})])
     assert len(blobs(CONTAINER)) == 1
@@ -129,7 +129,7 @@ def test_a_record_too_large_for_a_message_is_a_blob(
 def test_an_outage_puts_messages_back_with_a_growing_delay(
     azure_monitor: AzureMonitor, storage: str
 ) -> None:
-    """While Azure Monitor is down the function succeeds and asks ever less often; then delivers."""
+    """During an outage the function succeeds and retries ever less often; then it delivers."""
     azure_monitor.faults.add("/streams/", BUSY, times=FOREVER)
     impatient = Impatient(storage)
     spool = Spool(impatient)
@@ -149,7 +149,7 @@ def test_an_outage_puts_messages_back_with_a_growing_delay(
 
 @pytest.mark.parametrize("fault", [answer(401), answer(403), answer(404)], ids=lambda f: f.name)
 def test_a_refusal_waits_too(azure_monitor: AzureMonitor, storage: str, fault: Any) -> None:
-    """A role that has not spread yet costs patience, not messages."""
+    """A 403 puts the message back: a new role takes a while to work."""
     azure_monitor.faults.add("/streams/", fault, times=FOREVER)
     Spool().put(STREAM, records(3))
     (text,) = take_messages()
@@ -160,7 +160,7 @@ def test_a_refusal_waits_too(azure_monitor: AzureMonitor, storage: str, fault: A
 
 
 def test_a_missing_setting_waits_too(storage: str) -> None:
-    """Settings that are wrong for a while send nothing to the poison queue."""
+    """Wrong settings put the message back, and never into the poison queue."""
 
     def unset() -> Sink:
         raise SettingsError(["LogsIngestionEndpoint is not set"])
@@ -174,7 +174,7 @@ def test_a_missing_setting_waits_too(storage: str) -> None:
 def test_a_refused_record_ends_in_the_dead_letters(
     azure_monitor: AzureMonitor, storage: str
 ) -> None:
-    """A spooled record that Azure Monitor refuses is kept with its reason; the others arrive."""
+    """A refused spooled record becomes a dead letter with its reason; the others arrive."""
     azure_monitor.refuse = lambda _stream, record: "bad" if record["uuid"] == "1" else None
     Spool().put(STREAM, records(3))
     (text,) = take_messages()
@@ -185,7 +185,7 @@ def test_a_refused_record_ends_in_the_dead_letters(
 
 
 def test_only_what_is_left_is_put_back(azure_monitor: AzureMonitor, storage: str) -> None:
-    """Where a part arrived before the outage, only the rest waits on: nothing arrives twice."""
+    """If a part arrived before the outage, only the rest is put back: no record arrives twice."""
     azure_monitor.faults.add("/streams/", answer(413), delay(0), BUSY)
     spool = Spool(Impatient(storage))
     spool.put(STREAM, records(4))
@@ -200,7 +200,7 @@ def test_only_what_is_left_is_put_back(azure_monitor: AzureMonitor, storage: str
 
 
 def test_a_blob_stays_while_its_message_waits(azure_monitor: AzureMonitor, storage: str) -> None:
-    """A large record's blob outlives every failed attempt, and goes with the one that works."""
+    """A large record's blob outlives every failed try, and is deleted after delivery."""
     azure_monitor.faults.add("/streams/", BUSY, answer(403))
     spool = Spool(Impatient(storage))
     spool.put(STREAM, [orjson.dumps({"uuid": "large", "notes": noise(300_000)})])
@@ -218,7 +218,7 @@ def test_a_blob_stays_while_its_message_waits(azure_monitor: AzureMonitor, stora
 def test_an_unreadable_message_ends_in_the_dead_letters(
     azure_monitor: AzureMonitor, storage: str, text: str
 ) -> None:
-    """A message that is none of ours is kept with the reason, and the function succeeds."""
+    """A foreign message becomes a dead letter with the reason, and the function succeeds."""
     done = deliver_message(text, connect).counters
     assert done.dead_lettered == 1
     (letter,) = dead_letters()
@@ -229,7 +229,7 @@ def test_an_unreadable_message_ends_in_the_dead_letters(
 def test_a_message_whose_blob_is_gone_was_delivered(
     azure_monitor: AzureMonitor, storage: str
 ) -> None:
-    """A host that died between the blob's end and the message's finds nothing left to do."""
+    """If the host died after it deleted the blob, the message ends without an error."""
     done = deliver_message(Message(STREAM, blob="Custom-OneLogin/gone").text(), connect)
     assert done.counters.accepted == 0
     assert list(dead_letters()) == []
@@ -237,7 +237,7 @@ def test_a_message_whose_blob_is_gone_was_delivered(
 
 
 def test_a_message_of_nothing_ends(azure_monitor: AzureMonitor, storage: str) -> None:
-    """One that holds no record is not put back for ever."""
+    """A message without records ends, and is not put back forever."""
     deliver_message(Message(STREAM, gzip=compress(b"")).text(), connect)
     assert Spool().depth() == 0
 
@@ -245,7 +245,7 @@ def test_a_message_of_nothing_ends(azure_monitor: AzureMonitor, storage: str) ->
 def test_storage_that_fails_makes_the_host_show_the_message_again(
     azure_monitor: AzureMonitor, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A message that can be neither delivered nor put back raises: the host keeps it."""
+    """A message that can be neither delivered nor put back raises, so that the host keeps it."""
     azure_monitor.faults.add("/streams/", BUSY, times=FOREVER)
     closed = "http://127.0.0.1:1/devstoreaccount1"
     monkeypatch.setenv(
@@ -260,7 +260,7 @@ def test_storage_that_fails_makes_the_host_show_the_message_again(
 
 
 def test_nothing_spooled_is_no_error(storage: str) -> None:
-    """Before the first outage there is no queue and no container: the depth is nought."""
+    """Before the first outage neither queue nor container exists: the depth is 0."""
     assert Spool().depth() == 0
     assert Spool().poisoned() == 0
     assert list(DeadLetters().names()) == []

@@ -1,4 +1,4 @@
-"""Sessions that share a TLS context verify exactly as others do, and read the environment once."""
+"""Sessions that share a TLS context verify as strictly as any, and read the environment once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def hello(request: web.Request) -> web.Response:
 
 
 def test_a_trusted_certificate_is_accepted_for_its_own_names_only(tls: Certificates) -> None:
-    """It is for 127.0.0.1 and localhost; 127.1 is the same place by a name that it lacks."""
+    """The name 127.1 is refused: it leads to 127.0.0.1, but the certificate lacks it."""
     with (
         LocalServer([web.get("/", hello)], tls=tls.server_context()) as server,
         session_for(server.url, 2) as client,
@@ -37,7 +37,7 @@ def test_a_trusted_certificate_is_accepted_for_its_own_names_only(tls: Certifica
 
 
 def test_an_unknown_authority_is_refused(tls: Certificates, tmp_path: Path) -> None:
-    """By certifi's authorities, by another local one, and by a session that asks for neither."""
+    """Certifi's authorities do not verify a local certificate, nor does another local authority."""
     other = certificates(tmp_path)
     with (
         LocalServer([web.get("/", hello)], tls=tls.server_context()) as server,
@@ -51,7 +51,7 @@ def test_an_unknown_authority_is_refused(tls: Certificates, tmp_path: Path) -> N
 def test_a_vendor_behind_an_unknown_authority_is_named_with_the_cure(
     tls: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An inspecting proxy is the usual reason, and REQUESTS_CA_BUNDLE the cure."""
+    """The message names REQUESTS_CA_BUNDLE: an inspecting proxy is the usual reason."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
@@ -61,7 +61,7 @@ def test_a_vendor_behind_an_unknown_authority_is_named_with_the_cure(
 
 
 def test_the_authorities_are_read_once_for_any_number_of_sessions(tls: Certificates) -> None:
-    """Each run has a session of its own."""
+    """Each run makes a new session, and must not read the CA bundle again."""
     shared_tls._context.cache_clear()
     with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
         for _ in range(3):
@@ -73,7 +73,7 @@ def test_the_authorities_are_read_once_for_any_number_of_sessions(tls: Certifica
 def test_the_environment_counts_as_it_was_when_the_session_was_made(
     tls: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The authorities it names, its proxy, and the hosts that are reached without one."""
+    """A session keeps the CA bundle, the proxy and the proxy's exceptions of its creation."""
     with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.bundle))
         monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
@@ -90,7 +90,7 @@ def test_the_environment_counts_as_it_was_when_the_session_was_made(
 def test_a_netrc_entry_replaces_no_token(
     tls: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Requests alone would sign in with it."""
+    """By default, requests would sign in with the .netrc entry."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else", encoding="ascii")
     netrc.chmod(0o600)
@@ -102,7 +102,7 @@ def test_a_netrc_entry_replaces_no_token(
 
 
 def test_a_bundle_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is sent, and with what to do."""
+    """The error comes before any request, and names the setting."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "nowhere.pem")
     with pytest.raises(SettingsError, match="REQUESTS_CA_BUNDLE"):
         session_for("https://127.0.0.1", 2)

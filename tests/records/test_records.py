@@ -1,4 +1,4 @@
-"""Records as they go out."""
+"""Encoding of records: added, moved, removed and cut fields, and times."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sent(record: dict[str, Any], declared: frozenset[str] | None = DECLARED) -> 
 
 
 def test_a_record_of_declared_fields_goes_out_as_it_came() -> None:
-    """Only TimeGenerated and what the connector adds are new."""
+    """Only TimeGenerated and the connector's own fields are new."""
     record = {"id": "1", "data": {"deep": [1, None, "é"]}}
     assert sent(record) == {
         "TimeGenerated": "2026-01-02T03:04:05.678901Z",
@@ -46,14 +46,14 @@ def test_a_record_of_declared_fields_goes_out_as_it_came() -> None:
 
 
 def test_undeclared_fields_move_into_additional_fields() -> None:
-    """What Azure Monitor would drop without a word is kept where it can be queried."""
+    """Fields that Azure Monitor would drop move to where a query finds them."""
     outgoing = sent({"id": "1", "news": {"a": 1}, "more": None})
     assert outgoing["AdditionalFields"] == {"news": {"a": 1}, "more": None}
     assert "news" not in outgoing
 
 
 def test_a_field_named_like_an_added_one_is_not_overwritten_into_nothing() -> None:
-    """The vendor's own TimeGenerated, event_name or AdditionalFields are kept aside."""
+    """The vendor's own TimeGenerated, event_name or AdditionalFields moves aside."""
     theirs = {"TimeGenerated": "x", "event_name": "y", "AdditionalFields": {"z": 1}}
     outgoing = sent({"id": "1", **theirs})
     assert outgoing["AdditionalFields"] == theirs
@@ -61,7 +61,7 @@ def test_a_field_named_like_an_added_one_is_not_overwritten_into_nothing() -> No
 
 
 def test_the_data_collector_gets_records_nested_as_they_came() -> None:
-    """Nothing is moved where the destination declares no fields."""
+    """No field moves if the sink declares no fields."""
     outgoing = sent({"id": "1", "news": {"a": 1}}, declared=None)
     assert outgoing["news"] == {"a": 1}
     assert "AdditionalFields" not in outgoing
@@ -92,7 +92,7 @@ def test_the_vendors_secrets_never_leave(declared: frozenset[str] | None) -> Non
     ],
 )
 def test_an_oversize_record_is_cut_to_fit_and_says_where(record: dict[str, Any]) -> None:
-    """It arrives, shorter, and AdditionalFields._truncated names what was cut."""
+    """The record arrives, shorter, and AdditionalFields._truncated lists the cut values."""
     body = encode(record, time_generated=NOW, declared=DECLARED)
     outgoing = json.loads(body)
     assert len(body) <= MAX_RECORD_BYTES
@@ -109,7 +109,7 @@ def test_only_the_longest_strings_are_cut() -> None:
     assert outgoing["AdditionalFields"]["_truncated"] == ["data.long"]
 
 
-# Hypothesis takes texts from the code under test too, and these fields are removed on purpose.
+# Hypothesis also takes texts from the code under test, and these fields are redacted.
 names = st.text().filter(lambda name: name not in SECRET_FIELDS)
 json_values = st.recursive(
     st.none()
@@ -124,7 +124,7 @@ json_values = st.recursive(
 
 @given(st.dictionaries(names, json_values, max_size=8))
 def test_no_record_loses_a_value_whatever_its_shape(record: dict[str, Any]) -> None:
-    """Every field is found again, in its place or in AdditionalFields, with its value."""
+    """Every field keeps its value, in its place or in AdditionalFields."""
     outgoing = sent(record)
     aside = outgoing.get("AdditionalFields", {})
     for name, value in record.items():
@@ -147,7 +147,7 @@ def test_no_record_loses_a_value_whatever_its_shape(record: dict[str, Any]) -> N
         ("2016-12-31 23:59:60.5 UTC", datetime(2017, 1, 1, 0, 0, 0, 500000, tzinfo=UTC)),
         (1519706966257, datetime(2018, 2, 27, 4, 49, 26, 257000, tzinfo=UTC)),
         ("1519706966257", datetime(2018, 2, 27, 4, 49, 26, 257000, tzinfo=UTC)),
-        # Its first eight digits could be a day in 1712.
+        # As ISO-8601, the first eight digits are a day in 1712.
         ("1712101530123", datetime(2024, 4, 2, 23, 45, 30, 123000, tzinfo=UTC)),
         ("1712101530", datetime(2024, 4, 2, 23, 45, 30, tzinfo=UTC)),
         (1519706966, datetime(2018, 2, 27, 4, 49, 26, tzinfo=UTC)),
@@ -162,18 +162,18 @@ def test_every_form_of_time_that_the_vendors_write_is_read(text: object, moment:
     "value",
     [
         *(None, "", "soon", True, [], {}, 1e300, 10**400, "9" * 5000, "2018-13-01T00:00:00Z"),
-        # Their moment in UTC is before the year 1, or after 9999.
+        # In UTC, before the year 1 or after 9999.
         *("0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-01:00", "9999-12-31T23:59:60Z"),
     ],
 )
 def test_what_is_no_time_is_none(value: object) -> None:
-    """The caller decides what to do without a time; nothing is invented here."""
+    """The result is None, never an invented time."""
     assert parse_time(value) is None
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1)))  # noqa: DTZ001
 def test_a_time_written_is_read_back_the_same(naive: datetime) -> None:
-    """What a checkpoint holds is what was put in, to the microsecond."""
+    """A time in a checkpoint is the same time when read, to the microsecond."""
     moment = naive.replace(tzinfo=UTC)
     assert parse_time(isoformat(moment)) == moment
     assert parse_time(isoformat(moment + timedelta(hours=1))) != moment
@@ -191,7 +191,7 @@ def test_json_that_is_only_almost_valid_is_read_all_the_same() -> None:
 
 
 def test_every_stream_of_the_code_is_declared() -> None:
-    """A stream without a declaration would have all of its fields dropped."""
+    """An undeclared stream raises: Azure Monitor would drop all of its fields."""
     for connector in connectors():
         for stream in connector.streams:
             assert {"TimeGenerated", "AdditionalFields"} <= declared_fields(stream.name)

@@ -22,7 +22,7 @@ VAULT = "https://vault.azure.net"
 
 
 class Vault:
-    """A vault on loopback: challenges as Key Vault does, and shows secrets to the identity."""
+    """A vault on loopback that sends Key Vault's challenge, and secrets to the app's identity."""
 
     def __init__(self, identity: Identity, tls: Certificates) -> None:
         self.secrets: dict[str, str] = {}
@@ -69,7 +69,7 @@ def test_a_secret_that_is_no_app_setting_is_looked_up_by_its_name(key_vault: Vau
 def test_an_app_setting_wins_over_the_vault(
     key_vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a person set in the portal is what counts, and the vault is not asked for it."""
+    """An app setting has precedence, and the vault is not asked for it."""
     key_vault.secrets["OneLoginBearerToken"] = "from-the-vault"
     monkeypatch.setenv("OneLoginBearerToken", "from-the-portal")
     assert tokens() == ("from-the-portal",)
@@ -82,14 +82,14 @@ def test_not_found_means_absent(key_vault: Vault) -> None:
 
 
 def test_a_connector_that_is_off_asks_no_vault(key_vault: Vault) -> None:
-    """Without an address there is nothing to look a token up for."""
+    """Without its address a connector is off, and its token is not looked up."""
     assert read_if_set(SentinelOneSettings) is None
     assert key_vault.server.count() == 0
 
 
 @pytest.mark.parametrize("status", [403, 429, 500])
 def test_any_other_failure_is_an_error_that_says_so(key_vault: Vault, status: int) -> None:
-    """A vault that cannot be read must not look like a connector that is off."""
+    """A vault that fails raises: the connector must not look as if it were off."""
     key_vault.server.faults.add("/secrets", answer(status, headers={"Retry-After": "0"}), times=99)
     with pytest.raises(SettingsError, match=r"OneLoginBearerToken .* KeyVaultUri") as raised:
         read_if_set(OneLoginSettings)
@@ -97,7 +97,7 @@ def test_any_other_failure_is_an_error_that_says_so(key_vault: Vault, status: in
 
 
 def test_a_secret_is_read_once_a_process(key_vault: Vault) -> None:
-    """Key Vault limits its callers: what was read is kept."""
+    """A secret is cached, since Key Vault limits its callers."""
     key_vault.secrets["OneLoginBearerToken"] = "one"
     assert tokens() == tokens() == ("one",)
     assert key_vault.server.count("OneLoginBearerToken/") <= 2  # the challenge, and the answer
@@ -106,7 +106,7 @@ def test_a_secret_is_read_once_a_process(key_vault: Vault) -> None:
 def test_a_changed_secret_is_read_again_at_most_once_a_minute(
     key_vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a token stops working the vault is asked anew, but not by every stranger's request."""
+    """After a wrong token the vault is read again, at most once a minute."""
     key_vault.secrets["OneLoginBearerToken"] = "old"
     assert tokens() == ("old",)
     key_vault.secrets["OneLoginBearerToken"] = "new"
@@ -119,7 +119,7 @@ def test_a_changed_secret_is_read_again_at_most_once_a_minute(
 def test_a_vault_that_fails_takes_no_token_away(
     key_vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stranger's wrong token during the vault's outage leaves the right one valid."""
+    """A wrong token during the vault's outage leaves the right one valid."""
     key_vault.secrets["OneLoginBearerToken"] = "right"
     assert tokens() == ("right",)
     monkeypatch.setattr(vault, "REREAD_SECONDS", 0.0)
@@ -129,7 +129,7 @@ def test_a_vault_that_fails_takes_no_token_away(
 
 
 def test_without_a_vault_there_is_nothing_to_read_again() -> None:
-    """A wrong token in a plain setting is wrong until a person changes it."""
+    """A token in a plain app setting causes no read of the vault."""
     assert not vault.refresh_secrets()
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a vendor's bad days, over real HTTP."""
+"""The vendor client against a failing vendor, over real HTTP."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def in_seconds(seconds: float) -> str:
     ],
 )
 def test_what_may_pass_is_tried_again(jira: Jira, fault: Fault) -> None:
-    """One bad answer costs a retry, not a record."""
+    """A failed response costs a retry, not a record."""
     jira.faults.add(JIRA, fault)
     connection = connect(jira)
     assert ids(connection.sources[0].pages(DAY)) == ["0", "1", "2"]
@@ -66,7 +66,7 @@ def test_what_may_pass_is_tried_again(jira: Jira, fault: Fault) -> None:
 
 
 def test_an_outage_ends_with_the_runs_time_and_says_that_nothing_is_lost(jira: Jira) -> None:
-    """The run's budget bounds the retries; the next run goes on from here."""
+    """The run's budget bounds the retries; the next run continues."""
     jira.faults.add(JIRA, answer(502), times=50)
     error = failure(jira, seconds=2)
     assert isinstance(error, VendorUnavailable)
@@ -76,7 +76,7 @@ def test_an_outage_ends_with_the_runs_time_and_says_that_nothing_is_lost(jira: J
 
 
 def test_a_retry_after_beyond_the_runs_time_is_not_waited_for(jira: Jira) -> None:
-    """An hour's ban ends this run at once, and its length is said."""
+    """A Retry-After of an hour ends the run at once, and the message has its length."""
     jira.faults.add(JIRA, answer(429, headers={"Retry-After": "3600"}), times=50)
     before = time.monotonic()
     assert "it asks to wait 3600 s" in str(failure(jira))
@@ -89,7 +89,7 @@ def test_a_retry_after_beyond_the_runs_time_is_not_waited_for(jira: Jira) -> Non
     [pytest.param(silence(), id="no answer"), pytest.param(drip(200, 0.05), id="slow drip")],
 )
 def test_an_answer_that_does_not_come_ends_with_the_runs_time(jira: Jira, fault: Fault) -> None:
-    """Neither silence nor a byte now and then holds a run beyond its budget."""
+    """Neither silence nor a slow drip of bytes exceeds the run's budget."""
     jira.faults.add(JIRA, fault, times=50)
     assert isinstance(failure(jira, seconds=1.5), VendorUnavailable)
 
@@ -104,7 +104,7 @@ def test_an_answer_that_does_not_come_ends_with_the_runs_time(jira: Jira, fault:
     ],
 )
 def test_jiras_refusals_name_what_to_look_at(jira: Jira, status: int, said: str) -> None:
-    """They are not retried: a person has to act, and is told where."""
+    """A refusal is not retried, and the message names the setting or permission."""
     jira.faults.add(JIRA, answer(status, headers={"Location": "https://id.example"}), times=50)
     error = failure(jira)
     assert said in str(error)
@@ -118,7 +118,7 @@ def test_jiras_refusals_name_what_to_look_at(jira: Jira, status: int, said: str)
 def test_sentinelones_refusals_name_what_to_look_at(
     sentinelone: SentinelOne, status: int, said: str
 ) -> None:
-    """The setting or permission stands in the message, and no second try is made."""
+    """A final status is not retried, and the message names the setting or permission."""
     sentinelone.faults.add(ACTIVITIES, answer(status), times=50)
     error = failure(sentinelone)
     assert isinstance(error, VendorRefused)
@@ -154,7 +154,7 @@ def test_sentinelones_refusals_name_what_to_look_at(
 def test_a_body_that_is_not_what_was_promised_is_an_error(
     sentinelone: SentinelOne, fault: Fault, said: str
 ) -> None:
-    """Never an empty page: what cannot be read must not move a watermark."""
+    """A body that cannot be read raises: an empty page would move the watermark."""
     sentinelone.faults.add(ACTIVITIES, fault, times=50)
     error = failure(sentinelone)
     assert isinstance(error, VendorAnswerInvalid)
@@ -163,13 +163,13 @@ def test_a_body_that_is_not_what_was_promised_is_an_error(
 
 
 def test_data_beside_an_error_is_taken(sentinelone: SentinelOne) -> None:
-    """SentinelOne's answers may carry an empty error beside their data."""
+    """A SentinelOne response may have an empty list of errors beside its data."""
     sentinelone.faults.add(ACTIVITIES, changed(lambda body: b'{"errors":[{}],' + body[1:]))
     assert ids(source(sentinelone, "activities").pages(DAY)) == ["0", "1", "2"]
 
 
 def test_no_error_shows_the_token_or_the_query(sentinelone: SentinelOne) -> None:
-    """What stands in an error may end in a ticket."""
+    """An error may be copied into a ticket."""
     sentinelone.faults.add(ACTIVITIES, reset(), times=50)
     error = failure(sentinelone, seconds=1)
     assert sentinelone.token not in repr(error) + repr(error.__cause__)
