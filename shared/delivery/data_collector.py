@@ -28,7 +28,6 @@ logger = logging.getLogger("connectors.delivery")
 
 _PATH = "/api/logs"
 _CONNECT_SECONDS = 10.0
-# The tables that people have, by the streams' names; a new stream's table is named like itself.
 
 
 class DataCollector:
@@ -99,7 +98,10 @@ class DataCollector:
 
 
 def log_type(stream: str) -> str:
-    """The ``Log-Type`` of a stream: its table without ``_CL``; SettingsError where it has none."""
+    """Return the ``Log-Type`` of a stream: its table without ``_CL``.
+
+    Raises SettingsError if the stream has no table for this API.
+    """
     declared = declared_streams().get(stream)
     if declared is None or declared.log_type is None:
         raise SettingsError(

@@ -180,7 +180,7 @@ def _transport(endpoint: str) -> RequestsTransport:
 
 
 def rule_setting(stream: str, rule_ids: Mapping[str, str]) -> str | None:
-    """Which setting of ``rule_ids`` serves ``stream``; None where its rule is not set."""
+    """Return the setting of ``rule_ids`` whose rule serves ``stream``; None if it is not set."""
     declared = declared_streams().get(stream)
     return declared.rule_setting if declared and declared.rule_setting in rule_ids else None
 

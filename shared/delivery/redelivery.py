@@ -36,7 +36,7 @@ _LONGEST_DELAY = 15 * 60
 
 @dataclass(frozen=True, slots=True)
 class Redelivered:
-    """What became of one message; ``stream`` is None where the message could not be read."""
+    """The counters of one message; ``stream`` is None if the message could not be read."""
 
     stream: str | None
     counters: DeliveryCounters

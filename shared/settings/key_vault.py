@@ -20,7 +20,7 @@ from shared.errors import SettingsError
 from shared.runtime.process import on_reset
 from shared.runtime.timeout import call_with_timeout
 
-REREAD_SECONDS = 60.0
+REFRESH_SECONDS = 60.0
 _TIMEOUT_SECONDS = 6.0
 Result = TypeVar("Result")
 
@@ -110,7 +110,7 @@ def with_vault_timeout(func: Callable[[], Result]) -> Result:
 
 
 def _may_refresh(read_at: float) -> bool:
-    return time.monotonic() - read_at >= REREAD_SECONDS
+    return time.monotonic() - read_at >= REFRESH_SECONDS
 
 
 @on_reset

@@ -29,7 +29,7 @@ def key_vault(
 ) -> Iterator[Vault]:
     """A vault that holds SentinelOne's token, which is no app setting."""
     monkeypatch.delenv(TOKEN)
-    monkeypatch.setattr(vault, "REREAD_SECONDS", 0.0)
+    monkeypatch.setattr(vault, "REFRESH_SECONDS", 0.0)
     server = Vault(azure_monitor.identity, tls)
     server.secrets[TOKEN] = sentinelone.token
     with server.server:

@@ -1,15 +1,15 @@
-"""A process makes its state once, and forgets it by one call."""
+"""A process makes its state once, and drops all of it by one call."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from shared.runtime.process import process_singleton
+from shared.runtime.process import process_singleton, reset_process
 
 
 def test_two_first_calls_at_once_get_one_result() -> None:
-    """Two webhooks of one process would each remember only half of what was sent."""
+    """Two instances of the webhook in a process would each know only half of the recent ids."""
     together = threading.Barrier(4)
 
     @process_singleton
@@ -25,13 +25,13 @@ def test_two_first_calls_at_once_get_one_result() -> None:
     assert len(set(map(id, made))) == 1
 
 
-def test_after_a_clear_it_is_made_anew() -> None:
-    """A test is a process of its own."""
+def test_a_reset_drops_the_result() -> None:
+    """The next call makes a new one."""
 
     @process_singleton
     def make() -> object:
         return object()
 
     before = make()
-    make.cache_clear()
+    reset_process()
     assert make() is not before

@@ -111,7 +111,7 @@ def test_a_changed_secret_is_read_again_at_most_once_a_minute(
     assert tokens() == ("old",)
     key_vault.secrets["OneLoginBearerToken"] = "new"
     assert not vault.refresh_secrets()
-    monkeypatch.setattr(vault, "REREAD_SECONDS", 0.0)
+    monkeypatch.setattr(vault, "REFRESH_SECONDS", 0.0)
     assert vault.refresh_secrets()
     assert tokens() == ("new",)
 
@@ -122,7 +122,7 @@ def test_a_vault_that_fails_takes_no_token_away(
     """A wrong token during the vault's outage leaves the right one valid."""
     key_vault.secrets["OneLoginBearerToken"] = "right"
     assert tokens() == ("right",)
-    monkeypatch.setattr(vault, "REREAD_SECONDS", 0.0)
+    monkeypatch.setattr(vault, "REFRESH_SECONDS", 0.0)
     key_vault.server.faults.add("/secrets", answer(403), times=99)
     assert not vault.refresh_secrets()
     assert tokens() == ("right",)

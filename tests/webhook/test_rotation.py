@@ -40,7 +40,7 @@ def test_a_changed_token_is_found_after_a_mismatch(
     assert [status("old"), status("new")] == [200, 401]
     key_vault.secrets["OneLoginBearerToken"] = "new"
     assert status("new") == 401  # read less than a minute ago
-    monkeypatch.setattr(vault, "REREAD_SECONDS", 0.0)
+    monkeypatch.setattr(vault, "REFRESH_SECONDS", 0.0)
     assert [status("new"), status("old")] == [200, 401]
 
 
