@@ -1,1 +1,1 @@
-"""Rows of ConnectorHealth_CL: what each run did."""
+"""Health rows: each run's result in ConnectorHealth_CL."""

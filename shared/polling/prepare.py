@@ -123,7 +123,7 @@ class RecordPreparer:
         self._warn_once("no id", f"no {' or '.join('+'.join(k) for k in self._stream.keys)}")
         return _content(record)
 
-    def _warn_once(self, kind: str, what: str) -> None:
+    def _warn_once(self, kind: str, problem: str) -> None:
         if (self._stream.name, kind) in _warned:
             return
         _warned.add((self._stream.name, kind))
@@ -131,7 +131,7 @@ class RecordPreparer:
             "%s: a record has %s; such records are delivered, timed by their receipt or known by "
             "their content, and this is said once",
             self._stream.name,
-            what,
+            problem,
         )
 
 

@@ -296,9 +296,9 @@ class StreamCheckpoint:
             raise self._unreadable(f"its {name} is no number that this version wrote")
         return value
 
-    def _unreadable(self, what: str) -> CheckpointUnreadable:
+    def _unreadable(self, cause: str) -> CheckpointUnreadable:
         return CheckpointUnreadable(
-            f"The checkpoint of {self.stream} cannot be used: {what}. To start this stream over "
+            f"The checkpoint of {self.stream} cannot be used: {cause}. To start this stream over "
             f"(InitialLookbackHours back; what it sent since may repeat), delete the rows of table "
             f"{TABLE} whose PartitionKey is '{self.partition}' and whose RowKey begins with "
             f"'{self.stream}'"

@@ -1,1 +1,1 @@
-"""Log events, a run's result, its history."""
+"""Log events, a run's counters and result, a stream's history."""

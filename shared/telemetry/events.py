@@ -1,8 +1,8 @@
-"""The log's events: a stable name and, as JSON behind it, stable dimensions.
+"""Log events: a stable name, followed by stable dimensions as JSON.
 
-The Functions host takes a Python worker's log line as its text alone: what ``extra=`` carries never
-reaches Application Insights (Azure/azure-functions-python-worker issues 788, 1327 and 1681). So a
-line is ``stream_run {"Connector": "Jira", …}``, which a query takes apart with ``parse_json``:
+The Functions host forwards only the text of a Python worker's log line: values in ``extra=`` never
+reach Application Insights (Azure/azure-functions-python-worker issues 788, 1327 and 1681). So a
+line is ``stream_run {"Connector": "Jira", …}``, which a query parses with ``parse_json``:
 docs/logs.md has the queries, and a test compares its table with ``EVENTS``.
 """
 
@@ -35,7 +35,7 @@ _RUN = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One kind of line: its level, what it means, and the names of its dimensions."""
+    """A kind of log line: its level, its meaning, and the names of its dimensions."""
 
     level: int
     meaning: str
@@ -44,11 +44,11 @@ class Event:
 
 EVENTS = {
     "stream_run": Event(
-        logging.INFO, "A stream had its run, or the webhook answered a request.", _RUN
+        logging.INFO, "A stream's run ended, or the webhook responded to a request.", _RUN
     ),
     "stream_failed": Event(
         logging.ERROR,
-        "A stream's run failed; its checkpoint stays, and the next run goes on from there.",
+        "A stream's run failed; its checkpoint stays, and the next run resumes from it.",
         ("Connector", "Stream", "ErrorClass", "Message", "RunId"),
     ),
     "stream_off": Event(
@@ -68,22 +68,22 @@ EVENTS = {
     ),
     "events_spooled": Event(
         logging.WARNING,
-        "Azure Monitor did not take the webhook's events: they go to the spool.",
+        "Azure Monitor did not accept the webhook's events: they go to the spool.",
         ("Connector", "ErrorClass", "Message"),
     ),
     "events_not_safe": Event(
         logging.ERROR,
-        "Neither Azure Monitor nor the spool took the webhook's events: the sender was told 503.",
+        "Neither Azure Monitor nor the spool accepted the webhook's events: the response was 503.",
         ("Connector", "ErrorClass", "Message"),
     ),
     "webhook_refused": Event(
         logging.WARNING,
-        "The webhook refused a request: a wrong token, or a body that is none.",
+        "The webhook refused a request: a wrong token, or an invalid body.",
         ("Connector", "HttpStatus", "Message"),
     ),
     "webhook_not_set_up": Event(
         logging.ERROR,
-        "The webhook cannot take events, because of a setting: the sender was told 503.",
+        "A setting keeps the webhook from accepting events: the response was 503.",
         ("Connector", "Message"),
     ),
     "spool_waits": Event(
@@ -93,7 +93,7 @@ EVENTS = {
     ),
     "health_not_sent": Event(
         logging.WARNING,
-        "Rows for ConnectorHealth_CL were not taken; the runs that they tell of are not affected.",
+        "Rows for ConnectorHealth_CL were not accepted; their runs are not affected.",
         ("Connector", "ErrorClass", "Message"),
     ),
     "history_not_kept": Event(
@@ -103,12 +103,12 @@ EVENTS = {
     ),
     "connection_test": Event(
         logging.INFO,
-        "Somebody tested the connections.",
+        "A connection test was run from the status page.",
         ("Tested", "Passed", "FailedSteps", "DurationSeconds"),
     ),
     "redriven": Event(
         logging.INFO,
-        "Somebody had dead letters or poison messages sent again.",
+        "Dead letters or poison messages were redriven from the status page.",
         ("Redriven", "Sent", "Left", "Message"),
     ),
 }
@@ -117,10 +117,13 @@ EVENTS = {
 def emit(
     logger: logging.Logger, event: str, *, level: int | None = None, **dimensions: Any
 ) -> None:
-    """One line of ``event``, at its own level or at ``level``; all its dimensions are given."""
+    """Log one line of ``event``, at its own level unless ``level`` is given.
+
+    Raises ValueError unless exactly the event's dimensions are given.
+    """
     kind = EVENTS[event]
     if set(dimensions) != set(kind.dimensions):
         raise ValueError(f"{event} has the dimensions {', '.join(kind.dimensions)}")
-    said = kind.level if level is None else level
-    if logger.isEnabledFor(said):
-        logger.log(said, "%s %s", event, dump_json(dimensions).decode())
+    level = kind.level if level is None else level
+    if logger.isEnabledFor(level):
+        logger.log(level, "%s %s", event, dump_json(dimensions).decode())

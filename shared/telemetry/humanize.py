@@ -1,4 +1,4 @@
-"""Numbers and times as a person reads them."""
+"""Format numbers and times for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 def span(seconds: float) -> str:
-    """``3 hours``, ``1 minute``, ``2 days 4 hours``: the one or two units that matter."""
+    """``3 hours``, ``1 minute``, ``2 days 4 hours``: the largest one or two units."""
     left = max(int(seconds), 0)
     parts: list[str] = []
     for size, name in _UNITS:

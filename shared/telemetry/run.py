@@ -1,4 +1,4 @@
-"""The run of one stream: what it counts while it works, and its result at the end."""
+"""A stream's run: counters while it works, and a result at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger("connectors.runs")
 
 
 class RunState(StrEnum):
-    """How a run ended; the values are what logs, rows and the stored history carry."""
+    """How a run ended; logs, rows and the stored history carry the values."""
 
     OK = "ok"
     LATE = "late"
@@ -73,7 +73,7 @@ class RunResult:
         emit(logger, "stream_run", **self.dimensions())
 
     def dimensions(self) -> dict[str, Any]:
-        """The run in stable names: what the log's line and the health row carry."""
+        """The run under the stable names of the log event and of the health row."""
         return {
             "Connector": self.connector,
             "Stream": self.stream,

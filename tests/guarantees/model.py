@@ -72,7 +72,7 @@ class Killed(BaseException):
 
 @dataclass(slots=True)
 class Plan:
-    """What goes wrong in one run: effects are counted from 0, ``kind`` by ``kind``.
+    """The faults of one run: effects are counted from 0, ``kind`` by ``kind``.
 
     ``kill_at`` counts all effects; ``kill_after`` has the last one still happen. ``pages`` is the
     time to fetch, in pages. ``arrivals``: after the n-th page appears a record of that id, so many
@@ -91,7 +91,7 @@ class Plan:
 
 
 class World:
-    """The vendor's records, the table, and what has arrived in Azure Monitor."""
+    """The vendor's records, the table, and the records in Azure Monitor."""
 
     def __init__(self, *, parallelism: int = 1, newest_first: bool = False) -> None:
         self.now = EPOCH
@@ -121,7 +121,7 @@ class World:
         return {"id": name, "at": isoformat(self.now - timedelta(seconds=lateness))}
 
     def window_is_open(self) -> bool:
-        """Whether the next run goes on with a window that an earlier one began."""
+        """Whether the next run resumes a window of an earlier one."""
         row = self.table.rows.get((PARTITION, STREAM.name))
         return bool(row and row["window_end"])
 
@@ -147,7 +147,7 @@ class World:
         )
 
     def run(self, plan: Plan) -> str:
-        """One tick of the timer in a process of its own; gives back its stream's status."""
+        """Run one tick of the timer in a new process; return its stream's status."""
         process, self.process = self.process, Process(self, plan)
         self.runs += 1
         try:
@@ -260,7 +260,7 @@ class ModelSource:
                 return
 
     def _fetch(self, window: Window) -> tuple[list[tuple[str, str]], datetime]:
-        """What the window holds at this moment, and the answer's Date (whole seconds)."""
+        """The window's records at this moment, and the answer's Date (whole seconds)."""
         world = self._world
         process = world.process
 
@@ -284,7 +284,7 @@ def _record(at: str, name: str) -> Record:
 
 
 class ModelDestination:
-    """Azure Monitor: takes batches, or what the plan says instead."""
+    """Azure Monitor: accept batches, or fail as planned."""
 
     name = "model"
 
@@ -339,7 +339,7 @@ class ModelDeadLetters:
 
 
 class Uploads:
-    """A pool in one thread: each upload is done at once, or when somebody waits for it."""
+    """A pool in one thread: run each upload at once, or when its result is awaited."""
 
     def __init__(self, world: World) -> None:
         self._process = world.process
@@ -381,7 +381,7 @@ class _Awaited(Future[Any]):
 
 
 class Fetchers:
-    """A pool that does what it is given at once; what it raises is not its business."""
+    """A pool that runs each task at once, and drops its errors as a thread pool does."""
 
     def __init__(self, *_: object, **__: object) -> None: ...
 
@@ -403,7 +403,7 @@ class _Warnings(logging.Handler):
         if "the overlap holds more records" in record.msg:
             self._world.overflowed = True
         if "records may repeat" in record.msg:
-            # A batch failed, and then storage: what arrived beside it could not be written down.
+            # A batch failed, and then storage: batches acknowledged beside it could not be stored.
             self._world.allowed_bytes += IN_FLIGHT_BYTES
 
 

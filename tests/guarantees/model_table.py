@@ -33,7 +33,7 @@ class Row(dict[str, Any]):
 
 
 def well_behaved(what: str, act: Callable[[], Any]) -> Any:
-    """Does what was asked."""
+    """Do the operation."""
     return act()
 
 
@@ -128,7 +128,7 @@ class ModelTable:
 
 
 def _bytes(name: str, value: Any) -> int:
-    """What a property takes of its row's megabyte; text is stored as UTF-16."""
+    """A property's share of its row's megabyte; text is stored as UTF-16."""
     size = len(value) if isinstance(value, bytes) else 8
     if isinstance(value, str):
         size = 2 * len(value)

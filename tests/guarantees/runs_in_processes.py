@@ -27,7 +27,7 @@ _PRELOADED = [
 
 
 def poll_sentinelone(environment: dict[str, str]) -> None:
-    """What the timer's function does, in a process that knows nothing but its settings."""
+    """Do as the timer's function does, in a process with nothing but its settings."""
     os.environ.update(environment)
     from shared.connectors.sentinelone import CONNECTOR
     from shared.polling.run import poll
@@ -47,7 +47,7 @@ def serve_webhook(environment: dict[str, str], telling: Connection) -> None:
 
 
 def processes() -> Any:
-    """Real processes, begun within milliseconds from one that has imported everything."""
+    """Real processes, forked within milliseconds from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     return context
@@ -62,7 +62,7 @@ def begin(context: Any, settings: dict[str, str]) -> ForkServerProcess:
 
 
 def run_to_end(context: Any, settings: dict[str, str]) -> int:
-    """One run that nobody disturbs; its exit code."""
+    """Run once without a fault; return the exit code."""
     process = begin(context, settings)
     process.join(60)
     return process.exitcode if process.exitcode is not None else -1

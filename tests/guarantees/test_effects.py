@@ -91,7 +91,7 @@ def test_what_arrived_before_a_batch_that_fails_is_not_sent_again(before: int) -
 
 
 def test_a_fault_of_the_program_repeats_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is raised where it should not be: what arrived is known by the next run."""
+    """Whatever is raised in whatever place: the next run knows the acknowledged records."""
     with polled_never() as world:
         upload = type(world.destination)._upload
 

@@ -39,7 +39,7 @@ def arrived(monitor: AzureMonitor) -> Counter[str]:
 def test_the_slower_of_two_hosts_stops_without_damage(
     sentinelone: SentinelOne, azure_monitor: AzureMonitor
 ) -> None:
-    """The ETag decides: the one that comes second names the stream, and nothing is lost."""
+    """The ETag decides: the second run fails, its error names the stream, and nothing is lost."""
     sentinelone.add("activities", activities(range(50), lambda n: timedelta(minutes=n)))
     sentinelone.faults.add("/activities", first(lambda: poll(CONNECTOR)))
     with pytest.raises(RunFailed) as raised:

@@ -1,4 +1,4 @@
-"""A process killed at any instant loses nothing, and repeats at most what it had not committed."""
+"""A process killed at any instant loses nothing, and repeats uncommitted records at most."""
 
 from __future__ import annotations
 

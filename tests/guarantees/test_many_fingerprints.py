@@ -53,7 +53,7 @@ class ManyAtOnce:
 
 
 class Counting:
-    """A destination that counts what it takes."""
+    """A sink that counts its records."""
 
     name = "counting"
     records = 0
@@ -73,7 +73,7 @@ class Counting:
 
 
 def poll(source: ManyAtOnce) -> tuple[RunResult, int]:
-    """One run as a new process would make it; gives back how many records were uploaded."""
+    """Run once as a new process does; return the result and how many records were uploaded."""
     session = cast(Any, SimpleNamespace(begin=lambda _: None, requests=0, retries=0))
     polling = PollingSettings(initial_lookback_hours=24, overlap_minutes=10)
     connection = Connection(ADDRESS, session, [source])
@@ -103,7 +103,7 @@ def test_thousands_with_one_timestamp_in_several_rows_arrive_once() -> None:
 
 @pytest.mark.slow
 def test_a_million_in_one_overlap_arrive_once() -> None:
-    """What sixteen rows know is known after a restart."""
+    """The fingerprints of sixteen rows survive a restart."""
     many = ManyAtOnce(1_000_000)
     assert poll(many)[1] == many.count
     assert poll(many)[1] == 0

@@ -1,4 +1,4 @@
-"""Random histories of a stream against what must have arrived: nothing lost, repeats bounded."""
+"""Random histories of a stream: nothing lost, repeats bounded."""
 
 from __future__ import annotations
 

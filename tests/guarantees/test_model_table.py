@@ -17,7 +17,7 @@ EITHER = UpdateMode.MERGE, UpdateMode.REPLACE
 
 
 def answers(table: Any) -> list[Any]:
-    """What a table says to each thing that a checkpoint may ask of it."""
+    """A table's response to each operation of a checkpoint."""
     said: list[Any] = []
 
     def ask(name: str, *values: Any, **options: Any) -> Any:

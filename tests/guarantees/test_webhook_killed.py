@@ -1,4 +1,4 @@
-"""Ten senders post while the webhook's process is killed: what was answered 200 arrives."""
+"""Ten senders post while the webhook's process is killed: events with a 200 arrive."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUSY = answer(503, headers={"Retry-After": "60"})
 
 
 class Webhook(Service):
-    """The webhook's process: killed, it is begun anew, at another address.
+    """The webhook's process: after a kill it restarts at another address.
 
     It dies at each ``every``-th answer of 200, while the other senders wait for theirs: that is
     when a 200 that came too early costs events. ``meanwhile`` is called while no process lives.
@@ -74,7 +74,7 @@ class Webhook(Service):
             return self._url
 
     def post(self, batch: list[dict[str, Any]]) -> None:
-        """As OneLogin does: what was not answered 200 is sent again, and nothing else is."""
+        """As OneLogin does: send again exactly the posts without a 200."""
         url = self._url_after("")
         for _ in range(100):
             try:
@@ -145,6 +145,6 @@ def test_every_event_of_every_200_outlives_kills(
     while Spool().depth():
         assert run_delivery_retry()
     assert {each["uuid"] for each in events(SENDERS * posts * size)} - arrived() == set()
-    # The first process could deliver nothing: what it answered 200 waited, a message a post.
+    # The first process delivered nothing: its 200s wait in the spool, a message per post.
     assert spooled >= every
     assert delivered

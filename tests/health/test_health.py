@@ -1,4 +1,4 @@
-"""Health rows: what each run tells ConnectorHealth_CL, and that telling costs a run nothing."""
+"""Health rows: each run's result in ConnectorHealth_CL, without a cost to the run."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_the_spool_is_counted_while_azure_monitor_is_down(app: App) -> None:
 
 
 def test_delivery_retry_tells_of_the_spool(app: App) -> None:
-    """What it delivers later adds no records, which were counted when they came, but its bytes."""
+    """A redelivery adds its bytes, but no records: they were counted on receipt."""
     app.monitor.faults.add("Custom-OneLogin", answer(503), times=FOREVER)
     app.post_events([EVENT])
     (message,) = shared.azure.storage.queue(QUEUE).receive_messages()
@@ -195,7 +195,7 @@ def test_instances_share_the_webhooks_history(app: App) -> None:
 def test_history_survives_an_outage_of_storage(
     app: App, storage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What could not be written is counted in with what comes next, after one warning."""
+    """Counts that could not be written are added to the next ones, after one warning."""
     run = RunResult("OneLogin", "Custom-OneLogin", "run", utc_now(), records=7)
     app.settings.setenv("AzureWebJobsStorage", _nowhere(storage))
     shared.azure.storage.forget_clients()
@@ -212,12 +212,12 @@ def test_history_survives_an_outage_of_storage(
 
 
 def _nowhere(connection: str) -> str:
-    """The same account where nobody listens."""
+    """The same account at a port without a server."""
     return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:9", connection)
 
 
 def test_good_and_failed_requests_both_leave_a_mark(app: App) -> None:
-    """The history tells of the last success and of the last error."""
+    """The history has the last success and the last error."""
     failed = RunResult(
         connector="OneLogin",
         stream="Custom-OneLogin",

@@ -1,4 +1,4 @@
-"""What the timers' tests share."""
+"""Fixtures of the timers' tests."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_alerts_around_a_windows_start_arrive_once(
     assert counts == Counter(str(n) for n in range(600))
 
 
-def test_what_nobody_thought_of_fails_its_own_stream_alone(
+def test_an_unexpected_error_fails_its_own_stream_alone(
     sentinelone: SentinelOne,
     azure_monitor: AzureMonitor,
     only: Callable[[str], None],
@@ -117,7 +117,7 @@ def test_a_stream_that_delivered_something_does_not_turn_itself_off(
 def test_storage_that_is_no_address_is_named(
     sentinelone: SentinelOne, only: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The setting begins the message, and none of what stands in it follows."""
+    """The message begins with the setting's name, and quotes nothing of its value."""
     only("activities")
     monkeypatch.setenv("AzureWebJobsStorage", "hush-hush")
     forget_clients()
@@ -130,7 +130,7 @@ def test_storage_that_is_no_address_is_named(
 def test_a_record_dated_beyond_all_reason_arrives(
     sentinelone: SentinelOne, azure_monitor: AzureMonitor, only: Callable[[str], None], moment: str
 ) -> None:
-    """No fingerprint of it fits the checkpoint's four bytes of time, and that holds nobody up."""
+    """Its time does not fit the fingerprint's four bytes; the run succeeds all the same."""
     only("activities")
     odd = {"data": [{"id": "1", "createdAt": moment}]}
     sentinelone.faults.add("activities", answer(200, json.dumps(odd)))
@@ -141,7 +141,7 @@ def test_a_record_dated_beyond_all_reason_arrives(
 def test_a_record_newer_than_its_window_is_no_place_to_go_on_from(
     sentinelone: SentinelOne, azure_monitor: AzureMonitor
 ) -> None:
-    """An object changed since it was found says nothing of how far the walk has come."""
+    """An object updated while paging must not advance the position."""
     last = ago(seconds=2_001)
     sentinelone.add(
         "activities",

@@ -41,7 +41,7 @@ RECORD: dict[str, Any] = {
 
 
 def prepared(*records: bytes, declared: frozenset[str] | None = DECLARED) -> PreparedPage:
-    """What becomes of records that a vendor wrote like this."""
+    """Prepare records in the vendor's own JSON."""
     answer = parse_answer(b'{"data":[%s],"pagination":{}}' % b",".join(records), Listed)
     found = records_of(answer["data"])
     assert found is not None
@@ -156,7 +156,7 @@ def test_what_only_the_standard_library_reads_is_a_record_all_the_same(text: str
 
 @pytest.mark.parametrize("declared", [DECLARED, None])
 def test_a_number_beyond_all_bounds_holds_up_no_stream(declared: frozenset[str] | None) -> None:
-    """Also where the field is looked at."""
+    """Also where the field is read for a key or a time."""
     records = (
         b'{"id":1e999,"uuid":"u"}',
         b'{"id":"8","seen":{"at":"2026-03-04T12:00:00Z","n":1e999}}',
@@ -173,7 +173,7 @@ def test_half_a_surrogate_in_bytes_holds_up_no_stream() -> None:
 
 
 def test_an_answer_of_another_shape_is_decoded_whole() -> None:
-    """An error in a 200, say; and what is no JSON or no UTF-8 is an error."""
+    """An error in a 200, for example; anything but JSON in UTF-8 raises."""
     assert parse_answer(b'{"errors":[1]}', Listed) == {"errors": [1]}
     assert parse_answer(b'{"data":{"sites":[]}}', Listed) == {"data": {"sites": []}}
     for broken in (b'{"data":[{"a":1}', b'{"data":[{"a":"\xff"}]}'):

@@ -114,7 +114,7 @@ def test_jira_arrives_once(jira: Jira, azure_monitor: AzureMonitor) -> None:
 def test_a_late_event_arrives_once(
     sentinelone: SentinelOne, azure_monitor: AzureMonitor, only: Callable[[str], None]
 ) -> None:
-    """What appears within the overlap after its time was polled is found by the next run."""
+    """The next run finds a record that appears within the overlap after its time was polled."""
     only("activities")
     sentinelone.add("activities", activities(range(5), minutes=1))
     poll_sentinelone()
@@ -227,7 +227,7 @@ def test_a_snapshot_is_sent_when_its_content_changed(
     only: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also when it changes back: what is compared is the last state, not every one there was."""
+    """Also when it changes back: compare with the last state sent, not with every earlier one."""
     only("policies")
     monkeypatch.setenv("SentinelOneInventoryMinutes", "0")
     for mode in ("detect", "detect", "protect", "protect", "detect"):
@@ -240,7 +240,7 @@ def test_a_snapshot_is_sent_when_its_content_changed(
 def test_an_idle_poll_is_one_request_and_one_write_a_stream(
     sentinelone: SentinelOne, storage: str, only: Callable[[str], None]
 ) -> None:
-    """What costs nothing to know costs nothing to ask."""
+    """Without new records, a stream costs one request and one write."""
     only("threats,activities,devicecontrol")
     poll_sentinelone()
     before = {row["RowKey"]: row["written"] for row in checkpoint_rows(storage)}
@@ -301,7 +301,7 @@ def test_a_checkpoint_edited_into_nonsense_says_how_to_reset_it(
     only: Callable[[str], None],
     nonsense: dict[str, Any],
 ) -> None:
-    """Never a silent restart from now: that would lose what lies between."""
+    """Never restart silently from now: that would lose the records in between."""
     only("activities")
     poll_sentinelone()
     change_row(storage, ACTIVITIES, **nonsense)
@@ -315,7 +315,7 @@ def test_a_checkpoint_edited_into_nonsense_says_how_to_reset_it(
 def test_settings_that_are_wrong_fail_before_anything_is_asked(
     sentinelone: SentinelOne, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A destination that cannot work is told before a vendor's quota is spent."""
+    """Report an unusable destination before a vendor's quota is spent."""
     monkeypatch.setenv("SentinelOneRuleId", "my-rule")
     with pytest.raises(SettingsError, match="SentinelOneRuleId"):
         poll_sentinelone()

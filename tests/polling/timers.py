@@ -1,4 +1,4 @@
-"""Runs of the SentinelOne timer, and what came of them."""
+"""Runs of the SentinelOne timer, and their results."""
 
 from __future__ import annotations
 

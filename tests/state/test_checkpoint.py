@@ -1,4 +1,4 @@
-"""A stream's rows in Table Storage, beyond what one of them holds."""
+"""A stream's rows in Table Storage, with more fingerprints than one row holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fingerprints(first: int, count: int) -> Iterator[Fingerprint]:
 
 @pytest.mark.parametrize("rewritten", [PER_ROW - 1, PER_ROW, PER_ROW + 1, PER_ROW + 5_001])
 def test_what_is_added_behind_a_rewrite_is_known_with_what_was_there(rewritten: int) -> None:
-    """However many rows were written anew, the next fingerprints go behind the last of them."""
+    """However many rows are rewritten, the next fingerprints follow those of the last row."""
     progress = Progress(
         watermark=utc_now(), last_polled_at=utc_now(), history="an error's words " * 250
     )

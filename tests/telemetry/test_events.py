@@ -66,7 +66,7 @@ def test_a_run_is_one_line(app: App, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_line_is_its_name_and_json(app: App, caplog: pytest.LogCaptureFixture) -> None:
-    """What follows the name parses as JSON with the event's dimensions, in its own level."""
+    """The text after the name parses as JSON with the event's dimensions; the level is its own."""
     caplog.set_level(logging.INFO)
     app.post_events([onelogin_event(1, utc_now())], token="an old one")
     told = [r for r in caplog.records if r.message.startswith("webhook_refused")]

@@ -1,4 +1,4 @@
-"""Posting to the webhook, and looking at what came of it."""
+"""Post to the webhook, and read the results."""
 
 from __future__ import annotations
 

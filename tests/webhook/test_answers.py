@@ -1,4 +1,4 @@
-"""The webhook's answers, row by row, and what each of them stands for."""
+"""The webhook's responses, row by row, and the state behind each."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_form_of_batch_arrives(onelogin: AzureMonitor, body: bytes) -> Non
 def test_a_fault_of_the_program_makes_onelogin_send_again(
     onelogin: AzureMonitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What nobody thought of is 503, and a line in the log that quotes no event."""
+    """An unexpected error is a 503, and a log line that quotes no event."""
 
     def fail(*_: Any, **__: Any) -> bytes:
         raise KeyError("Ada Lovelace")
@@ -119,7 +119,7 @@ def test_a_missing_token_setting_is_named(
     caplog: pytest.LogCaptureFixture,
     secondary: str | None,
 ) -> None:
-    """Without OneLoginBearerToken nobody gets in: 503, and the log names the setting."""
+    """Without OneLoginBearerToken every request gets a 503, and the log names the setting."""
     monkeypatch.delenv("OneLoginBearerToken")
     if secondary:
         monkeypatch.setenv("OneLoginBearerTokenSecondary", secondary)
@@ -164,7 +164,7 @@ def test_a_missing_destination_is_named(
     ],
 )
 def test_a_body_that_is_none_says_why(onelogin: AzureMonitor, body: bytes, words: bytes) -> None:
-    """What is no batch is answered 400 with what is wrong, and leaves nothing behind."""
+    """An invalid body gets a 400 that says why, and stores nothing."""
     answer = post(body)
     assert answer.status_code == 400
     assert words in answer.get_body()
@@ -196,7 +196,7 @@ def test_an_array_without_a_single_object_is_still_safe(onelogin: AzureMonitor) 
 
 
 def test_the_events_own_time_and_unknown_fields_arrive(onelogin: AzureMonitor) -> None:
-    """TimeGenerated is the event's time; what the stream does not declare is kept beside."""
+    """TimeGenerated is the event's time; undeclared fields go to AdditionalFields."""
     post([event(1, brand_new_field={"a": [1]}, notes="Zoë 漢字")])
     (record,) = onelogin.records(STREAM)
     assert parse_time(record["TimeGenerated"]) == datetime(2026, 3, 5, 19, 13, 6, tzinfo=UTC)

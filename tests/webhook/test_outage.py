@@ -67,7 +67,7 @@ def test_the_answer_comes_within_six_seconds(onelogin: AzureMonitor, fault: Faul
 
 
 @pytest.mark.slow
-def test_a_sign_in_that_hangs_holds_nobody_up(onelogin: AzureMonitor) -> None:
+def test_a_sign_in_that_hangs_delays_no_response(onelogin: AzureMonitor) -> None:
     """An identity endpoint that never answers is an outage like any other."""
     onelogin.identity.managed.faults.add("/msi", silence(), times=FOREVER)
     began = time.monotonic()
@@ -112,7 +112,7 @@ def test_what_arrived_before_the_outage_is_not_spooled(onelogin: AzureMonitor) -
 
 
 def test_no_message_ever_expires(onelogin: AzureMonitor) -> None:
-    """An outage may last for weeks: what is spooled stays until it is delivered."""
+    """An outage may last for weeks: spooled events stay until they are delivered."""
     onelogin.faults.add("/streams/", BUSY, times=FOREVER)
     post(events(1))
     (message,) = clients.queue(QUEUE).peek_messages()
@@ -163,7 +163,7 @@ def point_storage_at(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_storage_events_still_arrive(onelogin: AzureMonitor, dead_storage: None) -> None:
-    """While Azure Monitor takes events, nobody notices that the storage account is away."""
+    """While Azure Monitor accepts events, a storage outage changes no response."""
     assert post(events(3)).status_code == 200
     assert len(uuids(onelogin)) == 3
 
@@ -249,7 +249,7 @@ def test_one_event_in_two_posts_at_once_arrives_once(onelogin: AzureMonitor) -> 
 def test_a_repeat_is_not_safe_while_the_first_is_not(
     onelogin: AzureMonitor, dead_storage: None
 ) -> None:
-    """Where the first post of an event fails, the one that waited for it fails too."""
+    """If the first post of an event fails, the post that waited for it fails too."""
     onelogin.faults.add("/streams/", BUSY, times=FOREVER)
     with ThreadPoolExecutor(3) as senders:
         answers = list(senders.map(lambda _: post(events(5)).status_code, range(3)))

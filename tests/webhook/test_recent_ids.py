@@ -15,7 +15,7 @@ def soon() -> float:
     return time.monotonic() + 5
 
 
-def test_what_is_safe_is_nobodys_to_send() -> None:
+def test_an_id_that_is_safe_is_claimed_by_no_request() -> None:
     """An id released as safe is neither claimed nor waited for again."""
     recent = RecentIds()
     claim = recent.claim(["a", "b"])

@@ -62,7 +62,7 @@ def test_a_vault_that_fails_is_no_open_door(
 
 
 @pytest.mark.slow
-def test_a_vault_that_never_answers_holds_nobody_up(key_vault: Vault) -> None:
+def test_a_vault_that_never_answers_costs_seconds(key_vault: Vault) -> None:
     """A silent vault costs seconds, not the sender's whole timeout."""
     key_vault.server.faults.add("/secrets/", silence(), times=FOREVER)
     began = time.monotonic()
