@@ -258,7 +258,7 @@ def bounds(packed: dict[str, Any], poll: dict[str, Any], records: int) -> Iterat
     total = poll["ours"]["cpu"] / records * 1000
     names = {
         "cut": "cut records out of an answer (msgspec)",
-        "prepare": "times, fingerprints, what is added",
+        "prepare": "times, fingerprints, added fields",
         "take": "know repeats, fill batches",
         "compress": "compress (ISA-L)",
     }

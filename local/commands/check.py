@@ -18,9 +18,9 @@ from shared.diagnostics.steps import TestReport
 
 
 def main(arguments: list[str]) -> int:
-    """Test the connector that is named, or all; print each step; return 1 where a step failed."""
+    """Test the section that is named, or all; print each step; return 1 where a step failed."""
     parser = argparse.ArgumentParser(prog="python3 -m tools check", description=__doc__)
-    parser.add_argument("what", nargs="?", default=ALL, choices=choices())
+    parser.add_argument("section", nargs="?", default=ALL, choices=choices())
     parser.add_argument("--settings", type=Path, default=SETTINGS_FILE)
     options = parser.parse_args(arguments)
     try:
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     with ExitStack() as world:
         settings |= local_parts(settings, world, None)
         world.enter_context(environment(settings))
-        report = test(options.what)
+        report = test(options.section)
     print(as_text(report))
     return 0 if report.passed else 1
 

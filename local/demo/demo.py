@@ -88,7 +88,7 @@ class Demo:
         return [(v, account) for v, account in self.accounts if isinstance(account, PostingAccount)]
 
     def fill(self) -> None:
-        """Add a week of history to each vendor the first time, then what happened since."""
+        """Add a week of history on a vendor's first run, later the time since its last run."""
         now = datetime.now(UTC)
         for vendor, account in self.accounts:
             state = self.state.of(vendor.name)
@@ -117,7 +117,7 @@ class Demo:
         third = len(events) // 3
         send = functools.partial(self._send, vendor, account)
         self.step(vendor.function, lambda: send(events[: 2 * third]))
-        say("      Azure Monitor goes down; the webhook keeps what comes in its queue")
+        say("      Azure Monitor goes down; the webhook keeps events in its queue")
         for stream in vendor.streams:
             self.to.monitor.faults.add(f"/{stream.stream}", answer(503), times=FOREVER)
         self.step(vendor.function, lambda: send(events[2 * third :]))
@@ -201,7 +201,7 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def _served(state: State) -> Iterator[list[tuple[Vendor, Account]]]:
-    """Every vendor on its last port, with what it had."""
+    """Serve every vendor on its last port, with its records restored."""
     with ExitStack() as stack:
         accounts = []
         for vendor in vendors():
@@ -215,7 +215,7 @@ def _served(state: State) -> Iterator[list[tuple[Vendor, Account]]]:
 
 
 def _run(place: Place, state: State) -> tuple[list[StreamResult], dict[str, int]]:
-    """One run; returns each stream's result, and how many records it sent."""
+    """Do one run; return each stream's result, and how many records each sent."""
     again = bool(state.vendors)
     names = [vendor.name for vendor in vendors()]
     say(f"1/5  Starting storage, sign-in, Azure Monitor, {listed(names)} on this machine")

@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class VendorState:
-    """A vendor between two runs: its port (a checkpoint belongs to an address) and what it has.
+    """A vendor between two runs: its port (a checkpoint belongs to an address) and its state.
 
     `until` is the end of its last period as ISO 8601, "" before the first run.
     """

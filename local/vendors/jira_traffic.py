@@ -69,7 +69,7 @@ class JiraAccount:
         return {"made": self._made, "records": self.site.audit_records.records()}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Have again what save() returned."""
+        """Restore the state that save() returned."""
         self._made = saved["made"]
         self.site.add(saved["records"])
 

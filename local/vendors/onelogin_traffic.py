@@ -71,7 +71,7 @@ class OneLoginAccount:
         return {"made": self._made, "events": list(self._posted.values())}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Have again what save() returned."""
+        """Restore the state that save() returned."""
         self._made = saved["made"]
         self._posted = {event["uuid"]: event for event in saved["events"]}
 

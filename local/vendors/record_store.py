@@ -102,7 +102,7 @@ class Collection:
         """Add records, or replace those of the same id.
 
         `visible_at`: they appear when the vendor's clock gets there. `at`: the time by which a
-        record without a time of its own is found.
+        record without a time is found.
         """
         items = [self._item(record, at) for record in records]
         with self._lock:

@@ -1,7 +1,7 @@
 """The parameters that each of SentinelOne's endpoints takes, and the errors for others.
 
 From the vendor's API documentation as connectors in the field confirm it: which time filters an
-endpoint has, how many records a page may hold, and what it can be sorted by.
+endpoint has, how many records a page may hold, and the fields it can be sorted by.
 """
 
 from __future__ import annotations

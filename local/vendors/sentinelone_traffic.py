@@ -1,4 +1,4 @@
-"""SentinelOne's part in the demo: a tenant with its inventory, and a week of what it detects."""
+"""SentinelOne's part in the demo: a tenant with its inventory, and a week of detections."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class SentinelOneAccount:
         }
 
     def fill(self, period: Period) -> None:
-        """Add what is detected in the period; before the first one, the inventory."""
+        """Add the period's detections; before the first period, the inventory too."""
         if not self.tenant.ids("agents"):
             self._add_inventory(period)
         traffic = Traffic(NAME, period, self._made)
@@ -136,7 +136,7 @@ class SentinelOneAccount:
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Have again what save() returned."""
+        """Restore the state that save() returned."""
         self._made = saved["made"]
         for stream, records in saved["records"].items():
             self.tenant.add(stream, records)

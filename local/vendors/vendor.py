@@ -40,7 +40,7 @@ class Account(Protocol):
         """The app settings that lead the app here."""
 
     def fill(self, period: Period) -> None:
-        """Add what happens in the period; before the first one, also what exists already."""
+        """Add the period's records; before the first period, the inventory too."""
 
     def release_late(self) -> int:
         """Show the records that fill() held back, with their own earlier times; return how many."""
@@ -55,7 +55,7 @@ class Account(Protocol):
         """All that the account has, as a JSON value."""
 
     def restore(self, saved: Any) -> None:
-        """Have again what save() returned."""
+        """Restore the state that save() returned."""
 
 
 @runtime_checkable
@@ -71,7 +71,7 @@ class PostingAccount(Account, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """What a module of local/vendors declares as ``VENDOR``; without the module it is left out.
+    """A module of local/vendors declares one as ``VENDOR``; without the module it is left out.
 
     `name` is the connector's. `function` is the function that reads the vendor (a timer, which is
     ticked) or that the vendor posts to. `example` is a query on its table. `serve(port)` serves an

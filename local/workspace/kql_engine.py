@@ -1,6 +1,6 @@
 """KQL over DuckDB: duckdb-kql, and the functions of Log Analytics that it lacks.
 
-What is added: parsers called by their alias, ``ingestion_time()``, ``column_ifexists()``, and
+Added are parsers called by their alias, ``ingestion_time()``, ``column_ifexists()``, and
 columns whose names differ by case alone, which DuckDB takes for one.
 """
 

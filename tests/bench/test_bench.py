@@ -53,7 +53,7 @@ def test_a_percentile_is_a_time_that_was_measured() -> None:
 
 
 def test_the_page_is_written_between_its_marks(tmp_path: Path) -> None:
-    """What people wrote around them stays."""
+    """The text around the marks stays."""
     page = tmp_path / "performance.md"
     page.write_text(f"before\n{bench._BEGIN}\nlast year\n{bench._END}\nafter\n", encoding="utf-8")
     bench.write(page, bench.table([Row("1", "what", "must", "is", False)]))

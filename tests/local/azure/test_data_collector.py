@@ -1,4 +1,4 @@
-"""The local Data Collector API takes what is signed over its bytes, and nothing else."""
+"""The local Data Collector API takes posts signed over their bytes, and no others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def post(
     sent: datetime | None = None,
     changed: Mapping[str, str | None] | None = None,
 ) -> requests.Response:
-    """A signed post; `length` is what the signature says, `changed` are headers (None: absent)."""
+    """A signed post; `length` is the signed length, `changed` are headers (None: absent)."""
     collector = monitor.data_collector
     date = format_datetime(sent or datetime.now(UTC), usegmt=True)
     size = len(body) if length is None else length

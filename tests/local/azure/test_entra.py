@@ -30,7 +30,7 @@ def test_microsofts_client_signs_in_with_the_managed_identity(identity: Identity
 
 
 def test_a_wrong_identity_header_gets_no_token(identity: Identity) -> None:
-    """What does not know the app's header is not the app."""
+    """A caller without the app's header gets no token."""
     answer = requests.get(
         identity.endpoint,
         params={"resource": "https://monitor.azure.com"},

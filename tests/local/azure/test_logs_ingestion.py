@@ -1,4 +1,4 @@
-"""The local Azure Monitor refuses what Azure refuses: one test a limit."""
+"""The local Azure Monitor refuses the same requests as Azure: one test a limit."""
 
 from __future__ import annotations
 

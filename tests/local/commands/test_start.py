@@ -37,7 +37,7 @@ def settings_file(folder: Path, **values: str) -> Path:
 
 @contextmanager
 def started(folder: Path, settings: Path) -> Iterator[str]:
-    """The app in a process of its own; gives the webhook's address, and ends it by Ctrl+C."""
+    """Run the app in a child process; yield the webhook's address; end it by Ctrl+C."""
     options = ["--port", "0", "--settings", str(settings), "--folder", str(folder), "--now"]
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, *options],
@@ -49,53 +49,53 @@ def started(folder: Path, settings: Path) -> Iterator[str]:
     assert process.stdout is not None
     watch = threading.Timer(120, process.kill)
     watch.start()
-    said = ""
+    output = ""
     try:
         for line in process.stdout:
-            said += line
+            output += line
             if "Ctrl+C stops." in line:
                 break
-        address = re.search(r"OneLoginWebhook: (\S+)", said)
-        assert address, said
+        address = re.search(r"OneLoginWebhook: (\S+)", output)
+        assert address, output
         yield address[1]
     finally:
         process.send_signal(signal.SIGINT)
         rest = process.communicate(timeout=120)[0]
         watch.cancel()
-    assert process.returncode == 0, said + rest
+    assert process.returncode == 0, output + rest
 
 
 def test_a_setting_written_nearly_right_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It would be ignored without a word; what the host and Azure know is nobody's typo."""
+    """A typo would be ignored silently; settings of the host and of Azure are none."""
     host = {"FUNCTIONS_WORKER_RUNTIME": "python", "AzureWebJobsStorage__accountName": "x"}
     read_settings(settings_file(tmp_path, OverlapMinutez="5", SentinelOneURL="x", **host))
-    said = sorted(capsys.readouterr().out.splitlines())
-    assert said == [
+    output = sorted(capsys.readouterr().out.splitlines())
+    assert output == [
         "local.settings.json: there is no setting OverlapMinutez; OverlapMinutes may be meant.",
         "local.settings.json: there is no setting SentinelOneURL; SentinelOneUrl may be meant.",
     ]
 
 
-def test_what_is_wrong_with_the_settings_is_said_at_the_start(
+def test_what_is_wrong_with_the_settings_is_printed_at_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Not at the first tick, five minutes later; each problem once, whoever has it."""
+    """Not at the first tick, five minutes later; each problem is named once."""
     monkeypatch.setenv("SentinelOneUrl", "console.example")
     monkeypatch.setenv("JiraHomeSiteName", "acme")
     monkeypatch.setenv("OverlapMinutes", "abc")
-    said = "\n".join(problems())
-    assert "SentinelOneAPIToken" in said
-    assert "JiraAccessToken" in said
-    assert said.count("OverlapMinutes") == 1
+    output = "\n".join(problems())
+    assert "SentinelOneAPIToken" in output
+    assert "JiraAccessToken" in output
+    assert output.count("OverlapMinutes") == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C cannot be sent to one process there")
 def test_a_posted_file_ends_in_the_local_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a destination in the settings, what is sent is found in the local workspace."""
+    """Without a destination in the settings, posted events are in the local workspace."""
     settings = settings_file(
         tmp_path, AzureWebJobsStorage="UseDevelopmentStorage=true", OneLoginBearerToken="right"
     )
@@ -126,7 +126,7 @@ def test_where_nothing_listens_it_says_so(
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"Values": 7}', '{"Values": null}', "{}"])
 def test_a_broken_settings_file_is_named(tmp_path: Path, text: str) -> None:
-    """Whatever is wrong with it, the error says which file and what it must hold."""
+    """The error names the file and its required contents."""
     path = tmp_path / "local.settings.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SettingsFileInvalid, match=r"local\.settings\.json.*Values"):

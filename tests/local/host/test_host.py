@@ -44,7 +44,7 @@ def main(message):
 
 
 class App:
-    """A function app in a folder of its own."""
+    """A function app in a temporary folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

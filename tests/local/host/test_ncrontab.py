@@ -1,4 +1,4 @@
-"""Azure's schedules: what they mean, and when they tick next."""
+"""Azure's schedules: how they are parsed, and when they tick next."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from local.loopback.server import LocalServer
 
 
 class Counter:
-    """A server that counts what it did."""
+    """A server that counts the requests that it handled."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -96,7 +96,7 @@ def test_a_slow_drip_is_whole_in_the_end(counter: Counter) -> None:
 
 
 def test_a_late_answer(counter: Counter) -> None:
-    """The client's time-out is what ends the wait."""
+    """The client's time-out ends the wait."""
     started = time.monotonic()
     assert counter.get(delay(0.1)).status_code == 200
     assert time.monotonic() - started >= 0.1

@@ -86,7 +86,7 @@ def test_a_page_may_be_shorter_than_asked(site: Jira) -> None:
 
 
 def test_the_total_may_promise_too_much(site: Jira) -> None:
-    """`total` can be larger than what is ever returned."""
+    """`total` can be larger than the number of records ever returned."""
     site.phantom_total = 5
     assert get(site).json()["total"] == 15
     assert ids(get(site, offset=10)) == []

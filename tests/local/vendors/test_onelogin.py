@@ -20,7 +20,7 @@ EVENTS = [onelogin_event(n, datetime(2026, 3, 1, tzinfo=UTC)) for n in range(25)
 
 
 class Webhook:
-    """Keeps what is posted to it."""
+    """A webhook that keeps every post."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -71,7 +71,7 @@ def test_a_body_can_be_compressed(webhook: Webhook) -> None:
 
 
 def test_another_answer_than_200_makes_it_send_again(webhook: Webhook) -> None:
-    """Even 204 does; what is never taken is said to be."""
+    """Even a 204 is retried; events that are never taken are returned."""
     vendor = sender(webhook)
     webhook.server.faults.add("/hook", answer(503), answer(204))
     assert vendor.broadcast(EVENTS[:10]) == []

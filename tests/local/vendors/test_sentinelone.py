@@ -1,4 +1,4 @@
-"""The local SentinelOne keeps the vendor's rules: what each endpoint takes and how it pages."""
+"""The local SentinelOne keeps the vendor's rules: each endpoint's parameters and paging."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_a_record_changes_in_place(console: SentinelOne) -> None:
 
 
 def test_a_record_appears_when_its_time_comes(console: SentinelOne) -> None:
-    """What is added for later is not shown before the vendor's clock gets there."""
+    """A record added for later is hidden until the vendor's clock gets there."""
     later = utc_now() + timedelta(hours=1)
     console.add("activities", [activity(1, START)], visible_at=later)
     assert get(console, "/activities").json()["data"] == []
