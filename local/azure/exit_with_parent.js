@@ -1,5 +1,5 @@
-// Loaded before Azurite: when the process that started it ends, however that happened, standard
-// input closes, and Azurite is told to save and stop as Ctrl+C would tell it.
+// Loaded before Azurite: standard input closes when the parent process ends, also when it is
+// killed. Then let Azurite save and stop as on Ctrl+C.
 let asked = false;
 function stop() {
   if (asked) return;

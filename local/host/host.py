@@ -168,4 +168,6 @@ def wait_for_interrupt() -> None:
     """Return on Ctrl+C."""
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            time.sleep(3600)
+            # A signal that the system gives to another thread does not end this thread's sleep:
+            # Python sees it only when the sleep is over.
+            time.sleep(1)
