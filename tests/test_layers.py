@@ -22,9 +22,9 @@ SHARED = {
     "settings": f"{BASE} azure",
     "state": f"{BASE} azure telemetry",
     "source": f"{BASE} http settings",
-    "delivery": f"{BASE} http azure telemetry settings state",
     "connectors": f"{BASE} settings source",
     "connections": f"{BASE} settings source connectors",
+    "delivery": f"{BASE} http azure telemetry settings state",
     "health": f"{BASE} telemetry settings state source delivery",
     "webhook": f"{BASE} telemetry settings state source connections delivery health",
     "polling": f"{BASE} azure telemetry settings state source connections delivery health",
@@ -137,3 +137,17 @@ def test_every_folder_says_in_a_sentence_what_it_is(package: str) -> None:
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         assert text.split("\n")[0].endswith("."), name
         assert ". " not in text.split("\n")[0], name
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_the_guide_has_a_line_for_every_folder(package: str) -> None:
+    """docs/contributing.md shows each folder with its docstring's sentence, bottom to top."""
+    guide = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+    places = []
+    for name in LAYERS[package]:
+        path = ROOT / package / name / "__init__.py"
+        if path.is_file():
+            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            places.append(guide.find(f"| `{package}/{name}/` | {text.splitlines()[0]} |"))
+    assert -1 not in places
+    assert places == sorted(places)
