@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from local.host.host import ROOT
+from shared.connections.registry import connectors
+from shared.settings.app import HEALTH_RULE
+from tools.content import load_tables
 
 # Folder -> the folders that it may import. A row names only rows above it, so no circle fits in.
 BASE = "errors runtime records"
@@ -43,6 +47,8 @@ LOCAL = {
 }
 LAYERS: Mapping[str, Mapping[str, str]] = {"shared": SHARED, "local": LOCAL}
 LOOSE_FILES = {"shared": {"__init__.py", "errors.py"}, "local": {"__init__.py", "world.py"}}
+# Where a vendor may be named.
+VENDORS_OWN = ("shared/connectors", "local/vendors")
 PROJECT = {"shared", "local", "tools", "tests", "bench"}
 OUTSIDE = {"shared": set(), "local": {"shared", "tools"}}
 
@@ -151,3 +157,22 @@ def test_the_guide_has_a_line_for_every_folder(package: str) -> None:
             places.append(guide.find(f"| `{package}/{name}/` | {text.splitlines()[0]} |"))
     assert -1 not in places
     assert places == sorted(places)
+
+
+def test_no_vendor_is_named_outside_its_own_files() -> None:
+    """A connector declares itself, so that another needs no list to be changed."""
+    names = {connector.name for connector in connectors()}
+    names |= {table.connector for table in load_tables() if table.rule_setting != HEALTH_RULE}
+    vendor = re.compile("|".join(map(re.escape, sorted(names))), re.IGNORECASE)
+    paths = (path for folder in ("shared", "tools", "local") for path in (ROOT / folder).rglob("*"))
+    code = [path for path in paths if path.suffix in {".py", ".html", ".css"}]
+    named = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in code
+        if not any(path.is_relative_to(ROOT / own) for own in VENDORS_OWN)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if vendor.search(line)
+    ]
+    assert len(names) >= 4
+    assert len(code) > 100
+    assert named == []

@@ -14,6 +14,9 @@ from typing import Any
 
 import yaml
 
+from shared.settings.setting import Setting
+from shared.source.connector import Portal
+
 ROOT = Path(__file__).resolve().parent.parent
 SENTINEL = ROOT / "sentinel"
 
@@ -66,6 +69,15 @@ class Parser:
         return " ".join(lines)
 
 
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A product that posts to its rule by itself, as ``principal``, a service principal's id."""
+
+    connector: str
+    portal: Portal
+    principal: Setting
+
+
 @functools.cache
 def load_tables() -> tuple[Table, ...]:
     """Every table in sentinel/tables, by name. Raises ``ValueError`` that names file and fault."""
@@ -78,10 +90,29 @@ def load_parsers() -> list[Parser]:
     return [Parser(path.stem, path.read_text(encoding="utf-8")) for path in paths]
 
 
-def _table(path: Path) -> Table:
+def load_senders() -> list[Sender]:
+    """Every sender in sentinel/senders, by name."""
+    declared = [load_yaml(path) for path in sorted((SENTINEL / "senders").glob("*.yaml"))]
+    return [
+        Sender(
+            each["connector"],
+            Portal(each["label"], each["tooltip"]),
+            Setting(**each["principal"], required=True),
+        )
+        for each in declared
+    ]
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file whose document is a mapping."""
     # The parser written in C takes a tenth of the time, where PyYAML has it.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    declared = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - it is safe
+    loaded: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - it is safe
+    return loaded
+
+
+def _table(path: Path) -> Table:
+    declared = load_yaml(path)
     name, columns = declared["table"], declared["columns"]
     if name != path.stem:
         raise ValueError(f"{path.name}: table is {name}, the file must be {name}.yaml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,3 +17,8 @@ def version() -> str:
     """The version in pyproject.toml, like ``1.0.0``; a release's tag is it with a ``v``."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return str(project["version"])
+
+
+def names_in_words(names: Sequence[str], joint: str = "and") -> str:
+    """Names as a sentence lists them: ``a, b and c``."""
+    return f" {joint} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

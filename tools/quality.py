@@ -15,7 +15,7 @@ from tools import environment
 CODE = ("shared", "tools", "local", "tests", "bench")
 RUNTIME_TESTS = "tests/runtime"
 # Commands that know --check; the template holds the workbook, so it comes after it.
-GENERATED = ("declared-streams", "workbook", "template", "settings-table")
+GENERATED = ("declared-streams", "workbook", "template", "portal-form", "settings-table")
 
 
 def test(arguments: list[str]) -> int:

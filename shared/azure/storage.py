@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 SETTING = "AzureWebJobsStorage"
-# Retry a storage call twice within seconds: OneLogin waits for it, and gets an answer within 20 s
+# Retry a storage call twice within seconds: a sender waits for it, and is answered within 20 s
 # even while storage is down.
 _SHORT_RETRIES: dict[str, Any] = {
     "retry_total": 2,

@@ -95,7 +95,7 @@ class PollingSettings:
 class DestinationSettings:
     """Where records go: the Logs Ingestion API, or with ``endpoint`` None the Data Collector API.
 
-    ``rule_ids`` maps a rule setting's name (``JiraAuditRuleId``) to an immutable id, the fallback
+    ``rule_ids`` maps a rule setting's name (``<Vendor>RuleId``) to an immutable id, the fallback
     already applied.
     """
 

@@ -71,7 +71,7 @@ _TIMES = {
 
 
 def partition_key(connector: str, address: str) -> str:
-    """Return ``SentinelOne:acme.sentinelone.net``; a path's slashes become ``|``."""
+    """Return ``<Connector>:acme.example.net``; a path's slashes become ``|``."""
     host_and_path = address.split("://", 1)[-1].strip("/")
     for forbidden in "/\\#?":
         host_and_path = host_and_path.replace(forbidden, "|")

@@ -2,7 +2,7 @@
 
 The Functions host forwards only the text of a Python worker's log line: values in ``extra=`` never
 reach Application Insights (Azure/azure-functions-python-worker issues 788, 1327 and 1681). So a
-line is ``stream_run {"Connector": "Jira", …}``, which a query parses with ``parse_json``:
+line is ``stream_run {"Connector": "Health", …}``, which a query parses with ``parse_json``:
 docs/logs.md has the queries, and a test compares its table with ``EVENTS``.
 """
 

@@ -10,7 +10,6 @@ import pytest
 
 from tests.deploy.azure import Azure
 from tools import project
-from tools.content import load_tables
 from tools.template import codeless
 
 GIVEN = {
@@ -51,11 +50,11 @@ def test_it_polls_jira_into_the_table_of_the_function(deployed: Azure) -> None:
 
 def test_its_transform_is_that_of_the_function_with_a_time() -> None:
     """Columns are the same; TimeGenerated is the record's time, as the function would set it."""
-    table = next(table for table in load_tables() if table.name == codeless.TABLE)
-    kql = codeless.transform(table.streams[codeless.STREAM])
+    (declared,) = codeless.load()
+    kql = declared.transform
     assert kql.startswith("source | extend TimeGenerated = now()")
     assert kql.endswith("iif(isnull(created_t), TimeGenerated, created_t)")
-    for column in table.columns:
+    for column in declared.table.columns:
         assert re.search(rf"\b{column}\b", kql), column
 
 

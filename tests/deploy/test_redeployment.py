@@ -63,6 +63,29 @@ def test_an_empty_secret_leaves_the_one_in_key_vault(
     assert [identity for identity in azure.put if identity.endswith("seclogs-onelogin")]
 
 
+def test_an_optional_setting_is_written_only_where_it_is_given(
+    template: dict[str, Any], azure: Azure
+) -> None:
+    """Without a value the app keeps what it has, or the default."""
+    azure.deploy(template, parameters("SentinelOne", SentinelOneRequestsPerSecond="2"))
+    assert azure.app_settings["SentinelOneRequestsPerSecond"] == "2"
+    assert "SentinelOneInventoryMinutes" not in azure.app_settings
+    assert "SentinelOneStreams" not in azure.app_settings
+    azure.deploy(template, parameters("SentinelOne"))
+    assert azure.app_settings["SentinelOneRequestsPerSecond"] == "2"
+
+
+def test_a_required_setting_is_written_with_its_connector_and_never_emptied(
+    template: dict[str, Any], azure: Azure
+) -> None:
+    """No half of a connector is set up, and a deployment that leaves one out keeps it."""
+    azure.deploy(template, parameters(JiraUsername="audit@acme.example"))
+    assert "JiraUsername" not in azure.app_settings
+    azure.deploy(template, parameters("Jira"))
+    azure.deploy(template, parameters("Jira", JiraUsername=""))
+    assert azure.app_settings["JiraUsername"] == "audit@acme.example"
+
+
 def test_rules_that_a_person_tuned_are_not_written_over(
     template: dict[str, Any], azure: Azure
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.deploy.arm_language import is_expression, parse
 from tools import project
 from tools.content import load_tables
-from tools.template.app import SECRETS
+from tools.template.sections import secret_names
 
 UI = json.loads((project.ROOT / "createUiDefinition.json").read_text(encoding="utf-8"))
 STEPS = UI["parameters"]["steps"]
@@ -26,7 +26,7 @@ FIELDS = {
         ["acme.sentinelone.net", "http://acme.sentinelone.net", "https://acme.net/web/api"],
     ),
     ("sentinelOne", "streams"): (["", "threats", "threats, alerts"], ["threat", "threats;alerts"]),
-    ("jira", "site"): (
+    ("jira", "url"): (
         [
             "acme",
             "acme.atlassian.net",
@@ -70,7 +70,7 @@ def test_every_output_is_a_parameter_and_every_needed_parameter_an_output(
     assert set(OUTPUTS) <= set(declared)
     needed = {name for name, given in declared.items() if "defaultValue" not in given}
     assert needed <= set(OUTPUTS)
-    assert set(SECRETS) <= set(OUTPUTS)
+    assert set(secret_names()) <= set(OUTPUTS)
 
 
 def test_every_output_reads_an_element_that_exists() -> None:

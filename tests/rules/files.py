@@ -72,7 +72,7 @@ def connector_pages() -> dict[str, dict[str, Any]]:
 def page_queries() -> dict[str, str]:
     """Every query of the Data connectors pages, by where it stands."""
     found: dict[str, str] = {}
-    codeless = {"codeless": _read(SENTINEL / "codeless" / "page.yaml")}
+    codeless = {"codeless": _read(SENTINEL / "codeless" / "jira.yaml")["page"]}
     for name, page in (connector_pages() | codeless).items():
         for part, key in (
             ("graphQueries", "baseQuery"),

@@ -16,23 +16,23 @@ from tools import project
 from tools.content import load_tables
 from tools.template import app, codeless, content, ingestion, outputs, parameters, settings
 from tools.template.arm import OWN_GROUP, SCHEMA, Group, Json, parameter, value
+from tools.template.sections import sections
 
 TEMPLATE = project.ROOT / "azuredeploy.json"
-CODELESS = project.ROOT / "sentinel" / "codeless" / "jira.json"
-
 
 _ELSEWHERE = Group(parameter("workspaceSubscriptionId"), parameter("workspaceResourceGroup"))
 
 
 def build(*, elsewhere: bool = False) -> Json:
     """The whole template; ``elsewhere`` puts the workspace's part into its own group."""
+    names = project.names_in_words([each.key for each in sections() if each.portal])
     tables, group = load_tables(), _ELSEWHERE if elsewhere else OWN_GROUP
     return {
         "$schema": SCHEMA,
         "contentVersion": f"{project.version()}.0",
         "metadata": {
-            "description": "SentinelOne, Jira and OneLogin security logs, and TrapEye's, in "
-            "Microsoft Sentinel. Generated from sentinel/ and tools/template/ by `make template`.",
+            "description": f"Security logs of {names} in Microsoft Sentinel. "
+            "Generated from sentinel/ and tools/template/ by `make template`.",
         },
         "parameters": parameters.parameters((table.name for table in tables), elsewhere=elsewhere),
         "variables": {**_names(group), **content.variables(), **ingestion.variables(tables)},
@@ -71,12 +71,9 @@ def _names(group: Group) -> Json:
             )
         ),
         **{
-            f"use{key}": value(f"not(empty(parameters('{asked}')))")
-            for key, asked in (
-                ("SentinelOne", "SentinelOneUrl"),
-                ("Jira", "JiraHomeSiteName"),
-                ("TrapEye", "TrapEyeObjectId"),
-            )
+            section.use: value(f"not(empty({parameter(section.switch.name)}))")
+            for section in sections()
+            if section.switch
         },
     }
 
@@ -97,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     stale = [
         path
-        for path, template in ((TEMPLATE, build()), (CODELESS, codeless.build()))
+        for path, template in ((TEMPLATE, build()), *codeless.templates())
         if not _up_to_date(path, render(template), check=options.check)
     ]
     for path in stale:

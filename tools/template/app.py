@@ -21,6 +21,7 @@ from tools.template.arm import (
     value,
     variable,
 )
+from tools.template.sections import secret_names
 
 # Built-in roles: https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
 STORAGE_BLOB_DATA_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
@@ -39,13 +40,6 @@ CODE_CONTAINER = "app-package"
 CONTAINERS = (CODE_CONTAINER, "dead-letters", "spool")
 QUEUE = "delivery-retry"
 CHECKPOINTS = "ConnectorCheckpoints"
-# Secrets that a person gives; each is a parameter, a secret and an app setting of one name.
-SECRETS = (
-    "SentinelOneAPIToken",
-    "JiraAccessToken",
-    "OneLoginBearerToken",
-    "OneLoginBearerTokenSecondary",
-)
 PRINCIPAL = f"reference({IDENTITY}, '{IDENTITY_API}').principalId"
 _ROLES = (
     (STORAGE, STORAGE_BLOB_DATA_OWNER),
@@ -178,7 +172,7 @@ def _vault() -> list[Json]:
                 "dependsOn": [value(VAULT)],
                 "properties": {"value": value(parameter(name))},
             }
-            for name in SECRETS
+            for name in secret_names()
         ),
     ]
 

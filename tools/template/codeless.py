@@ -1,18 +1,19 @@
-"""Makes sentinel/codeless/jira.json: Jira's audit records without a function app.
+"""Makes templates of Microsoft Sentinel's own pollers (kind RestApiPoller), without a function app.
 
-Microsoft Sentinel's own poller (kind RestApiPoller) asks Jira and writes to Jira_Audit_CL by the
-same transform as ours. docs/jira-codeless.md says what it lacks beside the function.
+Each sentinel/codeless/<name>.yaml declares one, and <name>.json is made of it. It writes to the
+connector's table by the same transform as the app; the docs say what it lacks beside the function.
 https://learn.microsoft.com/azure/sentinel/data-connector-connection-rules-reference
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tools import project
-from tools.content import StreamDecl, Table, load_tables
+from tools.content import SENTINEL, StreamDecl, Table, load_tables, load_yaml
 from tools.template.arm import (
     RULES_API,
     SCHEMA,
@@ -27,70 +28,109 @@ from tools.template.arm import (
 )
 from tools.template.ingestion import one_line
 
-TABLE = "Jira_Audit_CL"
-STREAM = "Custom-JiraAudit"
 _API = "2025-09-01"
+_FOLDER = SENTINEL / "codeless"
 _WORKSPACE = resource_id("Microsoft.OperationalInsights/workspaces", parameter("workspaceName"))
 _ENDPOINT = resource_id("Microsoft.Insights/dataCollectionEndpoints", variable("name"))
 _RULE = resource_id("Microsoft.Insights/dataCollectionRules", variable("name"))
-_TABLE = resource_id(
-    "Microsoft.OperationalInsights/workspaces/tables", parameter("workspaceName"), quoted(TABLE)
-)
 _PAGE = (
     f"extensionResourceId({_WORKSPACE}, 'Microsoft.SecurityInsights/dataConnectorDefinitions', "
     f"{variable('name')})"
 )
 # What the function adds to a record, here from the record itself.
 _BEFORE = "extend TimeGenerated = now(), AdditionalFields = parse_json('')"
-_AFTER = "extend TimeGenerated = iif(isnull(created_t), TimeGenerated, created_t)"
 
 
-def build() -> Json:
-    """A template of its own, for the workspace's resource group."""
-    table = next(table for table in load_tables() if table.name == TABLE)
+@dataclass(frozen=True, slots=True)
+class Codeless:
+    """A poller as its file declares it.
+
+    ``time`` is the column of a row's own time; ``account`` is the parameter that tells two pollers
+    on one workspace apart. ``poller`` is what the resource has beside its rule and its page.
+    """
+
+    path: Path
+    description: str
+    table: Table
+    stream: StreamDecl
+    time: str
+    account: str
+    parameters: Mapping[str, Any]
+    poller: Mapping[str, Any]
+    page: Mapping[str, Any]
+
+    @property
+    def transform(self) -> str:
+        """The function's transform, between two steps that add what the function adds."""
+        first, rest = one_line(self.stream.transform).split("|", maxsplit=1)
+        after = f"extend TimeGenerated = iif(isnull({self.time}), TimeGenerated, {self.time})"
+        return f"{first.strip()} | {_BEFORE} |{rest} | {after}"
+
+    @property
+    def table_id(self) -> str:
+        """The expression of its table's id."""
+        return resource_id(
+            "Microsoft.OperationalInsights/workspaces/tables",
+            parameter("workspaceName"),
+            quoted(self.table.name),
+        )
+
+
+def load() -> list[Codeless]:
+    """Every poller in sentinel/codeless, by file name."""
+    return [_load(path) for path in sorted(_FOLDER.glob("*.yaml"))]
+
+
+def _load(path: Path) -> Codeless:
+    declared = load_yaml(path)
+    name, stream = declared.pop("table"), declared.pop("stream")
+    table = next(table for table in load_tables() if table.name == name)
+    return Codeless(path, table=table, stream=table.streams[stream], **declared)
+
+
+def templates() -> list[tuple[Path, Json]]:
+    """Each poller's template, for the workspace's resource group, with the file to write it to."""
+    return [(each.path.with_suffix(".json"), _template(each)) for each in load()]
+
+
+def _template(codeless: Codeless) -> Json:
     return {
         "$schema": SCHEMA,
         "contentVersion": f"{project.version()}.0",
         "metadata": {
-            "description": "Jira's audit records in Microsoft Sentinel by Sentinel's own poller. "
+            "description": f"{codeless.description} "
             "Generated from sentinel/ and tools/template/ by `make template`."
         },
-        "parameters": _parameters(),
+        "parameters": {**_parameters(), **codeless.parameters},
         "variables": {
-            "name": "[concat('jira-codeless-', uniqueString(resourceGroup().id, "
-            "parameters('workspaceName'), parameters('JiraSite')))]"
+            "name": value(
+                f"concat('{codeless.path.stem}-codeless-', uniqueString(resourceGroup().id, "
+                f"{parameter('workspaceName')}, {parameter(codeless.account)}))"
+            )
         },
-        "resources": [_table(table), _endpoint(), _rule(table), _page(), _poller()],
+        "resources": [
+            _table(codeless.table),
+            _endpoint(),
+            _rule(codeless),
+            _page(codeless),
+            _poller(codeless),
+        ],
     }
 
 
 def _parameters() -> Json:
-    def text(description: str, **more: Any) -> Json:
-        return {"type": "string", **more, "metadata": {"description": description}}
-
     return {
-        "workspaceName": text(
-            "The workspace that Microsoft Sentinel runs on, in this resource group."
-        ),
-        "workspaceLocation": text(
-            "The workspace's region.", defaultValue="[resourceGroup().location]"
-        ),
-        "JiraSite": text("The Jira site's host name, like acme.atlassian.net."),
-        "JiraUsername": text("The email address of an account with Administer Jira."),
-        "JiraAccessToken": {
-            "type": "secureString",
-            "metadata": {"description": "That account's API token."},
-        },
-        "paging": {
-            "type": "object",
-            # offsetParaName is documented, and absent from Azure's published types.
-            "defaultValue": {
-                "pagingType": "Offset",
-                "offsetParaName": "offset",
-                "pageSizeParameterName": "limit",
-                "pageSize": 1000,
+        "workspaceName": {
+            "type": "string",
+            "metadata": {
+                "description": "The workspace that Microsoft Sentinel runs on, in this resource "
+                "group."
             },
-            "metadata": {"description": "How the poller asks for further pages."},
+        },
+        "workspaceLocation": {
+            "type": "string",
+            "defaultValue": "[resourceGroup().location]",
+            "metadata": {"description": "The workspace's region."},
         },
     }
 
@@ -99,11 +139,11 @@ def _table(table: Table) -> Json:
     return {
         "type": "Microsoft.OperationalInsights/workspaces/tables",
         "apiVersion": TABLES_API,
-        "name": value(f"concat({parameter('workspaceName')}, '/{TABLE}')"),
+        "name": value(f"concat({parameter('workspaceName')}, '/{table.name}')"),
         "properties": {
             "plan": "Analytics",
             "schema": {
-                "name": TABLE,
+                "name": table.name,
                 "description": table.description,
                 "columns": [
                     {"name": name, "type": "dateTime" if kind == "datetime" else kind}
@@ -124,18 +164,18 @@ def _endpoint() -> Json:
     }
 
 
-def _rule(table: Table) -> Json:
-    stream = table.streams[STREAM]
+def _rule(codeless: Codeless) -> Json:
+    stream = codeless.stream
     return {
         "type": "Microsoft.Insights/dataCollectionRules",
         "apiVersion": RULES_API,
         "name": value(variable("name")),
         "location": value(parameter("workspaceLocation")),
-        "dependsOn": [value(_TABLE), value(_ENDPOINT)],
+        "dependsOn": [value(codeless.table_id), value(_ENDPOINT)],
         "properties": {
             "dataCollectionEndpointId": value(_ENDPOINT),
             "streamDeclarations": {
-                STREAM: {
+                stream.name: {
                     "columns": [
                         {"name": name, "type": kind}
                         for name, kind in stream.columns.items()
@@ -148,37 +188,31 @@ def _rule(table: Table) -> Json:
             },
             "dataFlows": [
                 {
-                    "streams": [STREAM],
+                    "streams": [stream.name],
                     "destinations": ["workspace"],
-                    "transformKql": transform(stream),
-                    "outputStream": f"Custom-{TABLE}",
+                    "transformKql": codeless.transform,
+                    "outputStream": f"Custom-{codeless.table.name}",
                 }
             ],
         },
     }
 
 
-def transform(stream: StreamDecl) -> str:
-    """The function's transform, between two steps that add what the function adds."""
-    first, rest = one_line(stream.transform).split("|", maxsplit=1)
-    return f"{first.strip()} | {_BEFORE} |{rest} | {_AFTER}"
-
-
-def _page() -> Json:
-    path = project.ROOT / "sentinel" / "codeless" / "page.yaml"
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+def _page(codeless: Codeless) -> Json:
     return {
         "type": "Microsoft.SecurityInsights/dataConnectorDefinitions",
         "apiVersion": _API,
         "name": value(variable("name")),
         "scope": value(_WORKSPACE),
-        "dependsOn": [value(_TABLE)],
+        "dependsOn": [value(codeless.table_id)],
         "kind": "Customizable",
-        "properties": {"connectorUiConfig": {"id": value(variable("name")), **literal(config)}},
+        "properties": {
+            "connectorUiConfig": {"id": value(variable("name")), **literal(codeless.page)}
+        },
     }
 
 
-def _poller() -> Json:
+def _poller(codeless: Codeless) -> Json:
     return {
         "type": "Microsoft.SecurityInsights/dataConnectors",
         "apiVersion": _API,
@@ -188,9 +222,9 @@ def _poller() -> Json:
         "kind": "RestApiPoller",
         "properties": {
             "connectorDefinitionName": value(variable("name")),
-            "dataType": TABLE,
+            "dataType": codeless.table.name,
             "dcrConfig": {
-                "streamName": STREAM,
+                "streamName": codeless.stream.name,
                 "dataCollectionEndpoint": value(
                     f"reference({_ENDPOINT}, '{RULES_API}').logsIngestion.endpoint"
                 ),
@@ -198,27 +232,7 @@ def _poller() -> Json:
                     f"reference({_RULE}, '{RULES_API}').immutableId"
                 ),
             },
-            "auth": {
-                "type": "Basic",
-                "userName": value(parameter("JiraUsername")),
-                "password": value(parameter("JiraAccessToken")),
-            },
-            "request": {
-                "apiEndpoint": value(
-                    f"concat('https://', {parameter('JiraSite')}, '/rest/api/3/auditing/record')"
-                ),
-                "httpMethod": "GET",
-                "queryWindowInMin": 5,
-                "queryTimeFormat": "yyyy-MM-ddTHH:mm:ssZ",
-                "startTimeAttributeName": "from",
-                "endTimeAttributeName": "to",
-                "rateLimitQPS": 2,
-                "retryCount": 3,
-                "timeoutInSeconds": 60,
-                "headers": {"Accept": "application/json"},
-            },
-            "paging": value(parameter("paging")),
-            "response": {"format": "json", "eventsJsonPaths": ["$.records"]},
+            **codeless.poller,
             "isActive": True,
         },
     }

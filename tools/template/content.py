@@ -31,7 +31,7 @@ from tools.template.arm import (
     variable,
 )
 from tools.template.ingestion import TABLES_DEPLOYMENT
-from tools.template.sections import SECTIONS, Section
+from tools.template.sections import Section, health, sections
 from tools.template.settings import SETTINGS_DEPLOYMENT
 
 SENTINEL = project.ROOT / "sentinel"
@@ -64,7 +64,7 @@ def resources(group: Group) -> list[Json]:
 
     ``group`` is the workspace's resource group.
     """
-    return [*(_content_of(section, group) for section in SECTIONS), _installed(group)]
+    return [*(_content_of(section, group) for section in sections()), _installed(group)]
 
 
 def variables() -> Json:
@@ -72,7 +72,7 @@ def variables() -> Json:
     tags = "coalesce(tryGet(resourceGroup(), 'tags'), createObject())"
     marks = {
         f"mark{section.key}": value(f"concat({parameter('namePrefix')}, '-{section.key}')")
-        for section in SECTIONS
+        for section in sections()
     }
     return {"installed": value(tags), **marks, **_wanted()}
 
@@ -80,7 +80,7 @@ def variables() -> Json:
 def _wanted() -> Json:
     choice = parameter("sentinelContent")
     wanted = {}
-    for section in SECTIONS:
+    for section in sections():
         missing = f"not(contains({variable('installed')}, {variable('mark' + section.key)}))"
         asked = f"or(equals({choice}, 'always'), and(equals({choice}, 'once'), {missing}))"
         on = f"and({section.condition}, {asked})" if section.condition else asked
@@ -134,9 +134,13 @@ def _deployment(section: Section) -> str:
 
 
 def _belongs(parser: Parser, section: Section) -> bool:
-    """Parsers are named for their connector: SentinelOne, JiraAudit, ConnectorHealth, …"""
-    owner = "Health" if parser.alias.startswith("ConnectorHealth") else parser.alias
-    return owner.startswith(section.key)
+    """A parser is named for its connector, with more behind it or not; the longest name counts."""
+    if any(parser.alias.startswith(table.removesuffix("_CL")) for table in health().tables):
+        return section.key == health().key
+    keys = [each.key for each in sections() if parser.alias.startswith(each.key)]
+    if not keys:
+        raise ValueError(f"{parser.alias}.kql: its name begins with no connector's")
+    return section.key == max(keys, key=len)
 
 
 def _files(folder: str, section: Section) -> list[Json]:
@@ -144,7 +148,7 @@ def _files(folder: str, section: Section) -> list[Json]:
     found = []
     for path in sorted((SENTINEL / folder).glob("*.yaml")):
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if data.get("connector") not in {known.key for known in SECTIONS}:
+        if data.get("connector") not in {known.key for known in sections()}:
             raise ValueError(f"{path.name}: `connector` names no section of the template")
         if data["connector"] == section.key:
             found.append({**data, "_path": path})
@@ -262,13 +266,13 @@ def _workbook(workbook: Mapping[str, Any]) -> Json:
 def _installed(group: Group) -> Json:
     """Notes in the app's resource group's tags what is installed, once it is."""
     marks = []
-    for section in SECTIONS:
+    for section in sections():
         mark = f"createObject({variable('mark' + section.key)}, {parameter('packageVersion')})"
         marks.append(f"if({variable('content' + section.key)}, {mark}, createObject())")
     return {
         "type": "Microsoft.Resources/tags",
         "apiVersion": "2022-09-01",
         "name": "default",
-        "dependsOn": [value(group.nested_id(_deployment(section))) for section in SECTIONS],
+        "dependsOn": [value(group.nested_id(_deployment(section))) for section in sections()],
         "properties": {"tags": value(f"union({variable('installed')}, {', '.join(marks)})")},
     }

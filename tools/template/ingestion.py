@@ -15,6 +15,7 @@ from tools.template.arm import (
     TABLES_API,
     Group,
     Json,
+    create_object,
     either,
     nested,
     parameter,
@@ -24,12 +25,11 @@ from tools.template.arm import (
     value,
     variable,
 )
-from tools.template.sections import SECTIONS, Section, section_of_table
+from tools.template.optional_columns import OptionalColumn, of_table, optional_columns
+from tools.template.sections import Section, section_of_table, sections
 
 ENDPOINT = resource_id("Microsoft.Insights/dataCollectionEndpoints", variable("endpoint"))
 TABLES_DEPLOYMENT = "tables"
-# Its name differs from another column's in case only; a parameter says whether to have it.
-CASE_TWIN = "data_userName_s"
 _TABLE_TYPES = {"datetime": "dateTime"}
 
 
@@ -44,7 +44,7 @@ def resources(tables: Sequence[Table], group: Group) -> list[Json]:
     ``group`` is the workspace's resource group.
     """
     made = [_endpoint(), _tables(tables, group)]
-    for section in SECTIONS:
+    for section in sections():
         own = [table for table in tables if table.name in section.tables]
         made.append(_rule(section, own, group))
         made.append(_may_send(section))
@@ -102,19 +102,22 @@ def _tables(tables: Sequence[Table], group: Group) -> Json:
     """
     given = {
         "workspaceName": parameter("workspaceName"),
-        "includeDataUserNameColumn": parameter("includeDataUserNameColumn"),
+        **{column.parameter: parameter(column.parameter) for column in optional_columns()},
     }
     declared: Json = {
         "workspaceName": {"type": "string", "metadata": {"description": "The workspace."}},
-        "includeDataUserNameColumn": {
-            "type": "bool",
-            "metadata": {"description": f"Whether SentinelOne_CL gets {CASE_TWIN}."},
+        **{
+            column.parameter: {
+                "type": "bool",
+                "metadata": {"description": f"Whether {column.table} gets {column.name}."},
+            }
+            for column in optional_columns()
         },
     }
-    for section in SECTIONS:
+    for section in sections():
         if section.condition:
-            given[f"use{section.key}"] = section.condition
-            declared[f"use{section.key}"] = {
+            given[section.use] = section.condition
+            declared[section.use] = {
                 "type": "bool",
                 "metadata": {"description": f"Whether {section.key}'s tables are wanted."},
             }
@@ -156,27 +159,25 @@ def _columns(table: Table) -> list[Json]:
     return [
         {"name": name, "type": _TABLE_TYPES.get(kind, kind)}
         for name, kind in table.columns.items()
-        if name != CASE_TWIN
+        if name not in table.optional_columns
     ]
 
 
 def _table(table: Table) -> Json:
     section = section_of_table(table.name)
     now, ours = parameter(table.name), variable(table.name)
-    if CASE_TWIN in table.columns:
-        twin = f"createArray(createObject('name', '{CASE_TWIN}', 'type', 'string'))"
-        wanted = either(parameter("includeDataUserNameColumn"), twin, "createArray()")
+    for optional in of_table(table):
+        column = {"name": quoted(optional.name), "type": quoted(_type(table, optional))}
+        alone = f"createArray({create_object(column)})"
+        wanted = either(parameter(optional.parameter), alone, "createArray()")
         ours = f"concat({ours}, {wanted})"
     there = either(f"empty({now})", "createArray()", f"{now}.schema.columns")
-    column = "lambdaVariables('column')"
-    kept = (
-        f"map({there}, lambda('column', "
-        f"createObject('name', {column}.name, 'type', {column}.type)))"
-    )
-    names = f"map({there}, lambda('column', {column}.name))"
-    new = f"filter({ours}, lambda('column', not(contains({names}, {column}.name))))"
+    each = "lambdaVariables('column')"
+    kept = f"map({there}, lambda('column', createObject('name', {each}.name, 'type', {each}.type)))"
+    names = f"map({there}, lambda('column', {each}.name))"
+    new = f"filter({ours}, lambda('column', not(contains({names}, {each}.name))))"
     return {
-        **({"condition": value(parameter(f"use{section.key}"))} if section.condition else {}),
+        **({"condition": value(parameter(section.use))} if section.condition else {}),
         "type": "Microsoft.OperationalInsights/workspaces/tables",
         "apiVersion": TABLES_API,
         "name": value(f"concat({parameter('workspaceName')}, '/{table.name}')"),
@@ -191,6 +192,11 @@ def _table(table: Table) -> Json:
             },
         },
     }
+
+
+def _type(table: Table, column: OptionalColumn) -> str:
+    kind = table.columns[column.name]
+    return _TABLE_TYPES.get(kind, kind)
 
 
 def _analytics_only(now: str, name: str) -> str:
@@ -265,20 +271,21 @@ def _adjustments(table: Table, transform: str) -> list[str]:
         cast = ", ".join(f"{name} = toguid({name})" for name in guids)
         migrated = f"contains({parameter('migratedTables')}, {quoted(table.name)})"
         made.append(either(migrated, quoted(f" | extend {cast}"), "''"))
-    if CASE_TWIN in table.columns and re.search(rf"\b{CASE_TWIN}\s*=", transform):
-        away = quoted(f" | project-away {CASE_TWIN}")
-        made.append(either(parameter("includeDataUserNameColumn"), "''", away))
+    for column in of_table(table):
+        if re.search(rf"\b{column.name}\s*=", transform):
+            away = quoted(f" | project-away {column.name}")
+            made.append(either(parameter(column.parameter), "''", away))
     return made
 
 
 def _may_send(section: Section) -> Json:
-    """Only the app may send to its rules, and only TrapEye to TrapEye's."""
-    if section.rule_setting is None:
+    """Only the app may send to its rules, and only a sender to its own."""
+    if section.rule_setting is None and section.switch:
         role = role_assignment(
             scope=rule_id(section),
             role=app.MONITORING_METRICS_PUBLISHER,
-            principal=parameter("TrapEyeObjectId"),
-            name_of_principal=parameter("TrapEyeObjectId"),
+            principal=parameter(section.switch.name),
+            name_of_principal=parameter(section.switch.name),
             depends_on=[rule_id(section)],
         )
     else:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from shared.settings.setting import Setting
 from tools import project
-from tools.template.arm import Json
+from tools.content import load_parsers
+from tools.template.arm import Json, parameter, value
+from tools.template.optional_columns import OptionalColumn, optional_columns
+from tools.template.sections import Section, sections
 
 
 def _text(description: str, default: str | None = None, **more: object) -> Json:
@@ -58,43 +62,30 @@ def _place(elsewhere: bool) -> Json:
 
 
 def _connectors() -> Json:
-    return {
-        "SentinelOneUrl": _text(
-            "Your SentinelOne console, like https://acme.sentinelone.net. Empty: no SentinelOne.",
-            "",
-        ),
-        "SentinelOneAPIToken": _secret(
-            "A SentinelOne service user's API token. Empty: the one in Key Vault stays."
-        ),
-        "SentinelOneStreams": _text(
-            "SentinelOne streams to collect, by comma (alerts,threats,…). Empty: all of them.", ""
-        ),
-        "JiraHomeSiteName": _text(
-            "Your Jira site: acme, acme.atlassian.net or a full URL. Empty: no Jira.", ""
-        ),
-        "JiraUsername": _text("The email address of the Jira account that owns the token.", ""),
-        "JiraAccessToken": _secret(
-            "That account's API token (permission Administer Jira). Empty: the one in Key Vault "
-            "stays."
-        ),
-        "OneLoginBearerToken": _secret(
-            "The token that OneLogin's webhook sends; make up a long random one. Empty: none, or "
-            "the one in Key Vault stays."
-        ),
-        "OneLoginBearerTokenSecondary": _secret(
-            "A second token that is accepted too, while you change the first. Usually empty."
-        ),
-        "useOneLogin": _parameter(
-            "bool",
-            "Deploy OneLogin's part. Set it when you deploy again without repeating the token.",
-            "[not(empty(parameters('OneLoginBearerToken')))]",
-        ),
-        "TrapEyeObjectId": _text(
-            "Object id of the service principal (enterprise application) by which TrapEye signs "
-            "in; not the application id. Empty: no TrapEye.",
-            "",
-        ),
-    }
+    made: Json = {}
+    for section in sections():
+        made |= {each.name: _setting(section, each) for each in section.settings.values()}
+        if section.portal and not section.switch:
+            secret = section.secrets[0].name
+            made[section.use] = _parameter(
+                "bool",
+                f"Deploy {section.key}'s part. Set it when you deploy again without repeating "
+                f"{secret}.",
+                value(f"not(empty({parameter(secret)}))"),
+            )
+    return made
+
+
+def _setting(section: Section, setting: Setting) -> Json:
+    meaning = setting.meaning.replace("`", "")
+    if setting.secret:
+        return _secret(f"{meaning} Empty: the one in Key Vault stays.")
+    if setting == section.switch:
+        return _text(f"{meaning} Empty: no {section.key}.", "")
+    if setting.default is None:
+        return _text(meaning, "")
+    default = setting.default_text or setting.default
+    return _text(f"{meaning} Empty: as the app has it, at first {default}.", "")
 
 
 def _content(tables: Iterable[str]) -> Json:
@@ -109,8 +100,8 @@ def _content(tables: Iterable[str]) -> Json:
         "enableRules": _parameter("bool", "Install the analytics rules switched on.", True),
         "installParsers": _parameter(
             "bool",
-            "Install the functions SentinelOne, OneLogin, JiraAudit, …. False when a solution in "
-            "the workspace already has functions of those names.",
+            f"Install the functions {', '.join(p.alias for p in load_parsers())}. False when a "
+            "solution in the workspace already has functions of those names.",
             True,
         ),
         "migratedTables": _parameter(
@@ -119,20 +110,25 @@ def _content(tables: Iterable[str]) -> Json:
             f"types and retention stay. Of {', '.join(tables)}.",
             [],
         ),
-        "includeDataUserNameColumn": _parameter(
-            "bool",
-            "Give SentinelOne_CL the column data_userName_s beside data_username_s. Off, because "
-            "it is not confirmed that the service takes two names that differ in case only.",
-            False,
-        ),
+        **{column.parameter: _column(column) for column in optional_columns()},
     }
+
+
+def _column(column: OptionalColumn) -> Json:
+    description = f"Give {column.table} the column {column.name}."
+    if column.twin:
+        description = (
+            f"Give {column.table} the column {column.name} beside {column.twin}. Off, because it "
+            "is not confirmed that the service takes two names that differ in case only."
+        )
+    return _parameter("bool", description, False)
 
 
 def _app() -> Json:
     return {
         "alwaysReadyWebhook": _parameter(
             "bool",
-            "Keep one instance running for OneLogin's webhook: no cold start, for a price.",
+            "Keep one instance running for webhooks: no cold start, for a price.",
             False,
         ),
         "instanceMemoryMB": _parameter(

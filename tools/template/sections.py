@@ -1,52 +1,140 @@
-"""The template's sections: what belongs to which connector, and when it is deployed."""
+"""The template's sections: what belongs to which connector, and when it is deployed.
+
+A section is made of the tables in sentinel/tables that name its connector. Its settings come from
+the connector's declaration, or for a product that posts to its rule by itself from
+sentinel/senders.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from shared.connections.registry import connectors
+from shared.settings.app import HEALTH_RULE
+from shared.settings.setting import Setting
+from shared.source.connector import Portal
+from tools.content import MAX_FLOWS, Table, load_senders, load_tables
 from tools.template.arm import parameter, variable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Section:
     """A connector's part of the template.
 
-    ``key`` is the name that files under sentinel/ give as ``connector``; ``condition`` is the
-    expression under which it is deployed (None: always); ``rule_setting`` is the app setting
-    that receives its rule's id (None: its sender is told the id by a person).
+    ``key`` is the name that files under sentinel/ give as ``connector``. ``rule_setting`` is the
+    app setting that receives its rule's id; None where a person tells the sender the id.
+    ``settings`` are what a person is asked for, by field. ``portal`` has the texts of its step in
+    the portal's form; None: there is no step, since the section is always deployed. ``webhook``
+    says whether a function of the app is posted to.
     """
 
     key: str
-    condition: str | None
-    rule_setting: str | None
     tables: tuple[str, ...]
+    rule_setting: str | None
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    portal: Portal | None = None
+    webhook: bool = False
 
     @property
     def rule_name(self) -> str:
         """The expression of its data collection rule's name."""
         return f"concat({parameter('namePrefix')}, '-{self.key.lower()}')"
 
+    @property
+    def switch(self) -> Setting | None:
+        """The setting that deploys the section where it is not empty: no secret, which may be left
+        empty at a later deployment. None: a parameter ``use<key>`` does.
+        """
+        plain = (each for each in self.settings.values() if each.required and not each.secret)
+        return next(plain, None)
 
-HEALTH = Section("Health", None, "ConnectorHealthRuleId", ("ConnectorHealth_CL",))
-SECTIONS = (
-    Section("SentinelOne", variable("useSentinelOne"), "SentinelOneRuleId", ("SentinelOne_CL",)),
-    Section("OneLogin", parameter("useOneLogin"), "OneLoginRuleId", ("OneLogin_CL",)),
-    Section("Jira", variable("useJira"), "JiraAuditRuleId", ("Jira_Audit_CL",)),
-    Section(
-        "TrapEye", variable("useTrapEye"), None, ("TrapEye_Threats_CL", "TrapEye_Interactions_CL")
-    ),
-    HEALTH,
-)
+    @property
+    def use(self) -> str:
+        """The name of the variable or parameter that says whether to deploy the section."""
+        return f"use{self.key}"
+
+    @property
+    def condition(self) -> str | None:
+        """The expression under which the section is deployed; None: always."""
+        if self.portal is None:
+            return None
+        return variable(self.use) if self.switch else parameter(self.use)
+
+    @property
+    def secrets(self) -> Sequence[Setting]:
+        """Its secrets, each a parameter, a secret in Key Vault and an app setting of one name."""
+        return [each for each in self.settings.values() if each.secret]
+
+    @property
+    def camel(self) -> str:
+        """The key as the names of outputs and of the form's steps begin with it."""
+        return self.key[0].lower() + self.key[1:]
 
 
-def section(key: str) -> Section:
-    """The section of that key."""
-    return next(each for each in SECTIONS if each.key == key)
+@functools.cache
+def sections() -> Sequence[Section]:
+    """The connectors' sections by name, then the senders', then that of the health rows.
+
+    Raises ``ValueError`` for a table whose connector nothing declares, and for a connector whose
+    tables do not fit into one rule.
+    """
+    owned: dict[str, list[Table]] = {}
+    for table in load_tables():
+        owned.setdefault(table.connector, []).append(table)
+    made = [
+        Section(
+            connector.name,
+            *_tables_and_rule(owned.pop(connector.name)),
+            connector.declared(),
+            connector.portal,
+            connector.events is not None,
+        )
+        for connector in connectors()
+        if connector.name in owned
+    ]
+    made += [
+        Section(
+            sender.connector,
+            *_tables_and_rule(owned.pop(sender.connector)),
+            {"object_id": sender.principal},
+            sender.portal,
+        )
+        for sender in load_senders()
+        if sender.connector in owned
+    ]
+    for key, tables in owned.items():
+        names, rule_setting = _tables_and_rule(tables)
+        if rule_setting != HEALTH_RULE:
+            raise ValueError(
+                f"sentinel/tables/{names[0]}.yaml: nothing in shared/connectors or "
+                f"sentinel/senders is named {key}"
+            )
+        made.append(Section(key, names, rule_setting))
+    return made
+
+
+def _tables_and_rule(tables: Sequence[Table]) -> tuple[tuple[str, ...], str | None]:
+    first = tables[0]
+    for table in tables:
+        if table.rule_setting != first.rule_setting:
+            raise ValueError(f"{table.name} and {first.name} of one connector name two rules")
+    if sum(len(table.streams) for table in tables) > MAX_FLOWS:
+        raise ValueError(f"{first.connector} has more than {MAX_FLOWS} streams for one rule")
+    return tuple(table.name for table in tables), first.rule_setting
+
+
+def health() -> Section:
+    """The section of the connectors' own health rows."""
+    return next(each for each in sections() if each.rule_setting == HEALTH_RULE)
 
 
 def section_of_table(table: str) -> Section:
-    """The section that a table belongs to; raises ``ValueError`` where none has it."""
-    for each in SECTIONS:
-        if table in each.tables:
-            return each
-    raise ValueError(f"{table} has no section in tools/template/sections.py: add one, or name it")
+    """The section that a table belongs to."""
+    return next(each for each in sections() if table in each.tables)
+
+
+def secret_names() -> Sequence[str]:
+    """Every secret that a person gives, in the sections' order."""
+    return [secret.name for each in sections() for secret in each.secrets]

@@ -6,8 +6,8 @@ writes them back under ours. So the app must exist first, which is why they are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from shared.settings.app import HEALTH_RULE
+from shared.settings.setting import Setting
 from tools.template import app
 from tools.template.arm import (
     IDENTITY_API,
@@ -26,21 +26,9 @@ from tools.template.arm import (
     variable,
 )
 from tools.template.ingestion import ENDPOINT, rule_id
-from tools.template.sections import HEALTH, SECTIONS
+from tools.template.sections import Section, health, secret_names, sections
 
 SETTINGS_DEPLOYMENT = "settings"
-_PLAIN = {
-    "SentinelOne": ("SentinelOneUrl",),
-    "Jira": ("JiraHomeSiteName",),
-    "OneLogin": (),
-}
-_SECRET = {
-    "SentinelOne": "SentinelOneAPIToken",
-    "Jira": "JiraAccessToken",
-    "OneLogin": "OneLoginBearerToken",
-}
-# Only written when given: what stands there otherwise is a person's choice, or the default.
-_OPTIONAL = ("SentinelOneStreams", "JiraUsername")
 
 
 def resources() -> list[Json]:
@@ -50,8 +38,8 @@ def resources() -> list[Json]:
 
 def _settings() -> Json:
     current = resource_id("Microsoft.Web/sites/config", variable("app"), "'appsettings'")
-    groups = [_common(), *(_of_connectors()), *_optional()]
-    rules = [rule_id(section) for section in SECTIONS if section.rule_setting]
+    groups = [_common(), *(group for section in sections() for group in _of(section))]
+    rules = [rule_id(section) for section in sections() if section.rule_setting]
     return nested(
         SETTINGS_DEPLOYMENT,
         depends_on=[
@@ -61,7 +49,7 @@ def _settings() -> Json:
             app.INSIGHTS,
             ENDPOINT,
             *rules,
-            *(app.secret_id(name) for name in app.SECRETS),
+            *(app.secret_id(name) for name in secret_names()),
         ],
         parameters={
             "app": variable("app"),
@@ -116,7 +104,7 @@ def _common() -> str:
             # A post waits for Azure Monitor, not for the processor: a core serves many at once.
             "PYTHON_THREADPOOL_THREAD_COUNT": quoted("32"),
             "LogsIngestionEndpoint": f"reference({ENDPOINT}, '{RULES_API}').logsIngestion.endpoint",
-            "ConnectorHealthRuleId": f"reference({rule_id(HEALTH)}, '{RULES_API}').immutableId",
+            HEALTH_RULE: f"reference({rule_id(health())}, '{RULES_API}').immutableId",
             "APPLICATIONINSIGHTS_CONNECTION_STRING": insights,
             "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": (
                 f"concat('ClientId=', {client}, ';Authorization=AAD')"
@@ -125,37 +113,29 @@ def _common() -> str:
     )
 
 
-def _of_connectors() -> list[str]:
-    groups = []
-    for section in SECTIONS:
-        if section.key not in _SECRET or section.condition is None or not section.rule_setting:
+def _of(section: Section) -> list[str]:
+    """A section's settings as objects to unite: those that it needs together, others if given."""
+    if section.condition is None or section.rule_setting is None:
+        return []
+    required = [each for each in section.settings.values() if each.required]
+    together = {
+        **{each.name: _value(each) for each in required if each.secret or each == section.switch},
+        section.rule_setting: f"reference({rule_id(section)}, '{RULES_API}').immutableId",
+    }
+    groups = [either(section.condition, create_object(together), "createObject()")]
+    for each in section.settings.values():
+        if each.name in together:
             continue
-        secret = _SECRET[section.key]
-        members: Mapping[str, str] = {
-            **{name: parameter(name) for name in _PLAIN[section.key]},
-            secret: _in_vault(secret),
-            section.rule_setting: f"reference({rule_id(section)}, '{RULES_API}').immutableId",
-        }
-        groups.append(either(section.condition, create_object(members), "createObject()"))
-    second = "OneLoginBearerTokenSecondary"
-    # A reference to a secret that does not exist would reach the app as its literal text.
-    groups.append(
-        either(
-            f"empty({parameter(second)})",
-            "createObject()",
-            create_object({second: _in_vault(second)}),
-        )
-    )
+        # Written only where given: an empty one must not replace what a person set in the portal,
+        # and a reference to a secret that does not exist reaches the app as its literal text.
+        given = f"not(empty({parameter(each.name)}))"
+        wanted = f"and({section.condition}, {given})" if each.required else given
+        groups.append(either(wanted, create_object({each.name: _value(each)}), "createObject()"))
     return groups
 
 
-def _optional() -> list[str]:
-    return [
-        either(
-            f"empty({parameter(name)})", "createObject()", create_object({name: parameter(name)})
-        )
-        for name in _OPTIONAL
-    ]
+def _value(setting: Setting) -> str:
+    return _in_vault(setting.vault_name) if setting.secret else parameter(setting.name)
 
 
 def _in_vault(secret: str) -> str:
