@@ -11,7 +11,8 @@ from typing import Any
 
 from shared.records.declared import MAX_RECORD_BYTES
 from shared.records.encoder import Encoder
-from shared.records.raw import Reader, Record, Values, decoded
+from shared.records.raw import Record, decoded
+from shared.records.reader import Moved, Reader, Values
 from shared.records.timestamps import parse_time, utc_now
 from shared.runtime.process import on_reset
 from shared.source.stream import Page, Stream
@@ -78,12 +79,12 @@ class RecordPreparer:
         fingerprints: list[Fingerprint],
         times: list[datetime | None],
     ) -> None:
-        values, kept = self._read(records)
+        values, moved = self._read(records)
         watermarks = event_times = list(map(parse_time, map(self._watermark, values)))
         if self._event_time:
             happened = map(parse_time, map(self._event_time, values))
             event_times = [event or mark for event, mark in zip(happened, watermarks, strict=True)]
-        bodies += self._bodies(records, kept, event_times)
+        bodies += self._bodies(records, moved, event_times)
         key = _content if self._stream.snapshot else self._key
         fingerprints += map(fingerprint, map(key, records, values), watermarks)
         times += watermarks
@@ -91,10 +92,10 @@ class RecordPreparer:
     def _bodies(
         self,
         records: Sequence[Record],
-        kept: Sequence[bool],
+        moved: Sequence[Moved],
         event_times: Sequence[datetime | None],
     ) -> list[bytes]:
-        """Encode the records; copy the bytes of those whose fields all stay."""
+        """Encode the records by copying their bytes, decoding only where that does not do."""
         received = utc_now()
         generated = [moment or received for moment in event_times]
         bodies = self._encode.encode_verbatim(records, generated)
@@ -105,13 +106,19 @@ class RecordPreparer:
                 self._warn_once("no time", f"no {self._stream.event_time} that is a time")
             # Encode an empty record (only one without a time can be): verbatim joining would
             # leave a comma before the closing brace.
-            whole = kept[number] and (moment is not None or b'"' in bytes(records[number]))
+            fields = moved[number]
+            known: bytes | None = body
+            if fields is None or (moment is None and b'"' not in bytes(records[number])):
+                known = None
+            elif fields:
+                known = self._encode.moved(body, fields)
             if (
-                not whole
-                or len(body) > MAX_RECORD_BYTES
-                or (secrets and self._encode.redactor.may_be_in(body))
+                known is None
+                or len(known) > MAX_RECORD_BYTES
+                or (secrets and self._encode.redactor.may_be_in(known))
             ):
-                bodies[number] = self._encode(decoded(records[number]), generated[number])
+                known = self._encode(decoded(records[number]), generated[number])
+            bodies[number] = known
         return bodies
 
     def _key(self, record: Record, values: Values) -> bytes:

@@ -18,6 +18,8 @@ MAX_RECORD_BYTES = 999_998
 
 TIME_GENERATED = "TimeGenerated"
 ADDITIONAL_FIELDS = "AdditionalFields"
+# Inside AdditionalFields: the name of the connection that a record came by.
+CONNECTION = "Connection"
 # Inside AdditionalFields: the paths of the values that were cut or dropped.
 TRUNCATED = "_truncated"
 

@@ -8,6 +8,8 @@ https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,12 +17,18 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shared.records.codec import dump_json
-from shared.records.declared import ADDITIONAL_FIELDS, MAX_RECORD_BYTES, TIME_GENERATED
+from shared.records.declared import ADDITIONAL_FIELDS, CONNECTION, MAX_RECORD_BYTES, TIME_GENERATED
 from shared.records.redact import Redactor
 from shared.records.truncate import truncate
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+
+_OPENING = b'{"%b":' % TIME_GENERATED.encode()
+_COMMA = ord(",")
+# A letter, digit or sign of ASCII written as an escape: a key may then have another spelling.
+_ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
 
 
 class Encoder:
@@ -29,7 +37,9 @@ class Encoder:
     ``declared`` has the stream's fields; None keeps every field in its place (Data Collector API).
     ``added`` has the fields to add to each record; a record's own field of that name moves into
     ``AdditionalFields``. ``kept`` has the fields that keep their place, None all but ``reserved``.
-    ``redact`` has the names of the fields to remove, at any depth.
+    ``redact`` has the names of the fields to remove, at any depth. ``connection`` is the name of a
+    named connection, added as ``AdditionalFields.Connection`` (``Connection`` where every field
+    keeps its place).
     """
 
     def __init__(
@@ -37,13 +47,21 @@ class Encoder:
         declared: frozenset[str] | None,
         added: Mapping[str, Any] | None = None,
         redact: Iterable[str] = (),
+        connection: str = "",
     ) -> None:
         self._added = dict(added or {})
+        self._additional = {CONNECTION: connection} if connection else {}
+        if declared is None:
+            self._added |= self._additional
+            self._additional = {}
         self.redactor = Redactor(redact)
         self.reserved = frozenset((TIME_GENERATED, *self._added))
         self.kept = None if declared is None else declared - {ADDITIONAL_FIELDS, *self.reserved}
-        inside = dump_json(self._added)[1:-1]
-        self._between = b",%b," % inside if inside else b","
+        self._before = _members(self._added)
+        self._inside = _members(self._additional)
+        self._between = self._before
+        if self._inside:
+            self._between += b'"%b":{%b},' % (ADDITIONAL_FIELDS.encode(), self._inside[:-1])
 
     def __call__(self, record: Mapping[str, Any], time_generated: datetime) -> bytes:
         """Encode ``record`` in at most ``MAX_RECORD_BYTES`` bytes."""
@@ -53,8 +71,8 @@ class Encoder:
             moved |= fields & {ADDITIONAL_FIELDS}  # its name is taken
         outgoing = {TIME_GENERATED: time_generated, **self._added}
         outgoing |= {name: value for name, value in record.items() if name not in moved}
-        if moved:
-            outgoing[ADDITIONAL_FIELDS] = {
+        if moved or self._additional:
+            outgoing[ADDITIONAL_FIELDS] = self._additional | {
                 name: value for name, value in record.items() if name in moved
             }
         body = dump_json(outgoing)
@@ -76,9 +94,34 @@ class Encoder:
         # One call for all times costs as much as a call for each of three.
         times = orjson.dumps(times_generated, option=orjson.OPT_UTC_Z)[1:-1].split(b",")
         return [
-            b"".join((b'{"TimeGenerated":', time, self._between, memoryview(record)[1:]))
+            b"".join((_OPENING, time, b",", self._between, memoryview(record)[1:]))
             for time, record in zip(times, records, strict=True)
         ]
+
+    def moved(self, body: bytes, fields: Sequence[tuple[str, Buffer]]) -> bytes | None:
+        """Move ``fields`` of a body that ``encode_verbatim`` made into ``AdditionalFields``.
+
+        Cuts each field's bytes out. None where it cannot tell a field's place for sure (its name
+        occurs twice, or the JSON has white space or escaped letters): decode the record then.
+        """
+        if b"\\u00" in body and _ESCAPED_ASCII.search(body):
+            return None
+        if self._inside:
+            time_ends = body.index(b",")
+            body = body[: time_ends + 1] + self._before + body[time_ends + 1 + len(self._between) :]
+        pieces = []
+        for name, value in fields:
+            key = _key(name)
+            at = body.find(key)
+            ends = at + len(key) + 1 + len(memoryview(value))
+            piece = body[at:ends]
+            unsure = at < 1 or body[at - 1] != _COMMA or body.find(key, at + 1) != -1
+            if unsure or piece != b"%b:%b" % (key, bytes(value)):
+                return None
+            body = body[: at - 1] + body[ends:]
+            pieces.append(piece)
+        inside = self._inside + b",".join(pieces)
+        return b'%b,"%b":{%b}}' % (body[:-1], ADDITIONAL_FIELDS.encode(), inside)
 
 
 def encode(
@@ -88,6 +131,18 @@ def encode(
     declared: frozenset[str] | None,
     added: Mapping[str, Any] | None = None,
     redact: Iterable[str] = (),
+    connection: str = "",
 ) -> bytes:
     """Encode a single record; see ``Encoder``."""
-    return Encoder(declared, added, redact)(record, time_generated)
+    return Encoder(declared, added, redact, connection)(record, time_generated)
+
+
+def _members(values: Mapping[str, Any]) -> bytes:
+    """The members of an object, each with a comma behind it."""
+    inside = dump_json(values)[1:-1]
+    return inside + b"," if inside else b""
+
+
+@functools.lru_cache(maxsize=1024)
+def _key(name: str) -> bytes:
+    return dump_json(name)

@@ -7,8 +7,7 @@ half of a poll's processor time, and five times the memory of the bytes.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -19,12 +18,8 @@ from shared.records.codec import dump_json, parse_json
 Record = Raw
 """One JSON object as bytes; it keeps the whole response alive, of which it is a slice."""
 
-Values = Any
-"""The values of one record that a ``Reader`` has read, for the reader's getters."""
-
 _OBJECT = ord("{")
 _CHUNK_BYTES = 1 << 20
-_MISSING = Raw(b"")
 
 
 def as_record(value: Mapping[str, Any]) -> Record:
@@ -77,70 +72,6 @@ def _check_utf8(body: bytes) -> None:
     decoder.decode(b"", final=True)
 
 
-class Reader:
-    """Read the values at ``paths`` of records, and whether each record may stay raw.
-
-    ``kept`` has the fields that may stay in their place, None all but the ``reserved``.
-    """
-
-    def __init__(
-        self, paths: Iterable[str], kept: frozenset[str] | None, reserved: frozenset[str]
-    ) -> None:
-        first = dict.fromkeys(path.partition(".")[0] for path in paths)
-        # A field may have any name, so number the attributes.
-        self._attributes = {name: f"wanted{number}" for number, name in enumerate(first)}
-        self._loose = _decoder(self._attributes, {})
-        others = (reserved if kept is None else kept).difference(first)
-        numbered = {name: f"other{number}" for number, name in enumerate(sorted(others))}
-        self._strict = _decoder(self._attributes, numbered, kept)
-        self._reserved = list(numbered.values()) if kept is None else []
-
-    def __call__(self, records: Sequence[Record]) -> tuple[list[Values], list[bool]]:
-        """Return each record's values, and whether all its fields may stay.
-
-        Raises ``ValueError`` if a record is not an object.
-        """
-        try:
-            values = list(map(self._strict, records))
-        except msgspec.ValidationError:
-            found = list(map(self._read, records))
-            return [values for values, _ in found], [kept for _, kept in found]
-        if not self._reserved:
-            return values, [True] * len(values)
-        return values, list(map(self._leaves_reserved, values))
-
-    def _read(self, record: Record) -> tuple[Values, bool]:
-        try:
-            values = self._strict(record)
-        except msgspec.ValidationError:
-            return self._read_loosely(record), False
-        return values, self._leaves_reserved(values)
-
-    def _leaves_reserved(self, values: Values) -> bool:
-        return all(getattr(values, name) is _MISSING for name in self._reserved)
-
-    def _read_loosely(self, record: Record) -> Values:
-        try:
-            return self._loose(record)
-        except msgspec.ValidationError:
-            # msgspec refuses a number out of range; the codec reads infinity, and writes null.
-            return self._loose(as_record(decoded(record)))
-
-    def getter(self, path: str) -> Callable[[Values], Any]:
-        """Return a function from values to the value at ``path``, None if it is missing."""
-        name, _, rest = path.partition(".")
-        attribute = attrgetter(self._attributes[name])
-        if not rest:
-            return attribute
-        inside = getter(rest)
-
-        def find(values: Values) -> Any:
-            value = attribute(values)
-            return inside(value) if isinstance(value, dict) else None
-
-        return find
-
-
 def getter(path: str) -> Callable[[Mapping[str, Any]], Any]:
     """Return a function from a record to the value at a dotted ``path``, None if it is missing."""
     names = path.split(".")
@@ -156,21 +87,3 @@ def getter(path: str) -> Callable[[Mapping[str, Any]], Any]:
         return value
 
     return find
-
-
-def _decoder(
-    wanted: Mapping[str, str], others: Mapping[str, str], kept: frozenset[str] | None = None
-) -> Callable[[Record], Values]:
-    """Build a decoder of the fields ``wanted``: keep ``others`` raw, refuse all but ``kept``."""
-    names = {name: attribute for name, attribute in wanted.items() if kept is None or name in kept}
-    fields: list[tuple[str, Any, Any]] = [(name, Any, None) for name in names.values()]
-    fields += [(name, Raw, _MISSING) for name in others.values()]
-    shape = msgspec.defstruct(
-        "Shape",
-        fields,
-        rename={attribute: name for name, attribute in (names | dict(others)).items()},
-        namespace=dict.fromkeys(wanted[name] for name in wanted.keys() - names.keys()),
-        forbid_unknown_fields=kept is not None,
-        gc=False,
-    )
-    return msgspec.json.Decoder(shape).decode
