@@ -26,6 +26,9 @@ class Sizes:
     posts: int = 500
     sustained_posts: int = 3_000
     cold_starts: int = 7
+    changed: int = 60_000
+    changed_rounds: int = 3
+    loaded_posts: int = 2_000
 
 
 QUICK = Sizes(
@@ -37,6 +40,9 @@ QUICK = Sizes(
     posts=5,
     sustained_posts=60,
     cold_starts=1,
+    changed=3_000,
+    changed_rounds=1,
+    loaded_posts=100,
 )
 
 
@@ -55,12 +61,14 @@ class BenchmarkInvalid(Exception):
     """A benchmark lost or repeated a record, so its speed means nothing."""
 
 
-def poll(world: World, task: str, records: int) -> dict[str, Any]:
+def poll(
+    world: World, task: str, records: int, kind: str = "", streams: str = "activities"
+) -> dict[str, Any]:
     """A worker's run over a new tenant's backlog, with the servers' own counts of it."""
     world.forget()
     cpu = {"vendor": -world.vendor.cpu_seconds(), "monitor": -world.monitor.cpu_seconds()}
-    tenant = world.tenant(records)
-    settings = {"SentinelOneUrl": tenant, "SentinelOneStreams": "activities"}
+    tenant = world.tenant(records, kind)
+    settings = {"SentinelOneUrl": tenant, "SentinelOneStreams": streams}
     found = world.work(task, settings)
     found["received"] = check(world, ACTIVITIES, records)
     found["rate"] = records / found["seconds"]
@@ -96,12 +104,12 @@ def backlog(world: World, sizes: Sizes) -> tuple[list[Row], dict[str, Any]]:
         Row(
             "1",
             f"backlog of {sizes.backlog:,} activities of 1 KB, beside the straightforward way",
-            ">= 6 times",
+            ">= 7 times",
             f"{ratio:.1f} times ({ours['rate']:,.0f} and {plain['rate']:,.0f} records/s; "
             f"{cpu_ratio:.1f} times by processor time)",
-            ratio >= 6,
+            ratio >= 7,
         ),
-        Row("1", "the rule's limit, 33 MB/s", "", f"{speed:.1f} MB/s", None),
+        Row("1", "a rule's limit", ">= 33 MB/s", f"{speed:.1f} MB/s", speed >= 33),
     ]
     for name, found in (("ours", ours), ("the straightforward way", plain)):
         got = found["received"]
@@ -113,7 +121,9 @@ def backlog(world: World, sizes: Sizes) -> tuple[list[Row], dict[str, Any]]:
                 f"{got['wire_bytes'] * per_million / 1e6:,.0f} MB sent "
                 f"({got['raw_bytes'] * per_million / 1e6:,.0f} MB before compression), "
                 f"{got['requests'] * per_million:,.0f} uploads, "
-                f"{found['asked'] * per_million:,.0f} requests to the vendor",
+                f"{found['asked'] * per_million:,.0f} requests to the vendor; "
+                f"{found['cpu'] * per_million:.1f} s of CPU, "
+                f"{found['seconds'] * found['peak'] / 1e6 * per_million:,.0f} MB-seconds",
                 None,
             )
         )
@@ -137,17 +147,17 @@ def packing(world: World, sizes: Sizes) -> tuple[list[Row], dict[str, Any]]:
         ),
         Row(
             "2",
-            "bytes, the SDK's being 1",
+            "bytes before compression (billed and limited), the SDK's being 1",
             "<= 1",
-            f"{raw:.2f} before compression, {sent:.2f} compressed",
-            sent <= 1,
+            f"{raw:.2f}; {sent:.2f} compressed",
+            raw <= 1,
         ),
     ]
     return rows, found
 
 
 def growth(world: World, sizes: Sizes) -> list[Row]:
-    """Points 3 and 6: memory and speed over three sizes of backlog; the best of the rounds."""
+    """Point 3: memory and speed over three sizes of backlog; the best of the rounds."""
     rates = dict.fromkeys(sizes.growth, 0.0)
     cpu = dict.fromkeys(sizes.growth, float("inf"))
     peaks = dict.fromkeys(sizes.growth, 0)
@@ -159,7 +169,6 @@ def growth(world: World, sizes: Sizes) -> list[Row]:
             peaks[records] = max(peaks[records], found["peak"])
     smallest, largest = min(sizes.growth), max(sizes.growth)
     grown = peaks[largest] / peaks[smallest]
-    spread = max(rates.values()) / min(rates.values())
     names = ", ".join(f"{records:,}" for records in sizes.growth)
     return [
         Row(
@@ -170,21 +179,21 @@ def growth(world: World, sizes: Sizes) -> list[Row]:
             grown <= 1.15 and peaks[largest] < 160e6,
         ),
         Row(
-            "6",
+            "3",
             f"records/s at {names}",
-            "within 15 %",
+            "",
             ", ".join(f"{rate:,.0f}" for rate in rates.values())
-            + f" ({spread - 1:.0%}); "
+            + "; "
             + ", ".join(f"{each:.0f}" for each in cpu.values())
             + " µs of processor a record",
-            spread <= 1.15,
+            None,
         ),
     ]
 
 
 def webhook(world: World, sizes: Sizes) -> list[Row]:
     """Point 4: latency beside a pass-through, then the highest rate on one core."""
-    settings = {"OneLoginBearerToken": "made-up"}
+    settings = {"OneLoginBearerToken": "made-up-bearer-token"}
     world.forget()
     found = world.work("webhook_latency", settings, posts=sizes.posts)
     check(world, ONELOGIN, found["sent"])

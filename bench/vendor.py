@@ -1,8 +1,9 @@
 """A lean SentinelOne (and an empty Jira) over HTTPS: pages are joined from prepared bytes.
 
 A tenant's address declares its contents: ``https://127.0.0.1:…/20000-3`` has 20,000 activities;
-the number behind the hyphen makes it another tenant, with another checkpoint. ``/local/prepare``
-makes the bytes of tenants of one size, before the measurement. Each answer takes ``--latency``
+the number behind the hyphen makes it another tenant, with another checkpoint; a third part is the
+kind of its records, see ``KINDS``. ``/local/prepare`` makes the bytes of tenants of one size,
+before the measurement. Each answer takes ``--latency``
 seconds, without using the processor.
 """
 
@@ -11,7 +12,9 @@ from __future__ import annotations
 import argparse
 import random
 import uuid
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import orjson
 from aiohttp import web
@@ -103,10 +106,45 @@ def _long_id(rng: random.Random) -> str:
     return str(rng.randrange(10**17, 10**18))
 
 
-def activity_bodies(count: int, seed: int = 6) -> list[bytes]:
+Change = Callable[[int, dict[str, object]], None]
+
+
+def _add_field(number: int, activity: dict[str, object]) -> None:
+    activity["addedByAnUpdate"] = {"number": number, "kind": "a field that no stream declares"}
+
+
+def _add_secret(number: int, activity: dict[str, object]) -> None:
+    if number % 100 == 0:
+        activity["data"] = {**cast("dict[str, object]", activity["data"]), "licenseKey": "k"}
+
+
+def _add_escapes(number: int, activity: dict[str, object]) -> None:
+    activity["secondaryDescription"] = (
+        f'"{number}"\tof a file\nwith a path like C:\\Windows\\{number}'
+    )
+
+
+def _add_umlauts(number: int, activity: dict[str, object]) -> None:
+    activity["secondaryDescription"] = f"Grüße aus Zürich, 東京 and {number} Плохих файлов"
+
+
+# What a vendor's update or its users may do to each record: "" leaves it as it is.
+KINDS: Mapping[str, Change] = {
+    "": lambda _number, _activity: None,
+    "field": _add_field,
+    "secret": _add_secret,
+    "escapes": _add_escapes,
+    "umlauts": _add_umlauts,
+}
+
+
+def activity_bodies(count: int, seed: int = 6, kind: str = "") -> list[bytes]:
     """``count`` activities encoded, without the opening brace: an id and times go before them."""
     tenant = Tenant(random.Random(seed))
-    return [orjson.dumps(tenant.activity())[1:] for _ in range(count)]
+    activities = [tenant.activity() for _ in range(count)]
+    for number, activity in enumerate(activities):
+        KINDS[kind](number, activity)
+    return [orjson.dumps(activity)[1:] for activity in activities]
 
 
 class Vendor:
@@ -114,7 +152,7 @@ class Vendor:
 
     def __init__(self, now: datetime) -> None:
         self._start = (now - SPREAD - _EPOCH) // _MICROSECOND
-        self._bodies = activity_bodies(_BODIES)
+        self._bodies = {kind: activity_bodies(_BODIES, kind=kind) for kind in KINDS}
         self._heads: dict[int, list[bytes]] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -132,14 +170,15 @@ class Vendor:
         ]
 
     async def _activities(self, request: web.Request) -> web.StreamResponse:
-        count = int(request.match_info["tenant"].split("-")[0])
+        size, _, kind = request.match_info["tenant"].split("-")
+        count = int(size)
         step = SPREAD // _MICROSECOND // max(count, 1)
         low = self._first(request.query["createdAt__gte"], step, count)
         high = self._first(request.query["createdAt__lt"], step, count)
         at = int(request.query.get("cursor", low))
         until = min(at + PAGE, high)
         following = b'"%d"' % until if until < high else b"null"
-        heads, bodies = self._heads[count], self._bodies
+        heads, bodies = self._heads[count], self._bodies[kind]
         body = b'{"data":[%s],"pagination":{"totalItems":%d,"nextCursor":%s}}' % (
             b",".join([heads[number] + bodies[number % _BODIES] for number in range(at, until)]),
             high - low,

@@ -24,7 +24,9 @@ Main = Callable[[func.HttpRequest], func.HttpResponse]
 
 # As many as the worker runs side by side with PYTHON_THREADPOOL_THREAD_COUNT at 32.
 THREADS = 32
-_TOKEN = "made-up"  # noqa: S105
+# Nothing listens there.
+_NOBODY = "https://127.0.0.1:9"
+_TOKEN = "made-up-bearer-token"  # noqa: S105
 
 
 def post_of(rng: random.Random) -> func.HttpRequest:
@@ -97,6 +99,44 @@ def sustained(posts: int) -> Result:
         "times": times,
         "sent": (posts + len(warm)) * EVENTS_A_POST,
     }
+
+
+def loaded(posts: int) -> Result:
+    """Posts side by side, ours and bare in turn by the hundred; the times of each post."""
+    rng = random.Random(3)
+    ways: dict[str, Main] = {"ours": OneLoginWebhook.main, "bare": pass_through}
+    with ThreadPoolExecutor(THREADS) as pool:
+        for way in ways.values():
+            _timed(way, post_of(rng))
+            list(pool.map(functools.partial(_timed, way), [post_of(rng) for _ in range(THREADS)]))
+        found = {name: _side_by_side(pool, way, posts, rng) for name, way in ways.items()}
+    return {**found, "sent": (posts + 1 + THREADS) * EVENTS_A_POST * len(ways)}
+
+
+def outage(posts: int) -> Result:
+    """Posts while Azure Monitor cannot be reached; counts and removes the spooled events."""
+    from shared.azure import storage
+    from shared.delivery.spool import QUEUE, Message, Spool
+
+    rng = random.Random(4)
+    os.environ["LogsIngestionEndpoint"] = _NOBODY  # noqa: SIM112
+    with ThreadPoolExecutor(THREADS) as pool:
+        _timed(OneLoginWebhook.main, post_of(rng))  # opens the circuit breaker
+        spooled = _side_by_side(pool, OneLoginWebhook.main, posts, rng)
+    queue, spool, events = storage.queue(QUEUE), Spool(), 0
+    for message in queue.receive_messages(messages_per_page=32, visibility_timeout=600):
+        events += len(spool.records(Message.read(message.content)) or ())
+        queue.delete_message(message)
+    assert events == (posts + 1) * EVENTS_A_POST, f"{events} events are in the spool"
+    return spooled
+
+
+def _side_by_side(pool: ThreadPoolExecutor, way: Main, posts: int, rng: random.Random) -> Result:
+    requests = [post_of(rng) for _ in range(posts)]
+    began, cpu = time.perf_counter(), time.process_time()
+    times = list(pool.map(functools.partial(_timed, way), requests))
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "cpu": time.process_time() - cpu, "times": times}
 
 
 def _timed(way: Main, request: func.HttpRequest) -> float:

@@ -155,6 +155,20 @@ def webhook_sustained(posts: int) -> Result:
     return webhook.sustained(posts)
 
 
+def webhook_loaded(posts: int) -> Result:
+    """See ``bench.webhook.loaded``."""
+    from bench import webhook
+
+    return webhook.loaded(posts)
+
+
+def webhook_outage(posts: int) -> Result:
+    """See ``bench.webhook.outage``."""
+    from bench import webhook
+
+    return webhook.outage(posts)
+
+
 def packing(records: int) -> Result:
     """See ``bench.packing``."""
     from bench import packing as bench_packing
@@ -172,6 +186,8 @@ TASKS: dict[str, Callable[..., Result]] = {
         import_sdks,
         webhook_latency,
         webhook_sustained,
+        webhook_loaded,
+        webhook_outage,
         packing,
     )
 }

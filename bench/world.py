@@ -60,11 +60,11 @@ class World:
             "SentinelOneRequestsPerSecond": "10000",
         }
 
-    def tenant(self, records: int) -> str:
-        """The address of a new tenant with so many activities."""
+    def tenant(self, records: int, kind: str = "") -> str:
+        """The address of a new tenant with so many activities of a ``kind`` of bench.vendor."""
         vendor = self.vendor.addresses["url"]
         self._ask(f"{vendor}/local/prepare/{records}")
-        return f"{vendor}/{records}-{next(self._tenants)}"
+        return f"{vendor}/{records}-{next(self._tenants)}-{kind}"
 
     def received(self, stream: str) -> dict[str, int]:
         """Azure Monitor's totals since ``forget``: requests, records, distinct, bytes."""
