@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (BenchmarkInvalid, WorkerFailed) as error:
         print(f"No result: {error}", file=sys.stderr)
         return 2
-    lines = [describe_machine(others), "", *table(rows), *bounds]
+    lines = [describe_machine(others), *not_measured(), "", *table(rows), *bounds]
     print("\n".join(lines))
     if not options.quick and options.only == parser.get_default("only"):
         write(options.write, lines)

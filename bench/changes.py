@@ -8,6 +8,7 @@ from typing import Any
 from bench.measures import Row, Sizes, poll
 from bench.vendor import KINDS
 from bench.world import World
+from shared.connectors import sentinelone
 
 _NAMES = {
     "field": "a field in each record that no stream declares",
@@ -15,7 +16,7 @@ _NAMES = {
     "escapes": "escaped text in each record",
     "umlauts": "non-ASCII text in each record",
 }
-ALL_STREAMS = "alerts,unifiedalerts,threats,activities,devicecontrol,agents,groups,applications,policies,sites"
+ALL_STREAMS = ",".join(sentinelone.STREAM_NAMES)
 
 
 def changed_records(world: World, sizes: Sizes) -> list[Row]:
