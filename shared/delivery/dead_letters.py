@@ -1,10 +1,11 @@
 """Dead letters: records that Azure Monitor refuses for good, stored for a person to inspect.
 
 A blob of the container ``dead-letters`` is gzip NDJSON, a line a record: ``record`` (as encoded for
-the sink, or text if it is not JSON), ``stream``, ``status`` (0: no HTTP response) and ``message``,
-the reason. Blobs are named ``<stream>/<yyyy-mm-dd>/<hhmmss>-<uuid>.ndjson.gz``; their metadata
-``causes`` counts their records by cause (``{"HTTP 400 InvalidRecord": 3}``), so that the status
-page does not open them.
+the sink, or text if it is not JSON), ``stream``, ``status`` (0: no HTTP response), ``message``, the
+reason, and ``connection`` where it has a name. Blobs are named
+``<stream>/<yyyy-mm-dd>/<hhmmss>-<uuid>.ndjson.gz``; their metadata ``causes`` counts their records
+by cause (``{"HTTP 400 InvalidRecord": 3}``), so that the status page does not open them, and
+``connection`` says whose they are.
 """
 
 from __future__ import annotations
@@ -56,22 +57,32 @@ class Refused:
             return self.message.partition(":")[0][:100]
         return f"HTTP {self.status} {self.code}".rstrip()
 
-    def line(self, stream: str) -> bytes:
+    def line(self, stream: str, connection: str = "") -> bytes:
         """Return the record's line in the blob."""
         try:
             record = parse_json(self.record)
         except (ValueError, RecursionError):
             record = self.record.decode("utf-8", "replace")
+        whose = {"connection": connection} if connection else {}
         return dump_json(
-            {"record": record, "stream": stream, "status": self.status, "message": self.message}
+            {
+                "record": record,
+                "stream": stream,
+                "status": self.status,
+                "message": self.message,
+                **whose,
+            }
         )
 
 
 class DeadLetterSink(Protocol):
     """The seam for records that Azure Monitor refuses for good."""
 
-    def put(self, stream: str, refused: Sequence[Refused]) -> None:
-        """Store ``refused``; raises ``StorageUnavailable`` if they could not be stored."""
+    def put(self, stream: str, refused: Sequence[Refused], connection: str = "") -> None:
+        """Store ``refused`` of ``connection`` ('': the one without a name).
+
+        Raises ``StorageUnavailable`` if they could not be stored.
+        """
         ...
 
 
@@ -84,13 +95,13 @@ class DeadLetters:
         self._storage = storage
         self._now = now
 
-    def put(self, stream: str, refused: Sequence[Refused]) -> None:
+    def put(self, stream: str, refused: Sequence[Refused], connection: str = "") -> None:
         """Store ``refused``, and log how many; raises ``StorageUnavailable``.
 
         Count no record as delivered before this returns.
         """
         for entries in _in_blobs(refused):
-            self._write(stream, content(stream, entries), metadata(entries))
+            self._write(stream, content(stream, entries, connection), metadata(entries, connection))
         if refused:
             causes = ", ".join(sorted({entry.cause for entry in refused}))
             emit(logger, "dead_letters", Stream=stream, Records=len(refused), Causes=causes)
@@ -115,14 +126,16 @@ class DeadLetters:
                 return
 
 
-def content(stream: str, entries: Sequence[Refused]) -> bytes:
+def content(stream: str, entries: Sequence[Refused], connection: str = "") -> bytes:
     """Return a blob's content: gzip NDJSON."""
-    return compress(b"\n".join(entry.line(stream) for entry in entries) + b"\n")
+    return compress(b"\n".join(entry.line(stream, connection) for entry in entries) + b"\n")
 
 
-def metadata(entries: Sequence[Refused]) -> dict[str, str]:
+def metadata(entries: Sequence[Refused], connection: str = "") -> dict[str, str]:
     """Return a blob's metadata: the number of records for each cause, as ASCII JSON."""
-    return {"causes": json.dumps(dict(Counter(entry.cause for entry in entries).most_common(20)))}
+    causes = Counter(entry.cause for entry in entries).most_common(20)
+    whose = {"connection": connection} if connection else {}
+    return {"causes": json.dumps(dict(causes)), **whose}
 
 
 def _in_blobs(refused: Sequence[Refused]) -> Iterator[list[Refused]]:

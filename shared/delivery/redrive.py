@@ -65,7 +65,12 @@ class _InMemoryDeadLetters:
     def __init__(self) -> None:
         self.refused: list[Refused] = []
 
-    def put(self, stream: str, refused: Sequence[Refused]) -> None:  # noqa: ARG002  (protocol)
+    def put(
+        self,
+        stream: str,  # noqa: ARG002  (protocol)
+        refused: Sequence[Refused],
+        connection: str = "",  # noqa: ARG002
+    ) -> None:
         """Keep ``refused`` until the blob is overwritten."""
         self.refused += refused
 
@@ -175,8 +180,8 @@ def _send(
     """Deliver ``entries``; return the undelivered ones, and the error that ended it early."""
     records = [entry.record for entry in entries]
     refused_again = _InMemoryDeadLetters()
-    # Refused records are expected here: they never show that the rule is at fault.
-    delivery = BatchSender(target, refused_again, always_tolerated=len(records))
+    # Refused records are expected here: ten without an accepted one leave the rest where it is.
+    delivery = BatchSender(target, refused_again)
     left: list[Refused] = []
     failure: ConnectorError | None = None
     for start, batch in packed(stream, records):

@@ -17,8 +17,8 @@ class RunAggregator:
     """Add up runs, and pass the sum to ``flush_to`` at most every ``seconds``.
 
     The first run starts a timer, whose thread flushes: ``add`` neither waits nor fails.
-    ``flush_to(total, last failed run)`` returns whether it took them; if not, they are added to the
-    next flush.
+    ``flush_to(total, last failed run)`` returns whether it took them; if not, they are flushed
+    again after as long, together with the runs since.
     """
 
     def __init__(
@@ -37,11 +37,7 @@ class RunAggregator:
             self._sum = run if self._sum is None else _add(self._sum, run)
             if run.error:
                 self._failure = run
-            if self._timer is None:
-                self._timer = threading.Timer(self._seconds, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
-                _active_timers.add(self)
+            self._start_timer()
 
     def flush(self) -> None:
         """Pass on the sum of the runs so far; the timer calls it."""
@@ -56,6 +52,15 @@ class RunAggregator:
         with self._lock:
             self._sum = run if self._sum is None else _add(run, self._sum)
             self._failure = self._failure or failure
+            self._start_timer()
+
+    def _start_timer(self) -> None:
+        """Start the timer unless it runs; call it under the lock."""
+        if self._timer is None:
+            self._timer = threading.Timer(self._seconds, self.flush)
+            self._timer.daemon = True
+            self._timer.start()
+            _active_timers.add(self)
 
     def stop(self) -> None:
         """Stop the timer; the next run starts it again."""

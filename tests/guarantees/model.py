@@ -328,7 +328,7 @@ class ModelDeadLetters:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def put(self, stream: str, refused: Sequence[Refused]) -> None:
+    def put(self, stream: str, refused: Sequence[Refused], connection: str = "") -> None:
         def keep(fault: str) -> None:
             if fault:
                 raise StorageUnavailable("no blobs")
