@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from tools.content import load_parsers, load_tables
-from tools.kql_check import Analysis
+from tools.kql_check import Analysis, Query, analyse
 
 SENTINELONE = """
 createdAt_t id_s primaryDescription_s secondaryDescription_s description_s event_name_s userId_s
@@ -52,6 +52,38 @@ id_d summary_s remoteAddress_s authorKey_s authorAccountId_s created_t eventSour
 objectItem_name_s objectItem_typeName_s objectItem_parentId_s objectItem_parentName_s
 changedValues_s associatedItems_s Category category_s description_s
 """
+# The columns that Microsoft's 18 ASIM parsers for SentinelOne (plain and filtering) name.
+ASIM_SENTINELONE = """
+event_name_s id_s createdAt_t activityType_d activityUuid_g userId_s groupId_s comments_s description_s
+primaryDescription_s secondaryDescription_s DataFields_s siteId_s siteName_s accountId_s accountName_s
+agentDetectionInfo_agentIpV4_s agentDetectionInfo_agentLastLoggedInUpn_s
+agentDetectionInfo_machineType_s agentDetectionInfo_name_s agentDetectionInfo_osFamily_s
+agentDetectionInfo_osName_s agentDetectionInfo_osRevision_s agentDetectionInfo_uuid_g
+agentDetectionInfo_version_s agentRealtimeInfo_agentComputerName_s agentRealtimeInfo_agentDomain_s
+agentRealtimeInfo_agentId_s agentRealtimeInfo_agentOsName_s agentRealtimeInfo_agentOsRevision_s
+alertInfo_analystVerdict_s alertInfo_createdAt_t alertInfo_dnsRequest_s alertInfo_dnsResponse_s
+alertInfo_dstIp_s alertInfo_dstPort_s alertInfo_dvEventId_s alertInfo_eventType_s
+alertInfo_loginAccountDomain_s alertInfo_loginAccountSid_s alertInfo_loginIsSuccessful_s
+alertInfo_loginsUserName_s alertInfo_loginType_s alertInfo_netEventDirection_s
+alertInfo_registryKeyPath_s alertInfo_registryOldValue_s alertInfo_registryOldValueType_s
+alertInfo_registryValue_s alertInfo_srcIp_s alertInfo_srcMachineIp_s alertInfo_srcPort_s indicators_s
+ruleInfo_name_s ruleInfo_severity_s ruleInfo_treatAsThreat_s sourceParentProcessInfo_fileHashMd5_g
+sourceParentProcessInfo_fileHashSha1_s sourceParentProcessInfo_fileHashSha256_s
+sourceParentProcessInfo_name_s sourceParentProcessInfo_pid_s sourceProcessInfo_commandline_s
+sourceProcessInfo_fileHashMd5_g sourceProcessInfo_fileHashSha1_s sourceProcessInfo_fileHashSha256_s
+sourceProcessInfo_name_s sourceProcessInfo_pid_s sourceProcessInfo_pidStarttime_t
+sourceProcessInfo_uniqueId_g sourceProcessInfo_user_s targetProcessInfo_tgtFileCreatedAt_t
+targetProcessInfo_tgtFileHashSha1_s targetProcessInfo_tgtFileHashSha256_s
+targetProcessInfo_tgtFileOldPath_s targetProcessInfo_tgtFilePath_s targetProcessInfo_tgtProcCmdLine_s
+targetProcessInfo_tgtProcIntegrityLevel_s targetProcessInfo_tgtProcName_s
+targetProcessInfo_tgtProcPid_s targetProcessInfo_tgtProcessStartTime_t threatInfo_analystVerdict_s
+threatInfo_classification_s threatInfo_engines_s threatInfo_filePath_s threatInfo_fileSize_d
+threatInfo_identifiedAt_t threatInfo_incidentStatus_s threatInfo_maliciousProcessArguments_s
+threatInfo_md5_g threatInfo_originatorProcess_s threatInfo_processUser_s threatInfo_sha1_s
+threatInfo_sha256_s threatInfo_threatId_s threatInfo_threatName_s threatInfo_updatedAt_t
+"""
+# The columns of every classic table that those parsers remove at their end, by name.
+CLASSIC = "Computer MG ManagementGroupName RawData SourceSystem TenantId _ResourceId"
 TYPES = {"s": "string", "g": "string", "d": "real", "b": "boolean", "t": "datetime"}
 
 ALIASES = {
@@ -88,6 +120,31 @@ def test_tables_keep_the_columns_of_the_data_collector(table: str, columns: str)
     for name in columns.split():
         suffix = name.rpartition("_")[2]
         assert declared[name] == TYPES.get(suffix, "string"), name
+
+
+def test_what_the_asim_parsers_of_microsoft_name_resolves() -> None:
+    """A fresh table has each column that they read or remove; a missing one would be an error."""
+    read = ", ".join(ASIM_SENTINELONE.split())
+    removed = f"*_d, *_s, *_g, *_t, *_b, {CLASSIC.replace(' ', ', ')}"
+    found, fresh = analyse(
+        [
+            Query("reads", f"SentinelOne_CL | project {read}, Left = _ItemId"),
+            Query("removes", f"SentinelOne_CL | project-away {removed}"),
+        ]
+    )
+    assert not found.errors + fresh.errors
+    assert fresh.columns is not None
+    assert not {*CLASSIC.split(), *ASIM_SENTINELONE.split()} & fresh.columns.keys()
+
+
+def test_a_column_that_is_missing_would_be_noticed() -> None:
+    """The check can fail: without the columns of classic tables the same query is an error."""
+    columns = next(found.columns for found in load_tables() if found.name == "SentinelOne_CL")
+    without = {name: kind for name, kind in columns.items() if name not in CLASSIC.split()}
+    query = "SentinelOne_CL | project-away Computer, MG, ManagementGroupName, RawData"
+    (found,) = analyse([Query("removes", query, tables={"SentinelOne_CL": without})])
+    names = ("Computer", "MG", "ManagementGroupName", "RawData")
+    assert all(any(f"'{name}'" in error for error in found.errors) for name in names)
 
 
 @pytest.mark.parametrize("alias", ALIASES)
