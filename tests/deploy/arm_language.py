@@ -229,6 +229,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "equals": lambda one, other: one == other,
     "filter": lambda items, keep: [item for item in items if keep(item)],
     "guid": lambda *values: str(uuid.UUID(_hash(*values))),
+    "join": lambda items, between: between.join(items),
     "map": lambda items, change: [change(item) for item in items],
     "not": lambda value: not value,
     "null": lambda: None,

@@ -238,8 +238,27 @@ class _Run:
             self.azure.tags = dict(body["properties"]["tags"])
         elif raw["type"] == "Microsoft.Web/sites/config":
             self.azure.app_settings = dict(body["properties"])
+        elif raw["type"] == "Microsoft.OperationalInsights/workspaces/tables":
+            self._put_table(identity, body)
         else:
             self.azure.resources[identity] = body
+
+    def _put_table(self, identity: str, body: Json) -> None:
+        """A table keeps its standard columns; none is given twice, no column changes its type."""
+        there = self.azure.resources.get(identity, {}).get("properties", {}).get("schema", {})
+        schema = body["properties"]["schema"]
+        standard = there.get("standardColumns", [])
+        fixed = {column["name"] for column in standard} - {"TimeGenerated"}
+        types = {column["name"]: column["type"] for column in there.get("columns", [])}
+        for column in schema["columns"]:
+            name, kind = column["name"], column["type"]
+            if name in fixed:
+                raise TemplateError(f"{identity}: {name} is a standard column of this table")
+            if types.get(name, kind) != kind:
+                raise TemplateError(f"{identity}: {name} is {types[name]}, not {kind}")
+        if standard:
+            schema["standardColumns"] = standard
+        self.azure.resources[identity] = body
 
     def _put_deployment(self, raw: Json) -> None:
         properties = raw["properties"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -164,10 +165,55 @@ def test_a_migrated_table_keeps_its_columns_and_types(
     assert "uuid_g = toguid(uuid_g)" in flow["transformKql"]
 
 
+def test_nothing_clashes_on_a_classic_table(template: dict[str, Any], azure: Azure) -> None:
+    """Standard columns are not given again, and the rule casts the columns that are guids.
+
+    The simulated Azure refuses a standard column that is given again and a type that changes.
+    """
+    identity = next(iter(azure.resources)) + "/tables/sentinelone_cl"
+    standard = ("TenantId", "SourceSystem", "MG", "ManagementGroupName", "TimeGenerated")
+    azure.resources[identity] = {
+        "type": TABLES,
+        "properties": {
+            "plan": "Analytics",
+            "retentionInDays": 90,
+            "totalRetentionInDays": 90,
+            "schema": {
+                "name": "SentinelOne_CL",
+                "standardColumns": [
+                    {"name": name, "type": "string"} for name in (*standard, "Computer", "RawData")
+                ],
+                "columns": [
+                    {"name": "activityUuid_g", "type": "guid"},
+                    {"name": "threatInfo_sha1_s", "type": "string"},
+                ],
+            },
+        },
+    }
+    given = parameters("SentinelOne", migratedTables=["SentinelOne_CL"])
+    for _ in range(2):
+        azure.deploy(template, given)
+    have = columns(azure, "SentinelOne_CL")
+    assert not {"Computer", "MG", "ManagementGroupName", "RawData"} & have.keys()
+    assert have["TimeGenerated"] == "dateTime"
+    assert have["Connection_s"] == "string"
+    rule = next(body for name, body in azure.of_type(RULES).items() if name.endswith("sentinelone"))
+    cast = {
+        name
+        for flow in rule["properties"]["dataFlows"]
+        for name in re.findall(r"toguid\((\w+)\)", flow["transformKql"])
+    }
+    assert cast == {"activityUuid_g"} == {name for name, kind in have.items() if kind == "guid"}
+    assert have["threatInfo_md5_g"] == "string"
+
+
 def test_a_new_table_has_text_for_guids(template: dict[str, Any], azure: Azure) -> None:
     """Without a migration the columns are strings, and no cast stands in the way."""
     azure.deploy(template, parameters("OneLogin"))
     assert columns(azure, "OneLogin_CL")["uuid_g"] == "string"
+    azure.deploy(template, parameters("SentinelOne"))
+    have = columns(azure, "SentinelOne_CL")
+    assert have["threatInfo_md5_g"] == have["Computer"] == have["RawData"] == "string"
     rule = next(body for name, body in azure.of_type(RULES).items() if name.endswith("onelogin"))
     assert "toguid" not in rule["properties"]["dataFlows"][0]["transformKql"]
 

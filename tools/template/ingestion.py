@@ -58,7 +58,7 @@ def variables(tables: Sequence[Table]) -> Json:
         _variable_of(stream.name): one_line(stream.transform)
         for table in tables
         for stream in table.streams.values()
-        if _adjustments(table, one_line(stream.transform))
+        if _guids(table, one_line(stream.transform)) or _cuts(table, one_line(stream.transform))
     }
 
 
@@ -141,18 +141,22 @@ def _tables(tables: Sequence[Table], group: Group) -> Json:
 
 def _as_it_is(table: Table, group: Group) -> str:
     section = section_of_table(table.name)
-    identity = group.resource_id(
-        "Microsoft.OperationalInsights/workspaces/tables",
-        parameter("workspaceName"),
-        quoted(table.name),
-    )
     known = (
         f"or(contains({parameter('migratedTables')}, {quoted(table.name)}), "
         f"contains({variable('installed')}, {variable('mark' + section.key)}))"
     )
     if section.condition:
         known = f"and({section.condition}, {known})"
-    return either(known, f"reference({identity}, '{TABLES_API}')", "createObject()")
+    now = f"reference({_table_id(table, group)}, '{TABLES_API}')"
+    return either(known, now, "createObject()")
+
+
+def _table_id(table: Table, group: Group) -> str:
+    return group.resource_id(
+        "Microsoft.OperationalInsights/workspaces/tables",
+        parameter("workspaceName"),
+        quoted(table.name),
+    )
 
 
 def _columns(table: Table) -> list[Json]:
@@ -175,6 +179,18 @@ def _table(table: Table) -> Json:
     each = "lambdaVariables('column')"
     kept = f"map({there}, lambda('column', createObject('name', {each}.name, 'type', {each}.type)))"
     names = f"map({there}, lambda('column', {each}.name))"
+    # A classic table has Computer, RawData and their like as standard columns: to name them again
+    # would clash. TimeGenerated is among the columns of every table.
+    standard = either(
+        f"empty({now})",
+        "createArray()",
+        f"coalesce(tryGet({now}.schema, 'standardColumns'), createArray())",
+    )
+    standard = f"map({standard}, lambda('column', {each}.name))"
+    standard = (
+        f"filter({standard}, lambda('name', not(equals(lambdaVariables('name'), 'TimeGenerated'))))"
+    )
+    names = f"concat({names}, {standard})"
     new = f"filter({ours}, lambda('column', not(contains({names}, {each}.name))))"
     return {
         **({"condition": value(parameter(section.use))} if section.condition else {}),
@@ -235,7 +251,7 @@ def _rule(section: Section, tables: Sequence[Table], group: Group) -> Json:
                 {
                     "streams": [stream.name],
                     "destinations": ["workspace"],
-                    "transformKql": _transform(table, stream.name, stream.transform),
+                    "transformKql": _transform(table, stream.name, stream.transform, group),
                     "outputStream": f"Custom-{table.name}",
                 }
                 for table, stream in streams
@@ -244,9 +260,9 @@ def _rule(section: Section, tables: Sequence[Table], group: Group) -> Json:
     }
 
 
-def _transform(table: Table, stream: str, kql: str) -> str:
+def _transform(table: Table, stream: str, kql: str, group: Group) -> str:
     text = one_line(kql)
-    if more := _adjustments(table, text):
+    if more := [*_casts(table, text, group), *_cuts(table, text)]:
         return value(f"concat({variable(_variable_of(stream))}, {', '.join(more)})")
     return text
 
@@ -255,27 +271,42 @@ def _variable_of(stream: str) -> str:
     return f"transform{stream.removeprefix('Custom-')}"
 
 
-def _adjustments(table: Table, transform: str) -> list[str]:
-    """Expressions of what a transform ends in, depending on the deployment.
+def _casts(table: Table, transform: str, group: Group) -> list[str]:
+    """Expressions of the casts that a transform ends in, where the table has guid columns.
 
-    A table that the Data Collector made has columns of type guid where a new one has strings,
-    and a transform's type must equal its column's.
+    A table that the Data Collector made has columns of type guid where a new one, and a column
+    that a deployment added to it, has strings; a transform's type must equal its column's.
     """
-    made = []
-    guids = [
-        name
-        for name in table.columns
-        if name.endswith("_g") and re.search(rf"\b{name}\s*=", transform)
+    if not (names := _guids(table, transform)):
+        return []
+    now = f"reference({_table_id(table, group)}, '{TABLES_API}').schema.columns"
+    column, name = "lambdaVariables('column')", "lambdaVariables('name')"
+    guids = f"filter({now}, lambda('column', equals({column}.type, 'guid')))"
+    guids = f"map({guids}, lambda('column', {column}.name))"
+    ours = f"createArray({', '.join(map(quoted, names))})"
+    cast = f"filter({ours}, lambda('name', contains({guids}, {name})))"
+    casts = f"map({cast}, lambda('name', concat(', ', {name}, ' = toguid(', {name}, ')')))"
+    # Name a column that is always there first: an extend of nothing is an error.
+    begin = quoted(" | extend TimeGenerated = TimeGenerated")
+    migrated = f"contains({parameter('migratedTables')}, {quoted(table.name)})"
+    return [either(migrated, f"concat({begin}, join({casts}, ''))", "''")]
+
+
+def _guids(table: Table, transform: str) -> list[str]:
+    return [name for name in table.columns if name.endswith("_g") and _makes(transform, name)]
+
+
+def _cuts(table: Table, transform: str) -> list[str]:
+    """Expressions that take away an optional column, where a deployment leaves it out."""
+    return [
+        either(parameter(column.parameter), "''", quoted(f" | project-away {column.name}"))
+        for column in of_table(table)
+        if _makes(transform, column.name)
     ]
-    if guids:
-        cast = ", ".join(f"{name} = toguid({name})" for name in guids)
-        migrated = f"contains({parameter('migratedTables')}, {quoted(table.name)})"
-        made.append(either(migrated, quoted(f" | extend {cast}"), "''"))
-    for column in of_table(table):
-        if re.search(rf"\b{column.name}\s*=", transform):
-            away = quoted(f" | project-away {column.name}")
-            made.append(either(parameter(column.parameter), "''", away))
-    return made
+
+
+def _makes(transform: str, column: str) -> bool:
+    return re.search(rf"\b{column}\s*=", transform) is not None
 
 
 def _may_send(section: Section) -> Json:
