@@ -51,7 +51,7 @@ def example() -> str:
 
 
 def readme(text: str) -> str:
-    """The README with its table made anew."""
+    """The README with its table rendered from the declared settings."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -117,7 +117,7 @@ class Group:
 
     @property
     def properties(self) -> Json:
-        """What sends a nested deployment there."""
+        """The properties that send a nested deployment there."""
         if not self.name:
             return {}
         return {"subscriptionId": value(self.subscription), "resourceGroup": value(self.name)}
@@ -149,7 +149,7 @@ def nested(
     depends_on: Sequence[str] = (),
     condition: str | None = None,
 ) -> Json:
-    """A deployment within the deployment, with parameters of its own.
+    """A nested deployment with its parameters.
 
     ``parameters`` maps names to expressions of the outer template.
     """

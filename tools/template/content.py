@@ -1,6 +1,6 @@
-"""What Microsoft Sentinel shows: parsers, analytics rules, Data connectors pages, a workbook.
+"""The content of Microsoft Sentinel: parsers, analytics rules, Data connectors pages, a workbook.
 
-Each is a readable file under sentinel/. Each connector's content is a deployment of its own in
+Each is a readable file under sentinel/. Each connector's content is one nested deployment into
 the workspace's resource group, made once: a rule that a person has tuned is not written over
 by the next deployment. Which have been made stands in tags of the app's resource group.
 """

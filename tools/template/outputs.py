@@ -1,4 +1,4 @@
-"""What a person needs to know after a deployment; nothing secret."""
+"""The deployment's outputs: addresses, names and ids; nothing secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the template asks a person for. Names of settings are the app settings' own names."""
+"""The template's parameters. A setting's parameter has the app setting's name."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _content(tables: Iterable[str]) -> Json:
         "sentinelContent": _text(
             "Parsers, analytics rules, workbook and Data connectors pages. once: install what "
             "this deployment has not installed before, so that nothing you tuned is overwritten. "
-            "always: install them anew. never: leave them out.",
+            "always: install all of it again. never: leave it out.",
             "once",
             allowedValues=["once", "always", "never"],
         ),

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from shared.connections.registry import connectors
 from shared.settings.app import HEALTH_RULE
 from shared.settings.setting import Setting
-from shared.source.connector import Portal
-from tools.content import MAX_FLOWS, Table, load_senders, load_tables
+from shared.source.connector import Connector, Portal
+from tools.content import MAX_FLOWS, Sender, Table, load_senders, load_tables
 from tools.template.arm import parameter, variable
 
 
@@ -75,13 +75,21 @@ class Section:
 
 @functools.cache
 def sections() -> Sequence[Section]:
+    """The project's sections; see ``sections_of``."""
+    return sections_of(load_tables(), connectors(), load_senders())
+
+
+def sections_of(
+    tables: Sequence[Table], connectors: Sequence[Connector], senders: Sequence[Sender]
+) -> Sequence[Section]:
     """The connectors' sections by name, then the senders', then that of the health rows.
 
-    Raises ``ValueError`` for a table whose connector nothing declares, and for a connector whose
-    tables do not fit into one rule.
+    A connector without a table has none. Raises ``ValueError`` for a table whose connector nothing
+    declares, for a connector whose tables do not fit into one rule, and for one that nothing
+    switches on.
     """
     owned: dict[str, list[Table]] = {}
-    for table in load_tables():
+    for table in tables:
         owned.setdefault(table.connector, []).append(table)
     made = [
         Section(
@@ -91,7 +99,7 @@ def sections() -> Sequence[Section]:
             connector.portal,
             connector.events is not None,
         )
-        for connector in connectors()
+        for connector in connectors
         if connector.name in owned
     ]
     made += [
@@ -101,11 +109,14 @@ def sections() -> Sequence[Section]:
             {"object_id": sender.principal},
             sender.portal,
         )
-        for sender in load_senders()
+        for sender in senders
         if sender.connector in owned
     ]
-    for key, tables in owned.items():
-        names, rule_setting = _tables_and_rule(tables)
+    for section in made:
+        if section.switch is None and not section.secrets:
+            raise ValueError(f"{section.key} has neither a required setting nor a secret")
+    for key, rest in owned.items():
+        names, rule_setting = _tables_and_rule(rest)
         if rule_setting != HEALTH_RULE:
             raise ValueError(
                 f"sentinel/tables/{names[0]}.yaml: nothing in shared/connectors or "
