@@ -15,6 +15,7 @@ ConnectorError
 ├── StorageError
 │   ├── StorageUnavailable     tables, queues or blobs did not answer
 │   ├── CheckpointConflict     another run moved the checkpoint: this one stops
+│   ├── LeaseLost              another run may hold the connection: this one ends, without an alert
 │   └── CheckpointUnreadable   an entity of a newer format, or edited by hand
 ├── UnexpectedError            a bug: named by its exception class and its place
 └── RunFailed                  one or more streams of a run failed: names each cause
@@ -145,6 +146,10 @@ class StorageUnavailable(StorageError):
 
 class CheckpointConflict(StorageError):
     """Another run has written the checkpoint since this one read it."""
+
+
+class LeaseLost(StorageError):
+    """The connection's lease is no longer sure: end the run, and leave the rest to the next one."""
 
 
 class CheckpointUnreadable(StorageError):

@@ -9,6 +9,7 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import NoReturn
 
 from shared.azure import storage
 from shared.connections.opening import open_connection
@@ -17,13 +18,16 @@ from shared.delivery.dead_letters import DeadLetters
 from shared.delivery.sink import Sink, sink_for
 from shared.errors import (
     ConnectorError,
+    LeaseLost,
     RunFailed,
+    SettingsError,
     StorageError,
     VendorRefused,
     error_boundary,
 )
 from shared.health import rows
 from shared.polling.budget import budget_seconds
+from shared.polling.leased_sink import LeasedSink
 from shared.polling.stream_poll import Lookback, StreamPoll
 from shared.records.timestamps import utc_now
 from shared.settings import key_vault
@@ -31,9 +35,10 @@ from shared.settings.app import PollingSettings, read_destination, read_polling
 from shared.source.connector import Connection, Connector
 from shared.source.stream import Source, Stream
 from shared.state.checkpoint import TABLE, Progress, StreamCheckpoint, partition_key
+from shared.state.lease import PollLease, held_lease
 from shared.telemetry.events import emit
 from shared.telemetry.history import age, ever_succeeded, history_after
-from shared.telemetry.run import RunCounters, RunResult, RunState
+from shared.telemetry.run import RunCounters, RunResult, RunState, worst
 
 # Deliver the last pages for an eighth of a stream's share longer than fetching, 90 % of the
 # function's timeout in all, and for no less than a 32nd of the budget.
@@ -59,7 +64,33 @@ def poll(connector: Connector) -> list[RunResult]:
     polling = read_polling()
     target = sink_for(read_destination())
     raise_gc_thresholds()
-    return PollRun(connector, connection, target, polling).all_streams()
+    run = PollRun(connector, connection, target, polling)
+    try:
+        with held_lease(connector.name) as lease:
+            if lease is None:
+                emit(logger, "connection_held", Connector=connector.name)
+                return []
+            return _poll_under(lease, run, connector)
+    except LeaseLost as error:
+        emit(logger, "lease_lost", Connector=connector.name, Message=str(error))
+        return []
+    except (StorageError, SettingsError) as error:
+        run.fail(error)
+
+
+def _poll_under(lease: PollLease, run: PollRun, connector: Connector) -> list[RunResult]:
+    """Poll, and write down in the lease's blob when that began and how it ended."""
+    lease.begin()
+    if lease.unended:
+        emit(logger, "run_not_ended", Connector=connector.name, Runs=lease.unended)
+    run.hold(lease)
+    outcome = RunState.FAILING
+    try:
+        results = run.all_streams()
+        outcome = worst(result.status for result in results)
+    finally:
+        lease.end(outcome)
+    return results
 
 
 @functools.cache
@@ -89,7 +120,7 @@ class PollRun:
     """One invocation over all streams of a connection.
 
     ``connection`` is the first stream's; a stream that renews the credentials hands its connection
-    on to the next.
+    on to the next. Losing ``lease`` raises LeaseLost, and counts as no stream's failure.
     """
 
     def __init__(
@@ -100,6 +131,7 @@ class PollRun:
         polling: PollingSettings,
     ) -> None:
         self._connector = connector
+        self._lease: PollLease | None = None
         self._polling = polling
         self._first_connection = connection
         self._sink = target
@@ -109,6 +141,18 @@ class PollRun:
         self._end = self._deadline + self._budget * DELIVERY_SHARE
         self._failures: dict[str, Exception] = {}
         self._results: list[RunResult] = []
+
+    def hold(self, lease: PollLease) -> None:
+        """Poll and upload only while ``lease`` is sure."""
+        self._lease = lease
+        self._sink = LeasedSink(self._sink, lease)
+
+    def fail(self, error: ConnectorError) -> NoReturn:
+        """Record ``error`` as the failure of every stream; raises RunFailed."""
+        for source in self._first_connection.sources:
+            self._record(self._failed(source.stream, self._counters(source.stream), error))
+        rows.post(self._connector.name, self._results)
+        raise RunFailed(self._connector.name, self._failures)
 
     def all_streams(self) -> list[RunResult]:
         """Poll the streams in turn and post their health rows. Raises RunFailed at the end."""
@@ -139,8 +183,9 @@ class PollRun:
 
     def _run_stream(self, task: StreamTask) -> Connection:
         """Poll a stream and record its result; return the connection for the next stream."""
+        self._check_lease()
         stream = task.source.stream
-        counters = RunCounters(self._connector.name, stream.name, self._run_id, utc_now())
+        counters = self._counters(stream)
         result: RunResult | None
         try:
             with error_boundary():
@@ -150,22 +195,40 @@ class PollRun:
                     task = _reconnected(task, self._with_fresh_credentials(error))
                     counters = counters.restarted()
                     result = self._poll(task, counters)
+        except LeaseLost:
+            raise
         except ConnectorError as error:
-            result = counters.result(RunState.FAILING, error=error)
-            self._failures[stream.setting_name] = error
-            emit(
-                logger,
-                "stream_failed",
-                Connector=self._connector.name,
-                Stream=stream.name,
-                ErrorClass=type(error).__name__,
-                Message=str(error),
-                RunId=self._run_id,
-            )
+            self._check_lease()
+            result = self._failed(stream, counters, error)
         if result:
-            self._results.append(result)
-            result.log()
+            self._record(result)
         return task.connection
+
+    def _counters(self, stream: Stream) -> RunCounters:
+        return RunCounters(self._connector.name, stream.name, self._run_id, utc_now())
+
+    def _failed(self, stream: Stream, counters: RunCounters, error: ConnectorError) -> RunResult:
+        """Keep a stream's failure for the run's end, and log it."""
+        self._failures[stream.setting_name] = error
+        emit(
+            logger,
+            "stream_failed",
+            Connector=self._connector.name,
+            Stream=stream.name,
+            ErrorClass=type(error).__name__,
+            Message=str(error),
+            RunId=self._run_id,
+        )
+        return counters.result(RunState.FAILING, error=error)
+
+    def _record(self, result: RunResult) -> None:
+        self._results.append(result)
+        result.log()
+
+    def _check_lease(self) -> None:
+        """Raise LeaseLost where another run may poll by now."""
+        if self._lease is not None:
+            self._lease.check()
 
     def _with_fresh_credentials(self, error: VendorRefused) -> Connection:
         """Connect with secrets read from Key Vault again, after a rotation.

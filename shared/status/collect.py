@@ -28,15 +28,13 @@ from shared.state.webhook_history import webhook_partition
 from shared.status.assess import polled_stream, webhook_stream
 from shared.status.model import (
     LEFT_OUT,
-    SEVERITY,
     AppStatus,
     Assessment,
     ConnectorStatus,
     StreamStatus,
-    worst,
 )
 from shared.telemetry.humanize import many, span
-from shared.telemetry.run import RunState
+from shared.telemetry.run import SEVERITY, RunState, worst
 
 # Timeout of one read.
 SECONDS = 15.0

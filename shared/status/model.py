@@ -6,15 +6,12 @@ content and no person's name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared.delivery.backlog import DeadLetterStatus, Queue
 from shared.telemetry.run import RunState
-
-# The worst first.
-SEVERITY = (RunState.FAILING, RunState.LATE, RunState.CATCHING_UP, RunState.OK, RunState.OFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +87,3 @@ class AppStatus:
     spool: Queue
     poison: Queue
     dead_letters: DeadLetterStatus
-
-
-def worst(states: Iterable[RunState]) -> RunState:
-    """Return the worst of ``states``; ok where there are none, off where all are off."""
-    return min(states, key=SEVERITY.index, default=RunState.OK)

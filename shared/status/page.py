@@ -20,9 +20,9 @@ from markupsafe import Markup
 from shared.delivery.redrive import RedriveReport
 from shared.diagnostics.connection_test import choices
 from shared.diagnostics.steps import TestReport
-from shared.status.model import LEFT_OUT, SEVERITY, AppStatus, Assessment
+from shared.status.model import LEFT_OUT, AppStatus, Assessment
 from shared.telemetry.humanize import ago, clock, many, size, span
-from shared.telemetry.run import RunState
+from shared.telemetry.run import SEVERITY, RunState
 
 TEMPLATES = Path(__file__).with_name("templates")
 

@@ -61,6 +61,21 @@ EVENTS = {
         "None of a connector's settings are set: its timer does nothing.",
         ("Connector",),
     ),
+    "connection_held": Event(
+        logging.INFO,
+        "Another run holds the connection's lease: this one leaves the poll to it.",
+        ("Connector",),
+    ),
+    "lease_lost": Event(
+        logging.INFO,
+        "A run's lease was no longer sure: the run ended early, and the next one goes on.",
+        ("Connector", "Message"),
+    ),
+    "run_not_ended": Event(
+        logging.WARNING,
+        "The run before began and never ended: killed, or out of memory.",
+        ("Connector", "Runs"),
+    ),
     "dead_letters": Event(
         logging.ERROR,
         "Records cannot be delivered and are kept in the blob container dead-letters.",

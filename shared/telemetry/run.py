@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,6 +26,15 @@ class RunState(StrEnum):
     CATCHING_UP = "catching up"
     FAILING = "failing"
     OFF = "off"
+
+
+# The worst first.
+SEVERITY = (RunState.FAILING, RunState.LATE, RunState.CATCHING_UP, RunState.OK, RunState.OFF)
+
+
+def worst(states: Iterable[RunState]) -> RunState:
+    """Return the worst of ``states``; ok where there are none, off where all are off."""
+    return min(states, key=SEVERITY.index, default=RunState.OK)
 
 
 @dataclass(frozen=True, slots=True)

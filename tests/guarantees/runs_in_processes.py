@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from local.loopback.faults import Fault, answer, first
+from shared.state.lease import TIMES, LeaseTimes
+
+if TYPE_CHECKING:
+    from shared.delivery.batch import Batch
 
 _PRELOADED = [
     "azure.data.tables",
@@ -26,13 +36,70 @@ _PRELOADED = [
 ]
 
 
-def poll_sentinelone(environment: dict[str, str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What is odd about the host of a run.
+
+    Its clock is wrong by ``clock``; it freezes (SIGSTOP) where its first upload was allowed and is
+    not sent yet; its lease has other ``times``.
+    """
+
+    clock: timedelta = timedelta()
+    freezes: bool = False
+    times: LeaseTimes = TIMES
+
+
+USUAL = Host()
+
+
+def poll_sentinelone(environment: dict[str, str], host: Host = USUAL) -> None:
     """Do as the timer's function does, in a process with nothing but its settings."""
     os.environ.update(environment)
     from shared.connectors.sentinelone import CONNECTOR
     from shared.polling.run import poll
+    from shared.state import lease
 
+    lease.TIMES = host.times
+    if host.clock:
+        _set_wrong(host.clock)
+    if host.freezes:
+        _freeze_before_the_first_upload()
     poll(CONNECTOR)
+
+
+def _set_wrong(by: timedelta) -> None:
+    """Shift the clock of every module of the app that reads it."""
+    from shared.records import timestamps
+
+    right = timestamps.utc_now
+
+    def wrong() -> datetime:
+        return right() + by
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("shared") and hasattr(module, "utc_now"):
+            module.utc_now = wrong  # type: ignore[attr-defined]
+
+
+def _freeze_before_the_first_upload() -> None:
+    from shared.delivery.logs_ingestion import LogsIngestion
+
+    upload = LogsIngestion.upload
+    frozen = threading.Event()
+
+    def freezing(sink: LogsIngestion, batch: Batch, timeout: float) -> int:
+        if not frozen.is_set():
+            frozen.set()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return upload(sink, batch, timeout)
+
+    LogsIngestion.upload = freezing  # type: ignore[assignment,method-assign]
+
+
+def is_frozen(process: ForkServerProcess) -> bool:
+    """Whether SIGSTOP has stopped it."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return "State:\tT" in status
 
 
 def serve_webhook(environment: dict[str, str], telling: Connection) -> None:
@@ -53,17 +120,17 @@ def processes() -> Any:
     return context
 
 
-def begin(context: Any, settings: dict[str, str]) -> ForkServerProcess:
+def begin(context: Any, settings: dict[str, str], host: Host = USUAL) -> ForkServerProcess:
     names = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE", "SentinelOneStreams")
     environment = {**settings, **{name: os.environ[name] for name in names}}
-    process: ForkServerProcess = context.Process(target=poll_sentinelone, args=(environment,))
+    process: ForkServerProcess = context.Process(target=poll_sentinelone, args=(environment, host))
     process.start()
     return process
 
 
-def run_to_end(context: Any, settings: dict[str, str]) -> int:
+def run_to_end(context: Any, settings: dict[str, str], host: Host = USUAL) -> int:
     """Run once without a fault; return the exit code."""
-    process = begin(context, settings)
+    process = begin(context, settings, host)
     process.join(60)
     return process.exitcode if process.exitcode is not None else -1
 

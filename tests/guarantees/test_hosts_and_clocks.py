@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +20,7 @@ from shared.polling import run as polling_run
 from shared.polling import stream_poll
 from shared.polling.run import poll
 from shared.records.timestamps import isoformat, utc_now
+from shared.state.lease import PollLease, held_lease
 
 STREAM = "Custom-SentinelOneActivities"
 
@@ -36,10 +39,11 @@ def arrived(monitor: AzureMonitor) -> Counter[str]:
     return Counter(str(record["id"]) for record in monitor.records(STREAM))
 
 
-def test_the_slower_of_two_hosts_stops_without_damage(
-    sentinelone: SentinelOne, azure_monitor: AzureMonitor
+def test_without_the_lease_the_etag_stops_the_slower_of_two_runs(
+    sentinelone: SentinelOne, azure_monitor: AzureMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ETag decides: the second run fails, its error names the stream, and nothing is lost."""
+    """The second line: a run whose checkpoint was moved fails, and what it sent repeats at most."""
+    monkeypatch.setattr(polling_run, "held_lease", lease_for_anybody)
     sentinelone.add("activities", activities(range(50), lambda n: timedelta(minutes=n)))
     sentinelone.faults.add("/activities", first(lambda: poll(CONNECTOR)))
     with pytest.raises(RunFailed) as raised:
@@ -47,9 +51,17 @@ def test_the_slower_of_two_hosts_stops_without_damage(
     assert isinstance(raised.value.failures["activities"], CheckpointConflict)
     assert "second app" in str(raised.value)
     before = arrived(azure_monitor)
-    assert before.keys() == {str(n) for n in range(50)}
+    assert before == {str(n): 2 for n in range(50)}
     poll(CONNECTOR)
     assert arrived(azure_monitor) == before
+
+
+@contextlib.contextmanager
+def lease_for_anybody(connector: str) -> Iterator[PollLease]:
+    """As ``held_lease``, of another blob for each run."""
+    with held_lease(connector, uuid.uuid4().hex) as lease:
+        assert lease is not None
+        yield lease
 
 
 @pytest.mark.parametrize("wrong", [timedelta(minutes=10), timedelta(minutes=-10)])
