@@ -93,7 +93,7 @@ class LastPoll:
 
 
 def lease_name(connector: str, connection: str) -> str:
-    """The name of a connection's blob: ``SentinelOne``, ``SentinelOne__emea``."""
+    """The name of a connection's blob: ``<connector>__<connection>``, or the connector alone."""
     return f"{connector}__{connection}" if connection else connector
 
 
