@@ -5,7 +5,8 @@ ConnectorError
 ├── VendorError
 │   ├── VendorUnavailable      429, 5xx, resets, timeouts: the next run continues here
 │   ├── VendorRefused          400, 401, 403, 404: names the setting or permission to check
-│   └── VendorAnswerInvalid    the body does not match the vendor's documentation
+│   ├── VendorAnswerInvalid    the body does not match the vendor's documentation
+│   └── PostRefused            a webhook's body cannot be read, or is too large
 ├── DestinationError
 │   ├── DestinationUnavailable 408, 429, 5xx, resets: retried, then left for the next run
 │   ├── DestinationRefused     401, 403, 404: sign-in, role or rule; no dead letter
@@ -72,6 +73,10 @@ class VendorRefused(VendorError):
 
 class VendorAnswerInvalid(VendorError):
     """The vendor answered with a redirect, or with a body that its API does not document."""
+
+
+class PostRefused(VendorError):
+    """A webhook's body cannot be read, or is too large: the sender got 400 or 413."""
 
 
 class DestinationError(ConnectorError):
@@ -205,6 +210,10 @@ ADVICE: Mapping[str, str] = {
     "VendorAnswerInvalid": (
         "See that the address in the settings is the vendor's own and that no proxy or sign-in "
         "page answers in its place. If it is, report it with this message."
+    ),
+    "PostRefused": (
+        "See that only the vendor posts to the webhook's address, as a JSON array or NDJSON; the "
+        "blob in dead-letters has the body. A good post ends this."
     ),
     "DestinationUnavailable": (
         "Nothing is lost, and each run tries again. If it lasts for an hour, look at Azure Service "

@@ -82,10 +82,14 @@ class App:
 
     def post_events(self, events: list[dict[str, Any]], token: str = TOKEN) -> WebhookResponse:
         """OneLogin posts a batch; its history is written at once, not in a minute."""
+        return self.post_body(orjson.dumps(events), token)
+
+    def post_body(self, body: bytes, token: str = TOKEN) -> WebhookResponse:
+        """OneLogin posts a body; its history is written at once."""
         if self._webhook is None:
             self._webhook = Webhook(onelogin_connector.CONNECTOR, report=self.health.report)
         headers = {"authorization": f"Bearer {token}"}
-        answer = self._webhook.answer(headers, orjson.dumps(events))
+        answer = self._webhook.answer(headers, body)
         self.health.history.flush()
         return answer
 

@@ -1,15 +1,19 @@
 """Dead letters: records that Azure Monitor refuses for good, stored for a person to inspect.
 
 A blob of the container ``dead-letters`` is gzip NDJSON, a line a record: ``record`` (as encoded for
-the sink, or text if it is not JSON), ``stream``, ``status`` (0: no HTTP response), ``message``, the
-reason, and ``connection`` where it has a name. Blobs are named
-``<stream>/<yyyy-mm-dd>/<hhmmss>-<uuid>.ndjson.gz``; their metadata ``causes`` counts their records
-by cause (``{"HTTP 400 InvalidRecord": 3}``), so that the status page does not open them, and
-``connection`` says whose they are.
+the sink; text if it is not JSON, a base64 data URL if it is not UTF-8 or over 1 MB), ``stream``,
+``status`` (0: no HTTP response), ``message``, the reason, and ``connection`` where it has a name.
+Blobs are named ``<stream>/<yyyy-mm-dd>/<hhmmss>-<uuid>.ndjson.gz``, a webhook's unreadable body
+``<stream>/unreadable/<sha256>.ndjson.gz``; their metadata ``causes`` counts their records by cause
+(``{"HTTP 400 InvalidRecord": 3}``), so that the status page does not open them, and ``connection``
+says whose they are.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import hashlib
 import json
 import logging
 import re
@@ -18,12 +22,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import shared.azure.storage
 from shared.azure.storage import Storage, create_on_first_use, storage_errors
 from shared.delivery.batch import compress
 from shared.records.codec import dump_json, parse_json
+from shared.records.declared import MAX_RECORD_BYTES
 from shared.records.timestamps import utc_now
 from shared.telemetry.events import emit
 
@@ -32,6 +37,7 @@ logger = logging.getLogger("connectors.delivery")
 CONTAINER = "dead-letters"
 # End a blob once its records have so many bytes, before compression.
 _BLOB_BYTES = 4_000_000
+_BASE64 = b"data:;base64,"
 # Azure Monitor's error code, before its explanation: "InvalidRecord: …".
 _CODE = re.compile(r"^[A-Za-z]{3,60}(?=:)")
 
@@ -59,20 +65,33 @@ class Refused:
 
     def line(self, stream: str, connection: str = "") -> bytes:
         """Return the record's line in the blob."""
-        try:
-            record = parse_json(self.record)
-        except (ValueError, RecursionError):
-            record = self.record.decode("utf-8", "replace")
         whose = {"connection": connection} if connection else {}
         return dump_json(
             {
-                "record": record,
+                "record": _readable(self.record),
                 "stream": stream,
                 "status": self.status,
                 "message": self.message,
                 **whose,
             }
         )
+
+
+def _readable(record: bytes) -> Any:
+    """Return the record for its line: JSON, else text, else base64 in a data URL.
+
+    Decode nothing over the size of a record: its Python objects would take many times its bytes.
+    https://www.rfc-editor.org/rfc/rfc2397
+    """
+    if len(record) <= MAX_RECORD_BYTES:
+        try:
+            return parse_json(record)
+        except (ValueError, RecursionError):
+            with contextlib.suppress(UnicodeDecodeError):
+                return record.decode("utf-8")
+    elif record.startswith(_BASE64):
+        return record.decode("ascii")
+    return (_BASE64 + base64.b64encode(record)).decode("ascii")
 
 
 class DeadLetterSink(Protocol):
@@ -105,6 +124,28 @@ class DeadLetters:
         if refused:
             causes = ", ".join(sorted({entry.cause for entry in refused}))
             emit(logger, "dead_letters", Stream=stream, Records=len(refused), Causes=causes)
+
+    def put_once(self, stream: str, refused: Refused, connection: str = "") -> None:
+        """Store ``refused`` under its hash, unless it is stored already.
+
+        A sender repeats a body that is not answered 200. Raises ``StorageUnavailable``.
+        """
+        from azure.core.exceptions import ResourceExistsError
+
+        digest = hashlib.sha256(refused.record).hexdigest()
+        name = f"{stream}/unreadable/{digest}.ndjson.gz"
+        body = content(stream, [refused], connection)
+        about = metadata([refused], connection)
+        with storage_errors("Writing to the blob container dead-letters"):
+            container = self._storage.container(CONTAINER)
+            try:
+                create_on_first_use(
+                    container.create_container,
+                    lambda: container.upload_blob(name, body, metadata=about),
+                )
+            except ResourceExistsError:
+                return
+        emit(logger, "dead_letters", Stream=stream, Records=1, Causes=refused.cause)
 
     def _write(self, stream: str, body: bytes, about: dict[str, str]) -> None:
         name = f"{stream}/{self._now():%Y-%m-%d/%H%M%S}-{uuid.uuid4().hex}.ndjson.gz"

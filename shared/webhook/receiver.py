@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from shared.connections.opening import advice_for, token_setting, valid_tokens
 from shared.delivery.batch import packed
@@ -22,6 +21,7 @@ from shared.delivery.spool import Spool
 from shared.errors import (
     ConnectorError,
     DestinationError,
+    PostRefused,
     RuleRefusesRecords,
     SettingsError,
     StorageError,
@@ -30,8 +30,6 @@ from shared.errors import (
     VendorRefused,
     error_boundary,
 )
-from shared.records.codec import dump_json
-from shared.records.encoder import encode
 from shared.records.timestamps import utc_now
 from shared.runtime.circuit_breaker import CircuitBreaker
 from shared.runtime.timeout import call_with_timeout
@@ -42,7 +40,9 @@ from shared.source.push import EventFormat
 from shared.telemetry.events import emit
 from shared.telemetry.run import RunCounters, RunResult, RunState
 from shared.webhook.auth import authorized
-from shared.webhook.body import BodyRefused, elements
+from shared.webhook.body import BodyRefused
+from shared.webhook.events import Events, read_events
+from shared.webhook.large_posts import LargePosts, TooManyLargePosts
 from shared.webhook.recent_ids import Claim, RecentIds
 
 logger = logging.getLogger("connectors.webhook")
@@ -65,16 +65,8 @@ class WebhookResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+_BUSY = WebhookResponse(503, "Other large posts are in work; send this again", {"Retry-After": "5"})
 _SEND_AGAIN = WebhookResponse(503, "The events could not be stored; send them again", _RETRY_AFTER)
-
-
-@dataclass(frozen=True, slots=True)
-class _Events:
-    """A body's events with their ids (parallel lists), and its elements that are no events."""
-
-    events: Sequence[dict[str, Any]]
-    ids: Sequence[str | None]
-    invalid: Sequence[Refused]
 
 
 class Webhook:
@@ -99,6 +91,7 @@ class Webhook:
         self._circuit = circuit or CircuitBreaker()
         self._report = report
         self._recent = RecentIds()
+        self._large = LargePosts()
         self._warned_missing_time = False
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
@@ -120,12 +113,14 @@ class Webhook:
                     WebhookResponse(401, "The bearer token is missing or wrong", _CHALLENGE)
                 )
             counters.bytes_read = len(body)
-            deadline = counters.began + _ANSWER_SECONDS
-            result = self._store_events(self._read(body), counters, deadline)
+            with self._large.unpacked(body) as text:
+                result = self._store_events(text, counters, counters.began + _ANSWER_SECONDS)
             self._report(result)
             return WebhookResponse(200) if result.error is None else _SEND_AGAIN
         except BodyRefused as error:
-            return self._refused(WebhookResponse(error.status, str(error)))
+            return self._body_refused(error, counters)
+        except TooManyLargePosts:
+            return self._refused(_BUSY)
         except SettingsError as error:
             emit(logger, "webhook_not_set_up", Connector=self._connector.name, Message=str(error))
             return WebhookResponse(503, "The function app is not set up; see its log", _RETRY_AFTER)
@@ -159,27 +154,39 @@ class Webhook:
         )
         return answer
 
-    def _read(self, body: bytes) -> _Events:
-        events: list[dict[str, Any]] = []
-        invalid: list[Refused] = []
-        for element in elements(body):
-            if (event := self._format.event(element)) is not None:
-                events.append(event)
-                continue
-            try:
-                record = dump_json(element)
-            except RecursionError as error:
-                raise BodyRefused(400, "An element is nested too deeply") from error
-            invalid.append(Refused(record, 0, "An element of the body is no object"))
-        return _Events(events, [self._format.event_id(event) for event in events], invalid)
+    def _body_refused(self, refused: BodyRefused, counters: RunCounters) -> WebhookResponse:
+        """Keep a body that cannot be read in the dead letters, and report a failed run."""
+        note = ""
+        if refused.body:
+            letter = Refused(refused.body, 0, str(refused))
+            error = self._in_storage_time(
+                lambda: self._dead_letters.put_once(self._stream.name, letter),
+                counters.began + _ANSWER_SECONDS,
+            )
+            if error is not None:
+                self._emit_error("events_not_safe", error)
+                self._report(counters.result(RunState.FAILING, error=error))
+                return _SEND_AGAIN
+            note = "; the body is kept in dead-letters"
+            counters.dead_lettered = 1
+        reason = f"{self._connector.name} posted a body that was not taken: {refused}{note}"
+        self._report(counters.result(RunState.FAILING, error=PostRefused(reason)))
+        return self._refused(WebhookResponse(refused.status, str(refused)))
 
-    def _store_events(self, found: _Events, counters: RunCounters, deadline: float) -> RunResult:
-        """Deliver, else spool, the events; the result's error says that not all are safe."""
+    def _store_events(self, text: bytes, counters: RunCounters, deadline: float) -> RunResult:
+        """Deliver, else spool, the events; the result's error says that not all are safe.
+
+        Raises ``BodyRefused`` and ``SettingsError``.
+        """
         sink = key_vault.with_vault_timeout(self._connect)
+        found = read_events(text, self._format, sink.declared(self._stream.name))
+        counters.watermark = found.newest
+        if found.undated:
+            self._warn_missing_time()
         claim = self._recent.claim(name for name in found.ids if name is not None)
         safe: list[str | None] = []
         try:
-            ids, records = self._encode(found, claim, sink, counters)
+            ids, records = _claimed(found, claim)
             delivered = self._deliver(records, sink, counters) if records else frozenset()
             safe = [ids[index] for index in delivered]
             left = [record for index, record in enumerate(records) if index not in delivered]
@@ -191,7 +198,7 @@ class Webhook:
         if error is None and claim.others and not self._recent.wait(claim, deadline):
             error = StorageUnavailable("Another request with the same events did not end well")
         counters.records = len(records) if error is None else len(delivered)
-        counters.repeats = len(found.events) - len(records)
+        counters.repeats = len(found.records) - len(records)
         counters.dead_lettered += len(found.invalid)
         if error is not None:
             self._emit_error("events_not_safe", error)
@@ -209,38 +216,6 @@ class Webhook:
             ErrorClass=type(error).__name__,
             Message=str(error),
         )
-
-    def _encode(
-        self, found: _Events, claim: Claim, sink: Sink, counters: RunCounters
-    ) -> tuple[list[str | None], list[bytes]]:
-        """Encode the events that this request has claimed, each once; return ids and records."""
-        declared = sink.declared(self._stream.name)
-        received = utc_now()
-        ids: list[str | None] = []
-        records: list[bytes] = []
-        mine = set(claim.mine)
-        for name, event in zip(found.ids, found.events, strict=True):
-            if name is not None:
-                if name not in mine:
-                    continue
-                mine.remove(name)
-            moment = self._format.event_time(event)
-            if moment is None:
-                self._warn_missing_time()
-            elif counters.watermark is None or moment > counters.watermark:
-                counters.watermark = moment
-            try:
-                record = encode(
-                    event,
-                    time_generated=moment or received,
-                    declared=declared,
-                    redact=self._stream.redact,
-                )
-            except RecursionError as error:
-                raise BodyRefused(400, "An event is nested too deeply") from error
-            ids.append(name)
-            records.append(record)
-        return ids, records
 
     def _warn_missing_time(self) -> None:
         if not self._warned_missing_time:
@@ -301,6 +276,10 @@ class Webhook:
             if records:
                 self._spool.put(self._stream.name, records)
 
+        return self._in_storage_time(work, deadline)
+
+    def _in_storage_time(self, work: Callable[[], object], deadline: float) -> StorageError | None:
+        """Run ``work``, which writes to storage; return the error where that failed."""
         seconds = min(_STORAGE_SECONDS, max(1.0, deadline - time.monotonic()))
         try:
             call_with_timeout(seconds, work)
@@ -309,6 +288,21 @@ class Webhook:
         except TimeoutError:
             return StorageUnavailable(f"Storage did not answer within {seconds:.0f} s")
         return None
+
+
+def _claimed(found: Events, claim: Claim) -> tuple[list[str | None], list[bytes]]:
+    """Return ids and records of the events that this request has claimed, each once."""
+    ids: list[str | None] = []
+    records: list[bytes] = []
+    mine = set(claim.mine)
+    for name, record in zip(found.ids, found.records, strict=True):
+        if name is not None:
+            if name not in mine:
+                continue
+            mine.remove(name)
+        ids.append(name)
+        records.append(record)
+    return ids, records
 
 
 def _format_of(connector: Connector) -> EventFormat:
