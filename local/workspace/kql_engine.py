@@ -1,7 +1,8 @@
 """KQL over DuckDB: duckdb-kql, and the functions of Log Analytics that it lacks.
 
-Added are parsers called by their alias, ``ingestion_time()``, ``column_ifexists()``, and
-columns whose names differ by case alone, which DuckDB takes for one.
+Added are parsers called by their alias, ``ingestion_time()``, ``column_ifexists()``, columns
+whose names differ by case alone, which DuckDB takes for one, and the operators of kql_stages.py.
+Names are case-sensitive as in Azure.
 """
 
 from __future__ import annotations
@@ -19,14 +20,19 @@ from duckdb_kql.translate import CLOCK_SLOT
 from duckdb_kql.types import kusto_type
 
 from local.workspace.kql_errors import QueryError, query_error
+from local.workspace.kql_names import check_names
+from local.workspace.kql_pipeline import operators
 from local.workspace.kql_rewrite import (
     INGESTION_TIME,
+    place,
     tokens,
     with_existing_columns,
     with_ingestion_time,
     with_names,
     without_calls,
 )
+from local.workspace.kql_search import TABLE
+from local.workspace.kql_stages import STAGE, Stages, needs_stages, without_serialize
 from local.workspace.typing_sql import quoted
 
 Schema = dict[str, list[str]]
@@ -78,7 +84,7 @@ class Engine:
         self._schema = dict(schema)
         self._parsers = dict(parsers)
         self._twins = twins
-        self._names = {other: name for name, other in twins.items()}
+        self._names = {**{other: name for name, other in twins.items()}, TABLE: "$table"}
         self._views: dict[str, str] = {}
         self._translated: dict[str, Translated] = {}
 
@@ -89,48 +95,100 @@ class Engine:
 
     def sql(self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime) -> Translated:
         """Translate the query into SQL for DuckDB and its parameters. Raises ``QueryError``."""
-        try:
-            self._prepare_parsers(connection, kql)
-        except (duckdb_kql.KqlError, duckdb.Error) as fault:
-            raise self._error(fault, kql) from fault
         if kql not in self._translated:
+            try:
+                self._prepare_parsers(connection, kql)
+                self._check_names(kql)
+                made = self._translation(connection, kql, now)
+            except (duckdb_kql.KqlError, duckdb.Error) as fault:
+                raise self._error(fault, kql) from fault
             if len(self._translated) == _TRANSLATIONS_KEPT:
                 self._translated.clear()
-            self._translated[kql] = self._translation(connection, kql, now)
-        made = self._translated[kql]
-        moment = now.astimezone(UTC).replace(tzinfo=None)
-        bound = {CLOCK_SLOT: moment} if CLOCK_SLOT in made.parameters else {}
-        return Translated(made.sql, made.parameters | bound)
+            self._translated[kql] = made
+        else:
+            self._prepare_parsers(connection, kql)
+        return self._translated[kql].at(now)
 
     def _translation(
         self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime
     ) -> Translated:
-        try:
-            text = without_calls(self._rewritten(connection, kql), self._parsers)
-            made = duckdb_kql.to_sql(text, schema=self._schema, query_now=now, allow_write=False)
-        except (duckdb_kql.KqlError, duckdb.Error) as fault:
-            raise self._error(fault, kql) from fault
+        text = without_calls(self._rewritten(connection, kql), self._parsers)
+        made = duckdb_kql.to_sql(text, schema=self._schema, query_now=now, allow_write=False)
         return Translated(str(made), dict(made.parameters))
 
+    def _check_names(self, kql: str) -> None:
+        """Raise ``QueryError`` for a name whose case is wrong."""
+        named = {token.text for token in tokens(kql)}
+        every = bool(named & {"union", "search"})
+        columns = {
+            self._names.get(column, column)
+            for source, names in self._schema.items()
+            if every or source in named
+            for column in names
+        }
+        check_names(kql, columns, self.sources)
+
     def query(self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime) -> Rows:
-        """The query's result. Raises ``QueryError``."""
+        """The query's result. Raises ``QueryError``, which points to its place."""
         if not tokens(kql):
             raise QueryError("the query is empty")
-        made = self.sql(connection, kql, now)
         try:
-            result = connection.execute(made.sql, made.parameters or None)
-            described, rows = result.description or [], result.fetchall()
-        except duckdb.Error as fault:
-            raise self._error(fault, kql) from fault
+            return self._query(connection, kql, now)
+        except (duckdb_kql.KqlError, duckdb.Error) as fault:
+            error = self._error(fault, kql)
+            if not error.placed:
+                error = error.at(*place(kql, self._failing(connection, kql, now)))
+            raise error from fault
+
+    def _query(self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime) -> Rows:
+        kql = without_serialize(kql)
+        if not needs_stages(kql):
+            return self._rows(connection, self.sql(connection, kql, now))
+        if wrong := duckdb_kql.validate(kql):
+            raise duckdb_kql.KqlSyntaxError("", wrong)
+        self._prepare_parsers(connection, kql)
+        self._check_names(kql)
+
+        def translate(text: str) -> tuple[str, dict[str, Any]]:
+            made = self._translation(connection, text, now).at(now)
+            return made.sql, made.parameters
+
+        # `search` looks in every table, whether the query names it or not.
+        stages = Stages(connection, translate, self._schema, self.sources)
+        try:
+            text = stages.run(kql)
+            return self._rows(connection, Translated(*translate(text)))
+        except (duckdb_kql.KqlError, duckdb.Error, QueryError) as fault:
+            # The text that failed is another than the query: its places are not the query's.
+            error = fault if isinstance(fault, QueryError) else self._error(fault, kql, moved=True)
+            raise (error if error.placed else error.at(*place(kql, stages.at))) from fault
+        finally:
+            stages.drop()
+
+    def _rows(self, connection: duckdb.DuckDBPyConnection, made: Translated) -> Rows:
+        result = connection.execute(made.sql, made.parameters or None)
+        described, rows = result.description or [], result.fetchall()
         kept = [
             (index, self._names.get(column[0], column[0]), _kind(column[1]))
             for index, column in enumerate(described)
-            if not column[0].startswith(INGESTION_TIME)
+            if not column[0].startswith((INGESTION_TIME, STAGE))
         ]
         return Rows(
             [(name, kind) for _, name, kind in kept],
             [tuple(_value(row[index], kind) for index, _, kind in kept) for row in rows],
         )
+
+    def _failing(self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime) -> int:
+        """The place of the first operator with which the query fails: try it up to each one."""
+        outer = [operator for operator in operators(kql) if operator.depth == 0]
+        for operator in outer:
+            try:
+                self._rows(
+                    connection, self._translation(connection, kql[: operator.end], now).at(now)
+                )
+            except (duckdb_kql.KqlError, duckdb.Error):
+                return operator.start
+        return outer[-1].start if outer else 0
 
     def _rewritten(self, connection: duckdb.DuckDBPyConnection, kql: str) -> str:
         def columns_of(query: str) -> list[str]:
@@ -153,8 +211,8 @@ class Engine:
                 connection.execute(f"CREATE TEMP VIEW {quoted(alias)} AS {self._views[alias]}")
             self._schema[alias] = _columns(connection, f"SELECT * FROM {quoted(alias)}", {})
 
-    def _error(self, fault: Exception, kql: str) -> QueryError:
-        return query_error(fault, kql, self.sources)
+    def _error(self, fault: Exception, kql: str, *, moved: bool = False) -> QueryError:
+        return query_error(fault, kql, self.sources, moved=moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +221,12 @@ class Translated:
 
     sql: str
     parameters: dict[str, Any]
+
+    def at(self, now: datetime) -> Translated:
+        """The same with the clock of a run."""
+        moment = now.astimezone(UTC).replace(tzinfo=None)
+        bound = {CLOCK_SLOT: moment} if CLOCK_SLOT in self.parameters else {}
+        return Translated(self.sql, self.parameters | bound)
 
 
 @functools.cache

@@ -8,6 +8,8 @@ https://learn.microsoft.com/azure/azure-monitor/essentials/data-collection-rule-
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 # Azure Monitor cuts a field beyond 64 KB.
 MAX_FIELD_BYTES = 65_536
@@ -27,6 +29,17 @@ _WHOLE = "('BIGINT', 'UBIGINT', 'HUGEINT', 'UHUGEINT')"
 def quoted(name: str) -> str:
     """A name as an identifier of SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: Any) -> str:
+    """A value as a literal of SQL."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, datetime):
+        return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return str(value)
 
 
 def source(columns: Mapping[str, str]) -> str:

@@ -104,7 +104,7 @@ def test_queries_as_people_write_them(filled: Workspace, kql: str, rows: list[ob
         ("OneLogn_CL | take 1", 1, 1, "OneLogin_CL"),
         ("OneLogin | where EventTyp == ''", 1, 18, "did you mean EventType"),
         ("OneLogin_CL | extend x = series_stats(1)", 1, 26, "series_stats()"),
-        ("OneLogin_CL | make-series count() on TimeGenerated step 1d", 1, 15, "make-series"),
+        ("OneLogin_CL | mv-apply x = y on (take 1)", 1, 15, "mv-apply"),
         ("OneLogin_CL | project TimeGenerated\n| where ingestion_time() > ago(1d)", 2, 9, "before"),
         ("OneLogin_CL | extend a = (1 + ", 1, 31, ""),
         ("// why\n\nOneLogin_CL // here\n| extend b = nothere", 4, 14, "nothere"),
