@@ -5,13 +5,11 @@ from __future__ import annotations
 import azure.functions as func
 
 from shared.delivery.redelivery import deliver_message
-from shared.delivery.sink import sink_for
-from shared.health.webhook import health_of
-from shared.settings.app import read_destination
+from shared.delivery.sink import sink_of
+from shared.health.webhook import report_redelivered
 
 
 def main(message: func.QueueMessage) -> None:
-    """Deliver one message of the queue delivery-retry, or put it back."""
-    done = deliver_message(message.get_body(), lambda: sink_for(read_destination()))
-    if done.stream:
-        health_of(done.stream).retried(done.counters)
+    """Deliver a message of the queue delivery-retry, and others that wait, or put it back."""
+    times_shown = message.dequeue_count or 1
+    report_redelivered(deliver_message(message.get_body(), sink_of, times_shown=times_shown))

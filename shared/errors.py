@@ -2,6 +2,7 @@
 
 ConnectorError
 ├── SettingsError              an app setting is missing or malformed: change it
+│   └── UnknownConnection      records of a connection that is no longer set up: they wait
 ├── VendorError
 │   ├── VendorUnavailable      429, 5xx, resets, timeouts: the next run continues here
 │   ├── VendorRefused          400, 401, 403, 404: names the setting or permission to check
@@ -46,6 +47,19 @@ class SettingsError(ConnectorError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(self.problems))
+
+
+class UnknownConnection(SettingsError):
+    """Records belong to a connection that the app's settings do not name; they wait for it."""
+
+    def __init__(self, connection: str) -> None:
+        self.connection = connection
+        super().__init__(
+            [
+                f"Records of the connection {connection} wait, since it is not set up any more: "
+                f"set its settings (…__{connection}) again, or discard them on the status page"
+            ]
+        )
 
 
 class VendorError(ConnectorError):
@@ -230,6 +244,10 @@ ADVICE: Mapping[str, str] = {
     "SettingsError": (
         "Set what the message names in the function app's environment variables; on your own "
         "machine, in local.settings.json."
+    ),
+    "UnknownConnection": (
+        "Give the connection its settings again, or discard what waits for it; records of other "
+        "connections are not affected."
     ),
     "StorageUnavailable": (
         "See that the function app's own storage account is there, that its network rules let the "

@@ -112,12 +112,13 @@ class QueueTrigger:
         return base64.b64decode(content, validate=True)
 
     def _poison(self, queue: QueueClient, stored: StoredMessage) -> None:
+        """Move the message as Azure's host does: whatever its time to live, it has 7 days there."""
         with self._queue(f"{self._name}-poison") as poison:
             try:
-                poison.send_message(stored.content, time_to_live=-1)
+                poison.send_message(stored.content)
             except ResourceNotFoundError:
                 poison.create_queue()
-                poison.send_message(stored.content, time_to_live=-1)
+                poison.send_message(stored.content)
         queue.delete_message(stored)
 
     def _queue(self, name: str) -> QueueClient:

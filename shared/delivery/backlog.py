@@ -63,7 +63,7 @@ def spool_queue() -> Queue:
 
 
 def poison_queue() -> Queue:
-    """Count the messages that the host gave up after five tries; raises ``StorageUnavailable``."""
+    """Count the messages that the host gave up after 20 tries; raises ``StorageUnavailable``."""
     return _queue(POISON_QUEUE, lambda _, since: _seconds_since(since))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from shared.errors import UnknownConnection
 from shared.runtime.process import on_reset
 
 if TYPE_CHECKING:
@@ -51,14 +52,25 @@ def sink_for(settings: DestinationSettings) -> Sink:
     key = (settings.endpoint, *sorted(settings.rule_ids.items()), settings.workspace_id)
     with _lock:
         if key not in _cached:
-            _cached.clear()
             _cached[key] = _make(settings)
         return _cached[key]
 
 
+def sink_of(connection: str) -> Sink:
+    """Return the sink of a connection's records, by its name ('': the one without a name).
+
+    Raises SettingsError, and UnknownConnection for a connection that is not set up.
+    """
+    from shared.settings.app import read_destination
+
+    if connection:
+        raise UnknownConnection(connection)
+    return sink_for(read_destination())
+
+
 @on_reset
 def close_sinks() -> None:
-    """Close and drop the cached sink, for settings that have changed; no upload may be running."""
+    """Close and drop the cached sinks, for settings that have changed; no upload may be running."""
     with _lock:
         for sink in _cached.values():
             sink.close()

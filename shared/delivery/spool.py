@@ -3,23 +3,33 @@
 A message of the queue ``delivery-retry`` is JSON text, ``{"stream", "tries", "gzip"}``: base64 of
 gzip of NDJSON, a line an encoded record. A record too large for a message becomes a blob of the
 container ``spool``, and its message has ``"blob"``, the blob's name, in place of ``"gzip"``.
-Messages never expire. They are plain text: host.json has ``"messageEncoding": "none"``.
+Where they are not the default, a message also has ``"connection"`` (its name), ``"rounds"`` (how
+often it was put back because its function died) and ``"refusals"`` (how often its records blamed
+the rule). Messages never expire, nor do blobs. Messages are plain text: host.json has
+``"messageEncoding": "none"``.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 import shared.azure.storage
 from shared.azure.storage import Storage, create_on_first_use, storage_errors
 from shared.delivery.batch import compress, decompress
+
+if TYPE_CHECKING:
+    from azure.storage.queue import QueueMessage as TakenMessage
+
+logger = logging.getLogger("connectors.delivery")
 
 QUEUE = "delivery-retry"
 POISON_QUEUE = "delivery-retry-poison"
@@ -29,25 +39,43 @@ MAX_MESSAGE_BYTES = 65_536
 _ENVELOPE_BYTES = 300
 _MAX_GZIP_BYTES = (MAX_MESSAGE_BYTES - _ENVELOPE_BYTES) * 3 // 4
 _NEVER = -1
+# A message's fields that an earlier version does not write, with their defaults.
+_OPTIONAL: dict[str, Any] = {"connection": "", "rounds": 0, "refusals": 0}
+# Messages taken along are invisible for so long: longer than an invocation works on them.
+_TAKEN_SECONDS = 300
+# https://learn.microsoft.com/rest/api/storageservices/get-messages: 32 a request.
+MOST_TAKEN = 32
 
 
 class MessageUnreadable(Exception):
     """A message of the queue that this project did not write; ``str()`` is the reason."""
 
 
+class SpoolBlobGone(Exception):
+    """The blob that a message names does not exist; ``str()`` is the blob's name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The content of one message: gzip NDJSON, or the name of the blob that has it."""
+    """The content of one message: gzip NDJSON, or the name of the blob that has it.
+
+    ``tries`` counts put-backs, which set the next delay; ``rounds`` and ``refusals`` end a message
+    that can never be delivered.
+    """
 
     stream: str
     tries: int = 0
     gzip: bytes | None = None
     blob: str | None = None
+    connection: str = ""
+    rounds: int = 0
+    refusals: int = 0
 
     def text(self) -> str:
         """Return the message's text for the queue."""
         held = {"blob": self.blob} if self.gzip is None else {"gzip": _base64(self.gzip)}
-        return orjson.dumps({"stream": self.stream, "tries": self.tries, **held}).decode()
+        more = {name: value for name in _OPTIONAL if (value := getattr(self, name))}
+        return orjson.dumps({"stream": self.stream, "tries": self.tries, **more, **held}).decode()
 
     @classmethod
     def read(cls, text: bytes | str) -> Message:
@@ -55,11 +83,15 @@ class Message:
         try:
             fields = orjson.loads(text)
             stream, tries = fields["stream"], fields["tries"]
-            if not (isinstance(stream, str) and isinstance(tries, int)):
+            more = {name: fields.get(name, default) for name, default in _OPTIONAL.items()}
+            kinds = [(stream, str), (tries, int)]
+            kinds += [(value, type(_OPTIONAL[name])) for name, value in more.items()]
+            if not all(isinstance(value, kind) for value, kind in kinds):
                 raise MessageUnreadable("its stream or its tries are not what they should be")
             if "blob" in fields:
-                return cls(stream, tries, blob=str(fields["blob"]))
-            return cls(stream, tries, gzip=base64.b64decode(fields["gzip"], validate=True))
+                return cls(stream, tries, blob=str(fields["blob"]), **more)
+            content = base64.b64decode(fields["gzip"], validate=True)
+            return cls(stream, tries, gzip=content, **more)
         except orjson.JSONDecodeError as error:
             raise MessageUnreadable("it is not JSON") from error
         except (KeyError, TypeError) as error:
@@ -74,31 +106,64 @@ class Spool:
     def __init__(self, storage: Storage = shared.azure.storage) -> None:
         self._storage = storage
 
-    def put(self, stream: str, records: Sequence[bytes], *, tries: int = 0, delay: int = 0) -> None:
+    def put(
+        self,
+        stream: str,
+        records: Sequence[bytes],
+        *,
+        connection: str = "",
+        tries: int = 0,
+        delay: int = 0,
+    ) -> None:
         """Store encoded ``records``; on return they are safe. Raises ``StorageUnavailable``.
 
-        ``delay`` is in seconds, before ``DeliveryRetry`` first sees them.
+        ``connection`` is the name of theirs, '' for the one without a name; ``delay`` is in
+        seconds, before ``DeliveryRetry`` first sees them.
         """
         for content in _contents(records):
-            message = Message(stream, tries, gzip=content)
+            message = Message(stream, tries, gzip=content, connection=connection)
             if len(content) > _MAX_GZIP_BYTES:
-                message = Message(stream, tries, blob=self._write_blob(stream, content))
-            self._send(message, delay)
+                blob = self._write_blob(stream, content)
+                message = Message(stream, tries, blob=blob, connection=connection)
+            self.send(message, delay)
 
     def put_back(self, message: Message, delay: int) -> None:
         """Send the same content as a new message, visible after ``delay`` seconds."""
-        self._send(replace(message, tries=message.tries + 1), delay)
+        self.send(replace(message, tries=message.tries + 1, rounds=0), delay)
 
-    def records(self, message: Message) -> list[bytes] | None:
-        """Return the encoded records of ``message``; None if its blob was delivered and deleted.
+    def begin_round(self, message: Message) -> None:
+        """Send a message that its function did not survive as a new one, and count that."""
+        self.send(replace(message, rounds=message.rounds + 1))
 
-        Raises ``MessageUnreadable``, ``StorageUnavailable``.
+    def take(self) -> list[TakenMessage]:
+        """Receive up to 32 visible messages; raises ``StorageUnavailable``."""
+        with storage_errors(f"Reading from the queue {QUEUE}"):
+            pages = self._storage.queue(QUEUE).receive_messages(
+                messages_per_page=MOST_TAKEN,
+                max_messages=MOST_TAKEN,
+                visibility_timeout=_TAKEN_SECONDS,
+            )
+            return list(pages)
+
+    def delete(self, taken: TakenMessage) -> None:
+        """Delete a message that was taken along; raises ``StorageUnavailable``."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with storage_errors(f"Deleting from the queue {QUEUE}"):
+            try:
+                self._storage.queue(QUEUE).delete_message(taken)
+            except ResourceNotFoundError:
+                # It was visible again, and another invocation has it.
+                logger.warning("A spooled message was shown twice: its records may repeat")
+
+    def records(self, message: Message) -> list[bytes]:
+        """Return the encoded records of ``message``.
+
+        Raises ``MessageUnreadable``, ``SpoolBlobGone`` and ``StorageUnavailable``.
         """
         content = message.gzip if message.blob is None else self._read_blob(message.blob)
-        if content is None:
-            return None
         try:
-            return decompress(content).splitlines()
+            return decompress(content or b"").splitlines()
         except (OSError, EOFError, zlib.error) as error:
             raise MessageUnreadable("its content is not gzip") from error
 
@@ -132,7 +197,16 @@ class Spool:
                 return 0
         return properties.approximate_message_count or 0
 
-    def _send(self, message: Message, delay: int) -> None:
+    def has_blob(self, name: str) -> bool:
+        """Whether the blob ``name`` of a message exists; raises ``StorageUnavailable``."""
+        with storage_errors("Looking at the blob container spool"):
+            return self._storage.container(CONTAINER).get_blob_client(name).exists()
+
+    def send(self, message: Message, delay: int = 0) -> None:
+        """Put ``message`` into the queue, visible after ``delay`` seconds.
+
+        Raises ``StorageUnavailable``.
+        """
         text = message.text()
         with storage_errors("Writing to the queue delivery-retry"):
             queue = self._storage.queue(QUEUE)
@@ -150,14 +224,14 @@ class Spool:
             )
         return name
 
-    def _read_blob(self, name: str) -> bytes | None:
+    def _read_blob(self, name: str) -> bytes:
         from azure.core.exceptions import ResourceNotFoundError
 
         with storage_errors("Reading from the blob container spool"):
             try:
                 return self._storage.container(CONTAINER).download_blob(name).readall()
-            except ResourceNotFoundError:
-                return None
+            except ResourceNotFoundError as error:
+                raise SpoolBlobGone(name) from error
 
 
 def _contents(records: Sequence[bytes]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 
 from shared.delivery.batch_sender import DeliveryCounters
+from shared.delivery.redelivery import Redelivered
 from shared.errors import SettingsError, StorageError
 from shared.health.aggregator import RunAggregator
 from shared.health.rows import post, queue_numbers
@@ -74,6 +75,13 @@ class WebhookHealth:
             )
             return False
         return True
+
+
+def report_redelivered(done: Redelivered) -> None:
+    """Add an invocation of ``DeliveryRetry`` to the health of each stream's webhook."""
+    for stream, counters in done.streams.items():
+        if stream in declared_streams():  # unreadable messages are of none
+            health_of(stream).retried(counters)
 
 
 @functools.cache

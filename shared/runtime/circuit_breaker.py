@@ -10,7 +10,10 @@ _RETRY_SECONDS = 60.0
 
 
 class CircuitBreaker:
-    """Open after a failure, then allow one attempt a minute until one succeeds; thread-safe."""
+    """Open after a failure, then allow one attempt at a time until one succeeds; thread-safe.
+
+    Attempts are a minute apart, or as long as the last failure asked for.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -27,7 +30,10 @@ class CircuitBreaker:
             self._next_try = self._clock() + _RETRY_SECONDS
             return True
 
-    def report(self, *, well: bool) -> None:
-        """Record how an allowed attempt ended: close on success, open on failure."""
+    def report(self, *, well: bool, pause: float = _RETRY_SECONDS) -> None:
+        """Record how an allowed attempt ended: close on success, open on failure.
+
+        ``pause`` is the time until the next attempt, in seconds.
+        """
         with self._lock:
-            self._next_try = None if well else self._clock() + _RETRY_SECONDS
+            self._next_try = None if well else self._clock() + pause

@@ -20,18 +20,13 @@ from shared.azure import storage as clients
 from shared.delivery.batch import compress
 from shared.delivery.dead_letters import DeadLetters
 from shared.delivery.redelivery import deliver_message
-from shared.delivery.sink import Sink, sink_for
+from shared.delivery.sink import Sink, sink_of
 from shared.delivery.spool import CONTAINER, QUEUE, Message, Spool
 from shared.errors import SettingsError, StorageUnavailable
-from shared.settings.app import read_destination
 
 STREAM = "Custom-OneLogin"
 _random = random.Random(20260301)
 BUSY = answer(503, headers={"Retry-After": "60"})
-
-
-def connect() -> Sink:
-    return sink_for(read_destination())
 
 
 def records(count: int, **fields: Any) -> list[bytes]:
@@ -66,6 +61,16 @@ def dead_letters() -> Iterator[dict[str, Any]]:
 
 def uuids(azure_monitor: AzureMonitor) -> list[str]:
     return [record["uuid"] for record in azure_monitor.records(STREAM)]
+
+
+class Clock:
+    """A clock that the test advances."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Impatient:
@@ -121,7 +126,7 @@ def test_a_record_too_large_for_a_message_is_a_blob(
     spool.put(STREAM, [*records(2), orjson.dumps({"uuid": "large", "notes": noise(300_000)})])
     assert len(blobs(CONTAINER)) == 1
     for text in take_messages():
-        deliver_message(text, connect)
+        deliver_message(text, sink_of)
     assert sorted(uuids(azure_monitor)) == ["0", "1", "large"]
     assert blobs(CONTAINER) == []
 
@@ -134,15 +139,17 @@ def test_an_outage_puts_messages_back_with_a_growing_delay(
     impatient = Impatient(storage)
     spool = Spool(impatient)
     spool.put(STREAM, records(3))
+    clock = Clock()
     for _ in range(7):
         (text,) = take_messages()
-        deliver_message(text, connect, spool=spool)
+        deliver_message(text, sink_of, spool=spool, clock=clock)
+        clock.now += impatient.delays[-1]
     assert impatient.delays[-7:] == [60, 120, 240, 480, 900, 900, 900]
     assert impatient.lifetimes == {"-1"}
 
     azure_monitor.faults.clear()
     (text,) = take_messages()
-    deliver_message(text, connect, spool=spool)
+    deliver_message(text, sink_of, spool=spool, clock=clock)
     assert uuids(azure_monitor) == ["0", "1", "2"]
     assert (spool.depth(), spool.poisoned(), list(dead_letters())) == (0, 0, [])
 
@@ -153,7 +160,7 @@ def test_a_refusal_waits_too(azure_monitor: AzureMonitor, storage: str, fault: A
     azure_monitor.faults.add("/streams/", fault, times=FOREVER)
     Spool().put(STREAM, records(3))
     (text,) = take_messages()
-    done = deliver_message(text, connect).counters
+    done = deliver_message(text, sink_of).total
     assert (done.accepted, done.dead_lettered) == (0, 0)
     assert Spool().depth() == 1
     assert list(dead_letters()) == []
@@ -162,7 +169,7 @@ def test_a_refusal_waits_too(azure_monitor: AzureMonitor, storage: str, fault: A
 def test_a_missing_setting_waits_too(storage: str) -> None:
     """Wrong settings put the message back, and never into the poison queue."""
 
-    def unset() -> Sink:
+    def unset(_connection: str) -> Sink:
         raise SettingsError(["LogsIngestionEndpoint is not set"])
 
     Spool().put(STREAM, records(3))
@@ -178,7 +185,7 @@ def test_a_refused_record_ends_in_the_dead_letters(
     azure_monitor.refuse = lambda _stream, record: "bad" if record["uuid"] == "1" else None
     Spool().put(STREAM, records(3))
     (text,) = take_messages()
-    done = deliver_message(text, connect).counters
+    done = deliver_message(text, sink_of).total
     assert (done.accepted, done.dead_lettered) == (2, 1)
     assert uuids(azure_monitor) == ["0", "2"]
     assert [letter["record"] for letter in dead_letters()] == [{"uuid": "1"}]
@@ -187,14 +194,15 @@ def test_a_refused_record_ends_in_the_dead_letters(
 def test_only_what_is_left_is_put_back(azure_monitor: AzureMonitor, storage: str) -> None:
     """If a part arrived before the outage, only the rest is put back: no record arrives twice."""
     azure_monitor.faults.add("/streams/", answer(413), delay(0), BUSY)
-    spool = Spool(Impatient(storage))
+    spool, clock = Spool(Impatient(storage)), Clock()
     spool.put(STREAM, records(4))
     (text,) = take_messages()
-    deliver_message(text, connect, spool=spool)
+    deliver_message(text, sink_of, spool=spool, clock=clock)
     assert uuids(azure_monitor) == ["0", "1"]
 
+    clock.now += 60
     (text,) = take_messages()
-    deliver_message(text, connect, spool=spool)
+    deliver_message(text, sink_of, spool=spool, clock=clock)
     assert uuids(azure_monitor) == ["0", "1", "2", "3"]
     assert spool.depth() == 0
 
@@ -202,11 +210,12 @@ def test_only_what_is_left_is_put_back(azure_monitor: AzureMonitor, storage: str
 def test_a_blob_stays_while_its_message_waits(azure_monitor: AzureMonitor, storage: str) -> None:
     """A large record's blob outlives every failed try, and is deleted after delivery."""
     azure_monitor.faults.add("/streams/", BUSY, answer(403))
-    spool = Spool(Impatient(storage))
+    spool, clock = Spool(Impatient(storage)), Clock()
     spool.put(STREAM, [orjson.dumps({"uuid": "large", "notes": noise(300_000)})])
     for waiting in (1, 1, 0):
         (text,) = take_messages()
-        deliver_message(text, connect, spool=spool)
+        deliver_message(text, sink_of, spool=spool, clock=clock)
+        clock.now += 60
         assert len(blobs(CONTAINER)) == waiting
     assert uuids(azure_monitor) == ["large"]
 
@@ -219,26 +228,30 @@ def test_an_unreadable_message_ends_in_the_dead_letters(
     azure_monitor: AzureMonitor, storage: str, text: str
 ) -> None:
     """A foreign message becomes a dead letter with the reason, and the function succeeds."""
-    done = deliver_message(text, connect).counters
+    done = deliver_message(text, sink_of).total
     assert done.dead_lettered == 1
     (letter,) = dead_letters()
     assert (letter["stream"], letter["status"]) == (QUEUE, 0)
     assert "cannot be read" in letter["message"]
 
 
-def test_a_message_whose_blob_is_gone_was_delivered(
-    azure_monitor: AzureMonitor, storage: str
+def test_a_blob_that_is_gone_is_an_error(
+    azure_monitor: AzureMonitor, storage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If the host died after it deleted the blob, the message ends without an error."""
-    done = deliver_message(Message(STREAM, blob="Custom-OneLogin/gone").text(), connect)
-    assert done.counters.accepted == 0
-    assert list(dead_letters()) == []
+    """A message whose blob somebody deleted is a dead letter that says so, and an error."""
+    message = Message(STREAM, blob="Custom-OneLogin/gone")
+    done = deliver_message(message.text(), sink_of)
+    assert done.total.accepted == 0
+    (letter,) = dead_letters()
+    assert letter["message"] == "The blob of a spooled message is gone: Custom-OneLogin/gone"
     assert Spool().depth() == 0
+    (error,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "The blob of a spooled message is gone" in error.getMessage()
 
 
 def test_a_message_of_nothing_ends(azure_monitor: AzureMonitor, storage: str) -> None:
     """A message without records ends, and is not put back forever."""
-    deliver_message(Message(STREAM, gzip=compress(b"")).text(), connect)
+    deliver_message(Message(STREAM, gzip=compress(b"")).text(), sink_of)
     assert Spool().depth() == 0
 
 
@@ -256,7 +269,7 @@ def test_storage_that_fails_makes_the_host_show_the_message_again(
     clients.forget_clients()
     text = Message(STREAM, gzip=compress(b"{}")).text()
     with pytest.raises(StorageUnavailable, match="AzureWebJobsStorage"):
-        deliver_message(text, connect)
+        deliver_message(text, sink_of)
 
 
 def test_nothing_spooled_is_no_error(storage: str) -> None:

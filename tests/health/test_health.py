@@ -14,7 +14,7 @@ from local.loopback.faults import FOREVER, answer, reset, silence
 from local.vendors.onelogin_records import onelogin_event
 from shared import VERSION
 from shared.delivery.redelivery import deliver_message
-from shared.delivery.sink import sink_for
+from shared.delivery.sink import sink_of
 from shared.delivery.spool import QUEUE
 from shared.errors import RunFailed
 from shared.health import rows
@@ -22,7 +22,6 @@ from shared.health.rows import STREAM, post
 from shared.health.webhook import WebhookHealth
 from shared.records.declared import declared_fields
 from shared.records.timestamps import utc_now
-from shared.settings.app import read_destination
 from shared.state.checkpoint import TABLE
 from shared.state.webhook_history import keep_history
 from shared.telemetry.run import RunResult, RunState
@@ -172,7 +171,7 @@ def test_delivery_retry_tells_of_the_spool(app: App) -> None:
     app.post_events([EVENT])
     (message,) = shared.azure.storage.queue(QUEUE).receive_messages()
     app.monitor.faults.clear()
-    done = deliver_message(message.content, lambda: sink_for(read_destination())).counters
+    done = deliver_message(message.content, sink_of).total
     app.health.retried(done)
     app.health.rows.flush()
     (row,) = app.monitor.records(STREAM)

@@ -15,10 +15,9 @@ from local.azure.logs_ingestion import AzureMonitor
 from local.loopback.faults import FOREVER, Fault, answer, delay, reset, silence
 from shared.azure import storage as clients
 from shared.delivery.redelivery import deliver_message
-from shared.delivery.sink import sink_for
+from shared.delivery.sink import sink_of
 from shared.delivery.spool import QUEUE, Spool
 from shared.runtime.circuit_breaker import CircuitBreaker
-from shared.settings.app import read_destination
 from tests.webhook.posts import STREAM, dead_letters, event, events, post, run_delivery_retry
 
 BUSY = answer(503, headers={"Retry-After": "60"})
@@ -217,7 +216,7 @@ def test_what_arrived_beside_a_refused_event_that_cannot_be_kept_is_not_sent_aga
     assert post(events(3)).status_code == 200
     assert Spool().depth() == 1
     for message in list(clients.queue(QUEUE).receive_messages()):
-        deliver_message(message.content, lambda: sink_for(read_destination()))
+        deliver_message(message.content, sink_of)
         clients.queue(QUEUE).delete_message(message)
     assert Spool().depth() == 1
     assert sorted(uuids(onelogin)) == ["uuid-0", "uuid-2"]
