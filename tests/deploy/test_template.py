@@ -182,17 +182,24 @@ def test_flex_consumption_is_given_nothing_it_refuses(
 
 
 def test_storage_takes_identities_only(template: dict[str, Any], azure: Azure) -> None:
-    """No shared keys, no public blobs, no old TLS; dead letters and spool end after their days."""
-    azure.deploy(template, parameters("Jira", deadLetterDays=45))
+    """No shared keys, no public blobs, no old TLS."""
+    azure.deploy(template, parameters("Jira"))
     (account,) = azure.of_type("Microsoft.Storage/storageAccounts").values()
     assert account["properties"]["allowSharedKeyAccess"] is False
     assert account["properties"]["allowBlobPublicAccess"] is False
     assert account["properties"]["minimumTlsVersion"] == "TLS1_2"
     containers = "Microsoft.Storage/storageAccounts/blobServices/containers"
     assert names(azure, containers) == ["app-package", "dead-letters", "spool"]
+
+
+def test_dead_letters_alone_are_deleted_after_a_while(
+    template: dict[str, Any], azure: Azure
+) -> None:
+    """Dead letters end after their days; spooled records, not delivered yet, stay."""
+    azure.deploy(template, parameters("Jira", deadLetterDays=45))
     (policy,) = azure.of_type("Microsoft.Storage/storageAccounts/managementPolicies").values()
     (rule,) = policy["properties"]["policy"]["rules"]
-    assert rule["definition"]["filters"]["prefixMatch"] == ["dead-letters/", "spool/"]
+    assert rule["definition"]["filters"]["prefixMatch"] == ["dead-letters/"]
     assert rule["definition"]["actions"]["baseBlob"]["delete"] == {
         "daysAfterModificationGreaterThan": 45
     }

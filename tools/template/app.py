@@ -138,11 +138,12 @@ def _in_storage(resource_type: str, name: str, properties: Json | None = None) -
 def _clean_up() -> Json:
     days = {"daysAfterModificationGreaterThan": value(parameter("deadLetterDays"))}
     return {
-        "name": "delete-old-dead-letters-and-spool",
+        "name": "delete-old-dead-letters",
         "enabled": True,
         "type": "Lifecycle",
         "definition": {
-            "filters": {"blobTypes": ["blockBlob"], "prefixMatch": ["dead-letters/", "spool/"]},
+            # Spooled records are not delivered yet: they stay, however long an outage lasts.
+            "filters": {"blobTypes": ["blockBlob"], "prefixMatch": ["dead-letters/"]},
             "actions": {"baseBlob": {"delete": days}},
         },
     }

@@ -139,8 +139,8 @@ def _app() -> Json:
         ),
         "deadLetterDays": _parameter(
             "int",
-            "Days after which dead letters and spooled records are deleted. A spooled record has "
-            "not been delivered yet: keep it longer than any outage.",
+            "Days after which dead letters are deleted. Spooled records are never deleted, since "
+            "they are not delivered yet.",
             90,
             minValue=30,
             maxValue=3650,
