@@ -4,7 +4,7 @@ PYTHON ?= python3
 TOOLS = $(PYTHON) -m tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo start send query check test lint types generated fix template ci bench package lock
+.PHONY: help demo start send query rules check test lint types generated fix template ci bench package lock
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -21,6 +21,9 @@ send: ## post a file to the local webhook, as OneLogin would: make send FILE=eve
 export Q
 query: ## ask the local workspace in KQL: make query Q='SentinelOne | count'
 	@printf '%s' "$$Q" | $(TOOLS) query -
+
+rules: ## run every analytics rule over the demo's week
+	@$(TOOLS) rules
 
 check: ## test the connections in local.settings.json
 	@$(TOOLS) check

@@ -34,6 +34,7 @@ COMMANDS = {
         "local.commands.send:main", "post a file to the local webhook, as its vendor would"
     ),
     "query": Command("local.commands.query:main", "ask the local workspace in KQL"),
+    "rules": Command("local.demo.rules:main", "run every rule over the demo's week"),
     "check": Command(
         "local.commands.check:main", "test the connections in local.settings.json", node=True
     ),
@@ -50,6 +51,9 @@ COMMANDS = {
         "tools.declared_streams:main", "write what sentinel/tables declares of each stream"
     ),
     "settings-table": Command("tools.settings_table:main", "write the table of app settings"),
+    "what-you-get": Command(
+        "tools.what_you_get:main", "write the page of all content in the workspace"
+    ),
     "package": Command("tools.package:main", "build released-package.zip"),
     "lock": Command("tools.quality:lock", "renew the locks from the requirements"),
     "environment": Command("tools.quality:prepare", "make the environment and stop", node=True),

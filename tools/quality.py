@@ -13,9 +13,16 @@ from pathlib import Path
 from tools import environment
 
 CODE = ("shared", "tools", "local", "tests", "bench")
-RUNTIME_TESTS = "tests/runtime"
+RUNTIME_TESTS = "tests/worker"
 # Commands that know --check; the template holds the workbook, so it comes after it.
-GENERATED = ("declared-streams", "workbook", "template", "portal-form", "settings-table")
+GENERATED = (
+    "declared-streams",
+    "workbook",
+    "template",
+    "portal-form",
+    "settings-table",
+    "what-you-get",
+)
 
 
 def test(arguments: list[str]) -> int:

@@ -1,0 +1,68 @@
+"""The analytics rules of sentinel/rules, as their files have them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools.content import SENTINEL
+
+FOLDER = SENTINEL / "rules"
+_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+
+
+def parse_duration(text: str) -> timedelta:
+    """The length of an ISO-8601 duration such as ``PT5M``; ``ValueError`` for anything else."""
+    found = _DURATION.fullmatch(text)
+    if not found or not any(found.groups()):
+        raise ValueError(f"{text!r} is not an ISO-8601 duration of days, hours, minutes or seconds")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An analytics rule: the name of its file without ``.yaml``, and its contents."""
+
+    name: str
+    body: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """The rule's name in Sentinel."""
+        return str(self.body["name"])
+
+    @property
+    def query(self) -> str:
+        """The rule's KQL."""
+        return str(self.body["query"])
+
+    @property
+    def frequency(self) -> timedelta:
+        """How often the rule runs."""
+        return parse_duration(self.body["queryFrequency"])
+
+    @property
+    def period(self) -> timedelta:
+        """How far back, by TimeGenerated, the rule looks."""
+        return parse_duration(self.body["queryPeriod"])
+
+
+def load_rules() -> Sequence[Rule]:
+    """Every analytics rule, by file name."""
+    return [_read(path) for path in sorted(FOLDER.glob("*.yaml"))]
+
+
+def load_rule(name: str) -> Rule:
+    """The rule of ``name``'s file."""
+    return _read(FOLDER / f"{name}.yaml")
+
+
+def _read(path: Path) -> Rule:
+    return Rule(path.stem, yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -1,0 +1,134 @@
+"""Write docs/what-you-get.md: rules, workbook, tables, parsers and sample queries of sentinel/.
+
+A person reads it before deploying; it is generated, so that it says what the template installs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from tools import workbook
+from tools.content import SENTINEL, Parser, Table, load_parsers, load_tables
+from tools.project import ROOT
+from tools.rules import Rule, load_rules
+
+PAGE = ROOT / "docs" / "what-you-get.md"
+SCREENSHOTS = PAGE.parent / "screenshots"
+_UNITS = (("days", 86_400), ("hours", 3600), ("minutes", 60))
+
+
+def what_you_get() -> str:
+    """The whole page."""
+    return "\n".join([*_head(), *_rules(), *_workbook(), *_parsers(), *_tables(), *_queries(), ""])
+
+
+def _head() -> Iterator[str]:
+    yield "# What you get in the workspace"
+    yield ""
+    yield "Made from `sentinel/` by `python -m tools what-you-get`. The template installs all of it"
+    yield "for the connectors that you use. `make rules` runs every rule over a made-up week on your"
+    yield "own machine."
+
+
+def _rules() -> Iterator[str]:
+    yield "\n## Analytics rules\n"
+    yield "Installed switched on; the parameter `enableRules` installs them switched off. A row that"
+    yield "was sent twice alerts once."
+    yield ""
+    yield "| rule | for | severity | runs every | tactics | what it finds |"
+    yield "|---|---|---|---|---|---|"
+    for rule in sorted(load_rules(), key=lambda each: (each.body["connector"], each.title)):
+        body = rule.body
+        tactics = ", ".join(_words(tactic) for tactic in body["tactics"])
+        techniques = ", ".join(body["relevantTechniques"])
+        yield (
+            f"| {rule.title} | {body['connector']} | {body['severity']} | {_every(rule)} | "
+            f"{tactics}{f' ({techniques})' if techniques else ''} | {_cell(body['description'])} |"
+        )
+
+
+def _every(rule: Rule) -> str:
+    seconds = int(rule.frequency.total_seconds())
+    unit, size = next((u, s) for u, s in _UNITS if seconds % s == 0)
+    count = seconds // size
+    return f"{count} {unit if count > 1 else unit.removesuffix('s')}"
+
+
+def _words(name: str) -> str:
+    """Defense evasion of DefenseEvasion."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", name).capitalize()
+
+
+def _workbook() -> Iterator[str]:
+    yield "\n## Workbook\n"
+    for name in workbook.metadata()["pages"]:
+        page = workbook.page(name)
+        titles = ", ".join(panel["title"] for panel in page["panels"])
+        yield f"- **{page['label']}**: {titles}."
+    for name in workbook.metadata()["pages"]:
+        picture = SCREENSHOTS / f"workbook-{name.lower()}.png"
+        if picture.is_file():
+            yield f"\n![The page {name}](screenshots/{picture.name})"
+
+
+def _parsers() -> Iterator[str]:
+    yield "\n## Parsers\n"
+    yield "Functions that rename a table's columns; they work where columns, or the table, do not"
+    yield "exist yet."
+    yield ""
+    yield "| function | what it is |"
+    yield "|---|---|"
+    for parser in load_parsers():
+        yield f"| `{parser.alias}` | {_cell(_first_sentences(parser))} |"
+
+
+def _first_sentences(parser: Parser) -> str:
+    return parser.description.partition(". ")[0].rstrip(".") + "."
+
+
+def _tables() -> Iterator[str]:
+    yield "\n## Tables\n"
+    for table in load_tables():
+        yield from _table(table)
+
+
+def _table(table: Table) -> Iterator[str]:
+    streams = ", ".join(f"`{name}`" for name in table.streams)
+    about = f"{table.description}, {len(table.columns)} columns"
+    yield f"<details><summary><b>{table.name}</b>: {about}</summary>"
+    yield f"\nStreams: {streams}.\n"
+    yield ", ".join(f"{name}: {kind}" for name, kind in table.columns.items())
+    yield "\n</details>\n"
+
+
+def _queries() -> Iterator[str]:
+    yield "## Sample queries\n"
+    for path in sorted((SENTINEL / "connectors").glob("*.yaml")):
+        page: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for sample in page["sampleQueries"]:
+            yield f"{sample['description']}:\n\n```kusto\n{sample['query'].strip()}\n```\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the page; with ``--check`` say whether it is what it should be. 0 is good."""
+    parser = argparse.ArgumentParser(prog="what-you-get", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, fail on drift")
+    arguments = parser.parse_args(argv)
+    wanted = what_you_get()
+    if not arguments.check:
+        PAGE.write_text(wanted, encoding="utf-8")
+        return 0
+    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == wanted:
+        return 0
+    print(f"docs/{PAGE.name} is not what sentinel/ says: run `make fix`", file=sys.stderr)
+    return 1
