@@ -31,15 +31,15 @@ def what_you_get() -> str:
 def _head() -> Iterator[str]:
     yield "# What you get in the workspace"
     yield ""
-    yield "Made from `sentinel/` by `python -m tools what-you-get`. The template installs all of it"
+    yield "Made from `sentinel/` by `python -m tools what-you-get`. The template installs it all"
     yield "for the connectors that you use. `make rules` runs every rule over a made-up week on your"
     yield "own machine."
 
 
 def _rules() -> Iterator[str]:
     yield "\n## Analytics rules\n"
-    yield "Installed switched on; the parameter `enableRules` installs them switched off. A row that"
-    yield "was sent twice alerts once."
+    yield "Installed switched on; the parameter `enableRules` installs them switched off. A row"
+    yield "that was sent twice alerts once."
     yield ""
     yield "| rule | for | severity | runs every | tactics | what it finds |"
     yield "|---|---|---|---|---|---|"

@@ -23,9 +23,7 @@ def test_a_day_stands_in_place_of_the_rules_frequency() -> None:
 def test_every_rule_runs_over_the_week() -> None:
     """A privilege that was granted is found on its day, once."""
     rule = load_rule("OneLoginPrivilegeGranted")
-    ((_, alerts),) = run_rules(
-        [load_rule("OneLoginPrivilegeGranted")], Week(datetime.now(UTC), 0.2)
-    )
+    ((_, alerts),) = run_rules([rule], Week(datetime.now(UTC), 0.2))
     assert alerts
     ids = [alert["EventId"] for alert in alerts]
     assert len(set(ids)) == len(ids)
