@@ -31,8 +31,8 @@ def what_you_get() -> str:
 def _head() -> Iterator[str]:
     yield "# What you get in the workspace"
     yield ""
-    yield "Made from `sentinel/` by `python -m tools what-you-get`. The template installs it all"
-    yield "for the connectors that you use. `make rules` runs every rule over a made-up week on your"
+    yield "Made from `sentinel/` by `python -m tools what-you-get`. The template installs all of"
+    yield "it for the connectors that you use. `make rules` runs every rule over a made-up week on your"
     yield "own machine."
 
 
