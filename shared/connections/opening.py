@@ -2,35 +2,88 @@
 
 from __future__ import annotations
 
-from shared.settings.reader import read_if_set
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from shared.connections.names import set_up
+from shared.errors import SettingsError
+from shared.settings import key_vault
+from shared.settings.reader import read
+from shared.settings.setting import Setting
 from shared.source.advice import Advice
 from shared.source.connector import Connection, Connector
 
 
-def open_connection(connector: Connector) -> Connection | None:
-    """The connection that the app's settings name; None where the connector is off.
+def open_connection(connector: Connector, name: str = "") -> Connection | None:
+    """The connection of that name ('': the one without); None where it is not set up.
 
-    Raises SettingsError naming every missing or malformed setting.
+    Raises SettingsError naming every missing or malformed setting of its own, and where an earlier
+    connection has the same address and sign-in.
     """
     if connector.connect is None:
         return None
-    settings = read_if_set(connector.settings)
-    return None if settings is None else connector.connect(settings, advice_for(connector))
+    found = set_up(connector)
+    if name in found.problems:
+        raise SettingsError([found.problems[name]])
+    if name not in found.names:
+        return None
+    settings = read(connector.settings, name)
+    for other in found.names[: found.names.index(name)]:
+        _refuse_the_same(connector, name, settings, other)
+    return replace(connector.connect(settings, advice_for(connector, name)), name=name)
 
 
-def advice_for(connector: Connector) -> Advice:
-    """The connector's advice with its settings' names in it."""
-    names = {field: setting.name for field, setting in connector.declared().items()}
-    return Advice(connector.name, connector.advice, names)
+def _refuse_the_same(connector: Connector, name: str, settings: Any, other: str) -> None:
+    """Raise SettingsError where two connections would bring the same records twice.
+
+    The vault is asked for the other's secrets only where the rest is the same. Another connection's
+    wrong settings are its own affair.
+    """
+    required = {field: each for field, each in connector.declared().items() if each.required}
+    names = [each.named(name).name for each in required.values()]
+    try:
+        for field, each in sorted(required.items(), key=lambda item: item[1].secret):
+            theirs = key_vault.lookup(each.named(other).name, secret=each.secret)
+            mine = getattr(settings, field)
+            if theirs is None or _compared(each.check(theirs) if each.check else theirs) != (
+                _compared(mine)
+            ):
+                return
+    except (SettingsError, ValueError):
+        return
+    whose = f"of the connection {other}" if other else "without a name"
+    raise SettingsError(
+        [f"{' and '.join(names)} are those {whose}: every record would arrive twice"]
+    )
+
+
+def _compared(value: Any) -> str:
+    """An address as hosts are compared: a token keeps its case."""
+    text = str(value)
+    return text.rstrip("/").lower() if "://" in text else text
+
+
+def advice_for(connector: Connector, name: str = "") -> Advice:
+    """The connector's advice with the names of the connection's settings in it."""
+    return Advice(connector.name, connector.advice, _own_names(connector.declared(), name))
+
+
+def _own_names(settings: Mapping[str, Setting], name: str) -> Mapping[str, str]:
+    """Each field's setting: the connection's own, or the inherited one where that is in force."""
+    names = {}
+    for field, each in settings.items():
+        own = each.named(name)
+        inherits = each.inherited and key_vault.environment(own.name) is None
+        names[field] = each.name if inherits else own.name
+    return names
 
 
 def valid_tokens(connector: Connector) -> tuple[str, ...] | None:
     """The tokens that a post may carry; None where the connector is off. Raises SettingsError."""
-    if connector.events is None:
+    if connector.events is None or "" not in set_up(connector).names:
         return None
-    settings = read_if_set(connector.settings)
-    if settings is None:
-        return None
+    settings = read(connector.settings)
     found = (getattr(settings, field) for field in connector.events.token_fields)
     return tuple(token for token in found if token)
 

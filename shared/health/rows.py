@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,16 +18,27 @@ from shared.delivery.batch import packed
 from shared.delivery.sink import sink_for
 from shared.delivery.spool import Spool
 from shared.errors import ConnectorError, SettingsError, StorageError
-from shared.records.declared import declared_fields
+from shared.records.declared import CONNECTION, declared_fields
 from shared.records.encoder import encode
 from shared.runtime.timeout import call_with_timeout
 from shared.settings.app import read_destination
 from shared.telemetry.events import emit
-from shared.telemetry.run import RunResult
+from shared.telemetry.run import RunResult, RunState, worst
 
 STREAM = "Custom-ConnectorHealth"
 RULE = "ConnectorHealthRuleId"
+# The stream of a named connection's one row for a run.
+ALL_STREAMS = "all"
 _SECONDS = 10.0
+_COUNTS = (
+    "records",
+    "bytes_read",
+    "bytes_sent",
+    "requests",
+    "retries",
+    "repeats",
+    "dead_lettered",
+)
 
 logger = logging.getLogger("connectors.health")
 
@@ -42,12 +53,16 @@ class Extras:
 
 
 def row(run: RunResult, extras: Extras) -> dict[str, Any]:
-    """A run's row, with the columns of sentinel/tables/ConnectorHealth_CL.yaml."""
+    """A run's row, with the columns of sentinel/tables/ConnectorHealth_CL.yaml.
+
+    Only a named connection's has ``Connection``.
+    """
     days = None
     if extras.token_expires:
         days = round((extras.token_expires - run.started).total_seconds() / 86_400, 2)
+    whose = {} if run.connection else {CONNECTION}
     return {
-        **run.dimensions(),
+        **{name: value for name, value in run.dimensions().items() if name not in whose},
         "SpoolDepth": extras.spool_depth,
         "PoisonMessages": extras.poison_messages,
         "TokenExpiresInDays": days,
@@ -55,20 +70,30 @@ def row(run: RunResult, extras: Extras) -> dict[str, Any]:
     }
 
 
-def post(connector: str, runs: Sequence[RunResult], extras: Extras | None = None) -> bool:
+def post(
+    connector: str,
+    runs: Sequence[RunResult],
+    extras: Extras | None = None,
+    *,
+    connection: str = "",
+) -> bool:
     """Send a row for each run; return False, after logging why, where they were not accepted.
+
+    Of a named connection, send one row for all runs and one for each that failed, to where its
+    records go.
 
     Send nothing and return True where there is no run, no rule for the rows, or only the Data
     Collector API, which has no table for them. Raises no ConnectorError.
     """
     try:
-        settings = read_destination()
+        settings = read_destination(connection)
         if not runs or RULE not in settings.rule_ids:
             return True
         known = extras or Extras()
         declared = declared_fields(STREAM)
         encoded = [
-            encode(row(run, known), time_generated=run.started, declared=declared) for run in runs
+            encode(row(run, known), time_generated=run.started, declared=declared)
+            for run in (summed(runs) if connection else runs)
         ]
 
         def upload() -> None:
@@ -81,11 +106,32 @@ def post(connector: str, runs: Sequence[RunResult], extras: Extras | None = None
             logger,
             "health_not_sent",
             Connector=connector,
+            Connection=connection,
             ErrorClass=type(error).__name__,
             Message=str(error) or f"Azure Monitor did not answer within {_SECONDS:.0f} s",
         )
         return False
     return True
+
+
+def summed(runs: Sequence[RunResult]) -> Sequence[RunResult]:
+    """One run for all streams of a named connection, then each that failed.
+
+    The sum has every stream's counts, the worst status, and the watermark that is furthest behind;
+    its stream is ``all``. The message of a failure stands in its own row.
+    """
+    marks = [run.watermark for run in runs if run.watermark]
+    total = replace(
+        runs[0],
+        stream=ALL_STREAMS,
+        status=worst(run.status for run in runs),
+        watermark=min(marks, default=None),
+        duration=sum(run.duration for run in runs),
+        error=None,
+        note="",
+        **{name: sum(getattr(run, name) for run in runs) for name in _COUNTS},
+    )
+    return [total, *(run for run in runs if run.status == RunState.FAILING)]
 
 
 def queue_numbers() -> Extras:

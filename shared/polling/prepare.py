@@ -48,11 +48,13 @@ class PreparedPage:
 
 
 class RecordPreparer:
-    """Prepare the pages of one stream; ``declared`` as in ``records.encoder.Encoder``."""
+    """Prepare one stream's pages; ``declared`` and ``connection`` as in ``Encoder``."""
 
-    def __init__(self, stream: Stream, declared: frozenset[str] | None) -> None:
+    def __init__(
+        self, stream: Stream, declared: frozenset[str] | None, connection: str = ""
+    ) -> None:
         self._stream = stream
-        self._encode = Encoder(declared, stream.added, stream.redact)
+        self._encode = Encoder(declared, stream.added, stream.redact, connection)
         times = [path for path in (stream.watermark, stream.event_time) if path]
         keys = [path for key in stream.keys for path in key]
         self._read = read = Reader([*times, *keys], self._encode.kept, self._encode.reserved)

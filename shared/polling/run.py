@@ -7,9 +7,10 @@ import gc
 import logging
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from shared.azure import storage
 from shared.connections.opening import open_connection
@@ -52,37 +53,39 @@ _TICK_SLACK = timedelta(seconds=30)
 logger = logging.getLogger("connectors.polling")
 
 
-def poll(connector: Connector) -> list[RunResult]:
-    """Poll every stream that is due, for a timer's ``main``; return a result for each.
+def poll(connector: Connector, name: str = "") -> list[RunResult]:
+    """Poll every stream of a connection that is due; return a result for each.
 
-    Raises SettingsError before fetching, and RunFailed after all streams had their turn.
+    ``name`` is the connection's, '' for the one without. Raises SettingsError before fetching, and
+    RunFailed after all streams had their turn.
     """
-    connection = open_connection(connector)
+    connection = open_connection(connector, name)
     if connection is None:
         emit(logger, "connector_off", Connector=connector.name)
         return []
-    polling = read_polling()
-    target = sink_for(read_destination())
-    raise_gc_thresholds()
-    run = PollRun(connector, connection, target, polling)
+    run = PollRun(connector, connection, sink_for(read_destination(name)), read_polling())
     try:
-        with held_lease(connector.name) as lease:
+        with held_lease(connector.name, name) as lease:
             if lease is None:
-                emit(logger, "connection_held", Connector=connector.name)
+                emit(logger, "connection_held", **run.whose)
                 return []
-            return _poll_under(lease, run, connector)
+            lease.begin()
+            return poll_under(lease, run)
     except LeaseLost as error:
-        emit(logger, "lease_lost", Connector=connector.name, Message=str(error))
+        emit(logger, "lease_lost", **run.whose, Message=str(error))
         return []
     except (StorageError, SettingsError) as error:
         run.fail(error)
 
 
-def _poll_under(lease: PollLease, run: PollRun, connector: Connector) -> list[RunResult]:
-    """Poll, and write down in the lease's blob when that began and how it ended."""
-    lease.begin()
+def poll_under(lease: PollLease, run: PollRun) -> list[RunResult]:
+    """Poll after ``lease.begin``, and write down in the lease's blob how that ended.
+
+    Raises LeaseLost where the lease is lost: a run that ends so is no alert. Raises RunFailed.
+    """
     if lease.unended:
-        emit(logger, "run_not_ended", Connector=connector.name, Runs=lease.unended)
+        emit(logger, "run_not_ended", **run.whose, Runs=lease.unended)
+    raise_gc_thresholds()
     run.hold(lease)
     outcome = RunState.FAILING
     try:
@@ -142,6 +145,11 @@ class PollRun:
         self._failures: dict[str, Exception] = {}
         self._results: list[RunResult] = []
 
+    @property
+    def whose(self) -> Mapping[str, Any]:
+        """The connector and the connection, as dimensions of a log event."""
+        return {"Connector": self._connector.name, "Connection": self._first_connection.name}
+
     def hold(self, lease: PollLease) -> None:
         """Poll and upload only while ``lease`` is sure."""
         self._lease = lease
@@ -151,7 +159,7 @@ class PollRun:
         """Record ``error`` as the failure of every stream; raises RunFailed."""
         for source in self._first_connection.sources:
             self._record(self._failed(source.stream, self._counters(source.stream), error))
-        rows.post(self._connector.name, self._results)
+        rows.post(self._connector.name, self._results, connection=self._first_connection.name)
         raise RunFailed(self._connector.name, self._failures)
 
     def all_streams(self) -> list[RunResult]:
@@ -164,6 +172,7 @@ class PollRun:
             self._connector.name,
             self._results,
             rows.Extras(token_expires=expires() if expires and self._results else None),
+            connection=connection.name,
         )
         if self._failures:
             raise RunFailed(self._connector.name, self._failures)
@@ -205,7 +214,13 @@ class PollRun:
         return task.connection
 
     def _counters(self, stream: Stream) -> RunCounters:
-        return RunCounters(self._connector.name, stream.name, self._run_id, utc_now())
+        return RunCounters(
+            self._connector.name,
+            stream.name,
+            self._run_id,
+            utc_now(),
+            connection=self._first_connection.name,
+        )
 
     def _failed(self, stream: Stream, counters: RunCounters, error: ConnectorError) -> RunResult:
         """Keep a stream's failure for the run's end, and log it."""
@@ -213,7 +228,7 @@ class PollRun:
         emit(
             logger,
             "stream_failed",
-            Connector=self._connector.name,
+            **self.whose,
             Stream=stream.name,
             ErrorClass=type(error).__name__,
             Message=str(error),
@@ -237,7 +252,7 @@ class PollRun:
         """
         if error.status != 401 or not key_vault.refresh_secrets():
             raise error
-        connection = open_connection(self._connector)
+        connection = open_connection(self._connector, self._first_connection.name)
         if connection is None:
             raise error
         return connection
@@ -251,7 +266,7 @@ class PollRun:
         client = connection.client
         checkpoint = StreamCheckpoint(
             storage.table(TABLE),
-            partition_key(self._connector.name, connection.address),
+            partition_key(self._connector.name, connection.address, connection.name),
             stream.name,
             self._run_id,
         )
@@ -296,7 +311,7 @@ class PollRun:
             emit(
                 logger,
                 "stream_off",
-                Connector=self._connector.name,
+                **self.whose,
                 Stream=result.stream,
                 Message=result.note,
             )

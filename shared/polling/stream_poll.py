@@ -83,7 +83,8 @@ class StreamPoll:
         self._sender = sender
         self._counters = counters
         self._lookback = lookback
-        self._prepare = RecordPreparer(self._stream, sender.destination.declared(self._stream.name))
+        declared = sender.destination.declared(self._stream.name)
+        self._prepare = RecordPreparer(self._stream, declared, counters.connection)
         self._packer = Packer(self._stream.name)
         self._packed: list[Fingerprint] = []
         self._uploads: deque[_Upload] = deque()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _OPENING = b'{"%b":' % TIME_GENERATED.encode()
 _COMMA = ord(",")
+# Fields that move into AdditionalFields under another name.
+_MOVED_NAMES = {CONNECTION: f"_{CONNECTION}"}
 # A letter, digit or sign of ASCII written as an escape: a key may then have another spelling.
 _ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
 
@@ -39,7 +41,8 @@ class Encoder:
     ``AdditionalFields``. ``kept`` has the fields that keep their place, None all but ``reserved``.
     ``redact`` has the names of the fields to remove, at any depth. ``connection`` is the name of a
     named connection, added as ``AdditionalFields.Connection`` (``Connection`` where every field
-    keeps its place).
+    keeps its place): a field of that name that moves there becomes ``_Connection``, so that no
+    sender can say whose a record is.
     """
 
     def __init__(
@@ -73,7 +76,9 @@ class Encoder:
         outgoing |= {name: value for name, value in record.items() if name not in moved}
         if moved or self._additional:
             outgoing[ADDITIONAL_FIELDS] = self._additional | {
-                name: value for name, value in record.items() if name in moved
+                _MOVED_NAMES.get(name, name): value
+                for name, value in record.items()
+                if name in moved
             }
         body = dump_json(outgoing)
         if self.redactor.may_be_in(body):
@@ -102,7 +107,8 @@ class Encoder:
         """Move ``fields`` of a body that ``encode_verbatim`` made into ``AdditionalFields``.
 
         Cuts each field's bytes out. None where it cannot tell a field's place for sure (its name
-        occurs twice, or the JSON has white space or escaped letters): decode the record then.
+        occurs twice, or the JSON has white space or escaped letters), or where a field gets another
+        name: decode the record then.
         """
         if b"\\u00" in body and _ESCAPED_ASCII.search(body):
             return None
@@ -111,6 +117,8 @@ class Encoder:
             body = body[: time_ends + 1] + self._before + body[time_ends + 1 + len(self._between) :]
         pieces = []
         for name, value in fields:
+            if name in _MOVED_NAMES:
+                return None
             key = _key(name)
             at = body.find(key)
             ends = at + len(key) + 1 + len(memoryview(value))

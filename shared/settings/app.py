@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from shared.records.declared import declared_streams
 from shared.settings import checks
+from shared.settings.names import suffixed
 from shared.settings.reader import SettingsReader, read
 from shared.settings.setting import Setting, declared, setting
 
@@ -144,13 +146,19 @@ def read_polling() -> PollingSettings:
     return read(PollingSettings)
 
 
-def read_destination() -> DestinationSettings:
-    """Where records go; raises SettingsError naming every wrong setting."""
-    reader = SettingsReader()
+def read_destination(connection: str = "") -> DestinationSettings:
+    """Where a connection's records go; raises SettingsError naming every wrong setting."""
+    reader = SettingsReader(connection)
+    reader.problems += _names_on_settings_without(connection)
     endpoint = reader.value(ENDPOINT)
     if endpoint or reader.problems:
         return _logs_ingestion(reader, endpoint)
-    workspace, key = reader.value(WORKSPACE_ID), reader.value(WORKSPACE_KEY)
+    if connection and any(reader.own_value(rule) for rule in _rules()):
+        reader.problems.append(
+            f"{ENDPOINT.named(connection).name} is not set, nor is {ENDPOINT.name}: the rules of "
+            f"the connection {connection} need one"
+        )
+    workspace, key = reader.value(WORKSPACE_ID), _of_app(reader, WORKSPACE_KEY)
     uri = reader.value(DATA_COLLECTOR_URI)
     if not reader.problems:
         if not workspace and not key:
@@ -167,13 +175,56 @@ def read_destination() -> DestinationSettings:
     )
 
 
+def _rules() -> list[Setting]:
+    return [FALLBACK_RULE, *rule_settings().values()]
+
+
+def _of_app(reader: SettingsReader, setting: Setting) -> Any:
+    """The value of a setting that takes no connection's name."""
+    app = SettingsReader()
+    value = app.value(setting)
+    reader.problems += app.problems
+    return value
+
+
 def _logs_ingestion(reader: SettingsReader, endpoint: str) -> DestinationSettings:
-    fallback = reader.value(FALLBACK_RULE)
-    rules = {name: reader.value(each) or fallback for name, each in rule_settings().items()}
+    """The rules of a connection: its own, then the fallbacks.
+
+    A connection with an endpoint or a fallback rule of its own uses no rule without a name: that
+    one stands in another's workspace.
+    """
+    own_fallback = reader.own_value(FALLBACK_RULE)
+    apart = reader.connection and (own_fallback or reader.own_value(ENDPOINT))
+    if apart:
+        fallback, value = own_fallback, reader.own_value
+    else:
+        fallback, value = reader.value(FALLBACK_RULE), reader.value
+    rules = {name: value(each) or fallback for name, each in rule_settings().items()}
     if not any(rules.values()) and not reader.problems:
+        missing = FALLBACK_RULE.named(reader.connection) if apart else FALLBACK_RULE
         reader.problems.append(
-            "LogsIngestionRuleId is not set: give the immutable id (dcr-…) of a data "
-            "collection rule, here or in " + ", ".join(rules)
+            f"{missing.name} is not set: give the immutable id (dcr-…) of a data "
+            "collection rule, here or in "
+            + ", ".join(f"{name}{missing.name.removeprefix(FALLBACK_RULE.name)}" for name in rules)
         )
     reader.done()
     return DestinationSettings(endpoint, {name: rule for name, rule in rules.items() if rule})
+
+
+def _names_on_settings_without(connection: str) -> list[str]:
+    """A sentence for each setting that takes no name and has this connection's."""
+    if not connection:
+        return []
+    found = suffixed(settings_without_name()).get(connection, ())
+    return [f"{name}: this setting takes no connection's name" for name in found]
+
+
+def settings_without_name() -> list[Setting]:
+    """The settings that are the whole app's; that of its storage has suffixes of its own."""
+    platform = [each for each in platform_settings() if each.name != "AzureWebJobsStorage"]
+    return [WORKSPACE_ID, WORKSPACE_KEY, DATA_COLLECTOR_URI, *platform]
+
+
+def settings_of_destinations() -> list[Setting]:
+    """The settings of destinations that may carry a connection's name."""
+    return [ENDPOINT, *_rules()]

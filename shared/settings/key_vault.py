@@ -19,6 +19,7 @@ from shared.azure.identity import credential
 from shared.errors import SettingsError
 from shared.runtime.process import on_reset
 from shared.runtime.timeout import call_with_timeout
+from shared.settings.setting import vault_name
 
 REFRESH_SECONDS = 60.0
 _TIMEOUT_SECONDS = 6.0
@@ -137,7 +138,7 @@ def _read(name: str) -> str | None:
             connection_timeout=5,
             read_timeout=10,
         ) as client:
-            return (client.get_secret(name).value or "").strip() or None
+            return (client.get_secret(vault_name(name)).value or "").strip() or None
     except ResourceNotFoundError:
         return None
     except AzureError as error:

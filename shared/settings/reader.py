@@ -13,16 +13,30 @@ Settings = TypeVar("Settings")
 
 
 class SettingsReader:
-    """Read settings one by one and collect what is wrong with them."""
+    """Read a connection's settings one by one and collect what is wrong with them.
 
-    def __init__(self) -> None:
+    ``connection`` is its name, '' for the one without a name.
+    """
+
+    def __init__(self, connection: str = "") -> None:
+        self.connection = connection
         self.problems: list[str] = []
 
     def value(self, setting: Setting) -> Any:
         """The setting's value, checked: a number where it has bounds, else what its check gives.
 
-        Its default where it is absent; '' where there is none, or where it is wrong.
+        A named connection's own, or where that is absent and inherited, the one without a name. Its
+        default where it is absent; '' where there is none, or where it is wrong.
         """
+        own = setting.named(self.connection)
+        inherits = setting.inherited and key_vault.environment(own.name) is None
+        return self._value(setting if inherits else own)
+
+    def own_value(self, setting: Setting) -> Any:
+        """As ``value``, of the connection's own setting alone: nothing is inherited."""
+        return self._value(setting.named(self.connection))
+
+    def _value(self, setting: Setting) -> Any:
         text = key_vault.lookup(setting.name, secret=setting.secret)
         if text is None:
             if setting.required:
@@ -47,34 +61,41 @@ class SettingsReader:
     def done(self) -> None:
         """Raise SettingsError where anything was wrong."""
         if self.problems:
-            raise SettingsError(self.problems)
+            raise SettingsError(list(dict.fromkeys(self.problems)))
 
     def _default(self, setting: Setting) -> Any:
         return "" if setting.default is None else _checked(setting, setting.default)
 
 
-def read(settings: type[Settings]) -> Settings:
-    """All of a settings class; raises SettingsError naming every missing or malformed setting."""
-    reader = SettingsReader()
+def read(settings: type[Settings], connection: str = "") -> Settings:
+    """All of a connection's settings class ('': the connection without a name).
+
+    Raises SettingsError naming every missing or malformed setting.
+    """
+    reader = SettingsReader(connection)
     values = {name: reader.value(each) for name, each in declared(settings).items()}
     reader.done()
     return settings(**values)
 
 
-def read_if_set(settings: type[Settings]) -> Settings | None:
-    """As ``read``; None where none of the settings is present.
+def is_set(settings: type[Any], *, inherited: bool = True) -> bool:
+    """Whether any setting of a class is present without a name.
 
-    The vault is asked only about a class that has nothing but secrets: a connector with an address
-    is off where there is no address.
+    Without ``inherited``, one that named connections inherit is not enough. The vault is asked only
+    about a class that has nothing but secrets: a connector with an address is off where there is no
+    address. Raises SettingsError if the vault fails.
     """
-    own = declared(settings).values()
+    own = [each for each in declared(settings).values() if inherited or not each.inherited]
     if any(key_vault.environment(each.name) is not None for each in own):
-        return read(settings)
-    if all(each.secret for each in own) and any(
+        return True
+    return all(each.secret for each in declared(settings).values()) and any(
         key_vault.lookup(each.name, secret=True) is not None for each in own
-    ):
-        return read(settings)
-    return None
+    )
+
+
+def read_if_set(settings: type[Settings]) -> Settings | None:
+    """As ``read`` without a name; None where none of the settings is present."""
+    return read(settings) if is_set(settings) else None
 
 
 def _checked(setting: Setting, text: str) -> Any:

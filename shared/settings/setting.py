@@ -41,17 +41,30 @@ class Setting:
 
     @property
     def vault_name(self) -> str:
-        """The secret's name in Key Vault, which allows no underscore: ``__`` becomes ``--``.
+        """The secret's name in Key Vault."""
+        return vault_name(self.name)
 
-        https://learn.microsoft.com/aspnet/core/security/key-vault-configuration
+    @property
+    def inherited(self) -> bool:
+        """Whether a named connection takes it from the setting without a name.
+
+        Never what is required, nor a secret: a token never goes to another's address.
         """
-        return self.name.replace("__", "--")
+        return not self.required and not self.secret
 
     def named(self, connection: str) -> Setting:
         """The same setting of a named connection; '' is the connection without a name."""
         if not connection:
             return self
         return dataclasses.replace(self, name=f"{self.name}__{connection}")
+
+
+def vault_name(name: str) -> str:
+    """A setting's name in Key Vault, which allows no underscore: ``__`` becomes ``--``.
+
+    https://learn.microsoft.com/aspnet/core/security/key-vault-configuration
+    """
+    return name.replace("__", "--")
 
 
 def setting(name: str, meaning: str, **more: Any) -> Any:

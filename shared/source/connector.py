@@ -23,7 +23,8 @@ class Connection:
     """A vendor as one set of settings names it: where it is read, as whom, and which streams.
 
     ``inventory_minutes`` is how often inventory streams are due. ``token_expires`` asks the vendor
-    when its token ends, where the vendor tells: None for unknown.
+    when its token ends, where the vendor tells: None for unknown. ``name`` is the connection's, ''
+    for the one without.
     """
 
     address: str
@@ -31,6 +32,7 @@ class Connection:
     sources: Sequence[Source]
     inventory_minutes: float = 60.0
     token_expires: Callable[[], datetime | None] | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

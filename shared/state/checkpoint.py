@@ -1,8 +1,9 @@
 """Checkpoints of streams: table ``ConnectorCheckpoints``, guarded by ETag.
 
-PartitionKey is ``<connector>:<host and path>``, so that a changed tenant never inherits a
-watermark; RowKey is the stream. The row holds the watermark, the open window and the position in
-it, and the fingerprints of recently delivered records: binary properties of at most 64 KB.
+PartitionKey is ``<connector>:<host and path>`` (``<connector>__<connection>:…``), so that a changed
+tenant never inherits a watermark; RowKey is the stream. The row holds the watermark, the open
+window and the position in it, and the fingerprints of recently delivered records: binary properties
+of at most 64 KB.
 Fingerprints beyond one row (1 MiB) go to further rows, named by a generation and written before the
 row that refers to them: a crash in between leaves unreferenced rows, never a missing one.
 https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
@@ -22,6 +23,7 @@ from shared.azure.storage import create_on_first_use, storage_errors
 from shared.errors import CheckpointConflict, CheckpointUnreadable, StorageUnavailable
 from shared.records.timestamps import isoformat, parse_time
 from shared.state.fingerprints import FINGERPRINT_BYTES, Fingerprint, FingerprintSet, pack, unpack
+from shared.state.keys import connection_key
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -70,12 +72,15 @@ _TIMES = {
 }
 
 
-def partition_key(connector: str, address: str) -> str:
-    """Return ``<Connector>:acme.example.net``; a path's slashes become ``|``."""
+def partition_key(connector: str, address: str, connection: str = "") -> str:
+    """Return ``<connector>:<host and path>``, ``<connector>__<connection>:…`` for a named one.
+
+    A path's slashes become ``|``.
+    """
     host_and_path = address.split("://", 1)[-1].strip("/")
     for forbidden in "/\\#?":
         host_and_path = host_and_path.replace(forbidden, "|")
-    return f"{connector}:{host_and_path}"
+    return f"{connection_key(connector, connection)}:{host_and_path}"
 
 
 class StreamCheckpoint:

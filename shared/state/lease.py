@@ -22,6 +22,7 @@ from shared.azure import storage
 from shared.azure.storage import storage_errors
 from shared.errors import LeaseLost, StorageError
 from shared.records.timestamps import isoformat, parse_time, utc_now
+from shared.state.keys import connection_key
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobLeaseClient
@@ -90,11 +91,6 @@ class LastPoll:
             **{name: str(count) for name, count in counts.items() if count},
             **{n: text for n in ("outcome", "message") if (text := str(getattr(self, n)))},
         }
-
-
-def lease_name(connector: str, connection: str) -> str:
-    """The name of a connection's blob: ``<connector>__<connection>``, or the connector alone."""
-    return f"{connector}__{connection}" if connection else connector
 
 
 class PollLease:
@@ -288,7 +284,7 @@ def held_lease(
 
     Raises StorageUnavailable.
     """
-    blob = storage.container(CONTAINER).get_blob_client(lease_name(connector, connection))
+    blob = storage.container(CONTAINER).get_blob_client(connection_key(connector, connection))
     lease = PollLease(blob, times or TIMES)
     if not lease.acquire():
         yield None

@@ -16,6 +16,7 @@ from shared.records.codec import dump_json
 
 _RUN = (
     "Connector",
+    "Connection",
     "Stream",
     "Status",
     "Records",
@@ -49,12 +50,12 @@ EVENTS = {
     "stream_failed": Event(
         logging.ERROR,
         "A stream's run failed; its checkpoint stays, and the next run resumes from it.",
-        ("Connector", "Stream", "ErrorClass", "Message", "RunId"),
+        ("Connector", "Connection", "Stream", "ErrorClass", "Message", "RunId"),
     ),
     "stream_off": Event(
         logging.WARNING,
         "An optional stream that never worked was refused: off, and tried again hourly.",
-        ("Connector", "Stream", "Message"),
+        ("Connector", "Connection", "Stream", "Message"),
     ),
     "connector_off": Event(
         logging.INFO,
@@ -64,17 +65,17 @@ EVENTS = {
     "connection_held": Event(
         logging.INFO,
         "Another run holds the connection's lease: this one leaves the poll to it.",
-        ("Connector",),
+        ("Connector", "Connection"),
     ),
     "lease_lost": Event(
         logging.INFO,
         "A run's lease was no longer sure: the run ended early, and the next one goes on.",
-        ("Connector", "Message"),
+        ("Connector", "Connection", "Message"),
     ),
     "run_not_ended": Event(
         logging.WARNING,
         "The run before began and never ended: killed, or out of memory.",
-        ("Connector", "Runs"),
+        ("Connector", "Connection", "Runs"),
     ),
     "dead_letters": Event(
         logging.ERROR,
@@ -109,7 +110,7 @@ EVENTS = {
     "health_not_sent": Event(
         logging.WARNING,
         "Rows for ConnectorHealth_CL were not accepted; their runs are not affected.",
-        ("Connector", "ErrorClass", "Message"),
+        ("Connector", "Connection", "ErrorClass", "Message"),
     ),
     "history_not_kept": Event(
         logging.WARNING,

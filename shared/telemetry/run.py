@@ -41,7 +41,8 @@ def worst(states: Iterable[RunState]) -> RunState:
 class RunResult:
     """A stream's run at its end; counts of this run alone, times aware UTC, durations in seconds.
 
-    The log's line, the health row, the history and the aggregator are made from it.
+    ``connection`` is its name, '' for the one without a name. The log's line, the health row, the
+    history and the aggregator are made from it.
     """
 
     connector: str
@@ -60,6 +61,7 @@ class RunResult:
     duration: float = 0.0
     error: Exception | None = field(default=None, repr=False)
     note: str = ""
+    connection: str = ""
 
     @property
     def seconds_behind(self) -> float | None:
@@ -86,6 +88,7 @@ class RunResult:
         """The run under the stable names of the log event and of the health row."""
         return {
             "Connector": self.connector,
+            "Connection": self.connection,
             "Stream": self.stream,
             "Status": self.status,
             "Records": self.records,
@@ -124,10 +127,18 @@ class RunCounters:
     repeats: int = 0
     dead_lettered: int = 0
     watermark: datetime | None = None
+    connection: str = ""
 
     def restarted(self) -> RunCounters:
         """Zero counters of the same run, for a second attempt."""
-        return RunCounters(self.connector, self.stream, self.run_id, self.started, self.began)
+        return RunCounters(
+            self.connector,
+            self.stream,
+            self.run_id,
+            self.started,
+            self.began,
+            connection=self.connection,
+        )
 
     def result(
         self, status: RunState, *, error: Exception | None = None, note: str = ""
@@ -150,4 +161,5 @@ class RunCounters:
             duration=time.monotonic() - self.began,
             error=error,
             note=note,
+            connection=self.connection,
         )

@@ -57,7 +57,7 @@ def test_without_the_lease_the_etag_stops_the_slower_of_two_runs(
 
 
 @contextlib.contextmanager
-def lease_for_anybody(connector: str) -> Iterator[PollLease]:
+def lease_for_anybody(connector: str, _: str) -> Iterator[PollLease]:
     """As ``held_lease``, of another blob for each run."""
     with held_lease(connector, uuid.uuid4().hex) as lease:
         assert lease is not None
