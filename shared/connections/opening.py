@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.connections.names import set_up
 from shared.errors import SettingsError
 from shared.settings import key_vault
-from shared.settings.reader import read
+from shared.settings.reader import SettingsReader, read
 from shared.settings.setting import Setting
 from shared.source.advice import Advice
 from shared.source.connector import Connection, Connector
@@ -79,13 +79,56 @@ def _own_names(settings: Mapping[str, Setting], name: str) -> Mapping[str, str]:
     return names
 
 
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens that a post may carry; none is valid while the first setting is wrong or absent.
+
+    ``settings`` are the names of the settings, ``unknown`` says of each secret that is not known
+    why, ``problems`` what is wrong with the others. ``off``: no setting is present.
+    """
+
+    settings: Sequence[str]
+    valid: Sequence[str]
+    problems: Sequence[str]
+    unknown: Sequence[str]
+    off: bool
+
+
+def read_tokens(connector: Connector, *, seconds: float = key_vault.WAIT_SECONDS) -> Tokens:
+    """Read the tokens, and wait for those in the Key Vault as ``key_vault.prefetch`` does.
+
+    Raises SettingsError for an invalid KeyVaultUri, and ValueError for a connector without posts.
+    """
+    if connector.events is None:
+        raise ValueError(f"{connector.name} posts no events")
+    settings = [connector.declared()[field] for field in connector.events.token_fields]
+    names = [each.name for each in settings]
+    key_vault.prefetch(names, seconds=seconds)
+    unknown = [key_vault.why_unknown(name) for name in names if not key_vault.is_known(name)]
+    known = [each for each in settings if key_vault.is_known(each.name)]
+    reader = SettingsReader()
+    valid: list[str] = []
+    for setting in known:
+        token = reader.value(setting)
+        if token:
+            valid.append(token)
+        elif setting.required:
+            valid.clear()
+            break
+    off = not unknown and all(key_vault.lookup(name, secret=True) is None for name in names)
+    return Tokens(names, tuple(valid), tuple(reader.problems), tuple(unknown), off)
+
+
 def valid_tokens(connector: Connector) -> tuple[str, ...] | None:
     """The tokens that a post may carry; None where the connector is off. Raises SettingsError."""
-    if connector.events is None or "" not in set_up(connector).names:
+    if connector.events is None:
         return None
-    settings = read(connector.settings)
-    found = (getattr(settings, field) for field in connector.events.token_fields)
-    return tuple(token for token in found if token)
+    tokens = read_tokens(connector)
+    if tokens.off:
+        return None
+    if tokens.problems or not tokens.valid:
+        raise SettingsError([*tokens.problems, *tokens.unknown])
+    return tuple(tokens.valid)
 
 
 def token_setting(connector: Connector) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.records.timestamps import parse_time
+from shared.settings import checks
 from shared.settings.setting import setting
 from shared.source.connector import Connector, Portal
 from shared.source.stream import Stream
@@ -34,6 +35,7 @@ class OneLoginSettings:
         "The token that OneLogin sends in its `Authorization: Bearer` header.",
         required=True,
         secret=True,
+        check=checks.bearer_token,
         label="Bearer token",
         tooltip="Make up a long random text (openssl rand -hex 32) and give OneLogin the header "
         "Authorization: Bearer <token>.",
@@ -44,6 +46,7 @@ class OneLoginSettings:
         "OneLoginBearerTokenSecondary",
         "A second token that is valid too, to change the first without a gap.",
         secret=True,
+        check=checks.bearer_token,
         label="Second bearer token",
         tooltip="Only while you change the token: this one is accepted too.",
         pattern=r"^(\S{16,4096})?$",

@@ -11,6 +11,9 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+# Characters of a bearer token, as the portal's form asks for.
+LEAST_TOKEN = 16
+
 
 def https_url(value: str, example: str) -> str:
     """An https address (http only on loopback) without a trailing slash, query or credentials."""
@@ -45,6 +48,16 @@ def api_token(value: str) -> str:
     if not (value.isascii() and value.isprintable()):
         raise ValueError(
             "has characters that cannot be part of a token, perhaps invisible ones: paste it again"
+        )
+    return value
+
+
+def bearer_token(value: str) -> str:
+    """A token that a sender of posts was given; a short one can be guessed."""
+    if len(value) < LEAST_TOKEN:
+        raise ValueError(
+            f"is shorter than {LEAST_TOKEN} characters: make a long random one "
+            "(openssl rand -hex 32), and give it to the sender too"
         )
     return value
 

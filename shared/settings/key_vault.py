@@ -1,7 +1,9 @@
 """Read a setting from the app's settings or, for a secret, from the Key Vault.
 
-Only "not found" means that a secret is absent; any other failure is an error. Secrets are cached
-for the process, and read again once a credential fails, at most once a minute:
+Unknown is not absent: only "not found" means that a secret is absent, and any other failure leaves
+it unknown. Secrets are read side by side, within one deadline that all callers share, and renewed
+in the background; a value stays good for a day while the vault fails. After a credential failed
+they are read again, at most once a minute:
 https://learn.microsoft.com/azure/key-vault/secrets/secrets-best-practices
 """
 
@@ -11,25 +13,60 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from shared.azure.identity import credential
 from shared.errors import SettingsError
-from shared.runtime.process import on_reset
-from shared.runtime.timeout import call_with_timeout
+from shared.runtime.process import on_reset, process_singleton
 from shared.settings.setting import vault_name
 
+REFERENCE = "@Microsoft.KeyVault("
 REFRESH_SECONDS = 60.0
-_TIMEOUT_SECONDS = 6.0
-Result = TypeVar("Result")
+# Deadlines from the beginning of a read, so that a vault that hangs delays one caller, not each.
+# A sender waits for a post's answer; a timer can wait for imports and sign-in of a cold start.
+POST_SECONDS = 2.0
+WAIT_SECONDS = 10.0
+RENEW_SECONDS = 3600.0
+GOOD_SECONDS = 86_400.0
+# After a failed read of a secret that is not known yet.
+RETRY_SECONDS = 10.0
+_READERS = 8
 
 logger = logging.getLogger("connectors.settings")
+
+
+@dataclass(slots=True)
+class _Secret:
+    """A secret; its times are readings of ``time.monotonic``.
+
+    ``value`` was read at ``read_at``, None for absent; ``error`` is why the last read failed.
+    """
+
+    value: str | None = None
+    read_at: float | None = None
+    tried_at: float = float("-inf")
+    error: str = ""
+    reading: Future[None] | None = None
+
+    @property
+    def known(self) -> bool:
+        return self.read_at is not None and time.monotonic() - self.read_at < GOOD_SECONDS
+
+    @property
+    def in_flight(self) -> bool:
+        return self.reading is not None and not self.reading.done()
+
+
 _lock = threading.Lock()
-_refreshing = threading.Lock()
-_secrets: dict[str, str | None] = {}
-_read_at: dict[str, float] = {}
+_secrets: dict[str, _Secret] = {}
+
+
+@process_singleton
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_READERS, thread_name_prefix="key-vault")
 
 
 def environment(name: str) -> str | None:
@@ -50,75 +87,132 @@ def uri() -> str | None:
 def lookup(name: str, *, secret: bool) -> str | None:
     """Return the setting's text, None if it is set nowhere.
 
-    Raises SettingsError if the vault fails.
+    A Key Vault reference that did not resolve counts as absent, and is returned as it is where the
+    vault has no such secret either. Raises SettingsError while a secret is unknown.
     """
     value = environment(name)
-    if value is not None or not secret or uri() is None:
+    reference = value is not None and value.startswith(REFERENCE)
+    if (value is not None and not reference) or not (secret or reference) or uri() is None:
         return value
+    prefetch([name])
     with _lock:
-        if name not in _secrets:
-            _secrets[name] = _read(name)
-            _read_at[name] = time.monotonic()
-        elif _secrets[name] is None and _may_refresh(_read_at[name]):
-            _secrets[name] = _read_again([name]).get(name)
-        return _secrets[name]
+        found = _secrets[name]
+        if found.known:
+            return found.value or value
+    raise SettingsError([why_unknown(name)])
 
 
-def refresh_secrets() -> bool:
-    """Read the cached secrets again after a credential failed; return whether any has changed.
+def prefetch(names: Iterable[str], *, seconds: float = WAIT_SECONDS) -> None:
+    """Read the secrets that are neither app settings nor known, side by side.
 
-    At most once a minute, and in one thread, while the others use the cached ones. If the vault
-    does not answer, the cached secrets stay in use.
-    """
-    if not _refreshing.acquire(blocking=False):
-        return False
-    try:
-        with _lock:
-            before = dict(_secrets)
-            if not before or not _may_refresh(max(_read_at.values())):
-                return False
-        fresh = _read_again(before)
-        with _lock:
-            _secrets.update(fresh)
-        return any(before[name] != value for name, value in fresh.items())
-    finally:
-        _refreshing.release()
-
-
-def _read_again(names: Iterable[str]) -> dict[str, str | None]:
-    """Read the secrets again; return {} if the vault does not answer."""
-    names = list(names)
-    _read_at.update(dict.fromkeys(names, time.monotonic()))
-    try:
-        return {name: _read(name) for name in names}
-    except SettingsError as error:
-        logger.warning("The secrets read before stay in use: %s", error)
-        return {}
-
-
-def with_vault_timeout(func: Callable[[], Result]) -> Result:
-    """Return ``func()``, which reads settings while a webhook's sender waits.
-
-    Raises SettingsError if a vault is set and ``func`` takes longer than 6 s.
+    Wait until ``seconds`` after the beginning of their read. Renew old ones without waiting. Raises
+    SettingsError for an invalid address.
     """
     if uri() is None:
-        return func()
+        return
+    with _lock:
+        now = time.monotonic()
+        wanted = {name: _secrets.setdefault(name, _Secret()) for name in _not_set(names)}
+        unknown = {name: each for name, each in wanted.items() if not each.known}
+        old = {
+            name: each
+            for name, each in wanted.items()
+            if each.known and now - (each.read_at or now) >= RENEW_SECONDS
+        }
+        _start(unknown, RETRY_SECONDS)
+        _start(old, REFRESH_SECONDS)
+    _wait_for(unknown.values(), seconds)
+
+
+def is_known(name: str) -> bool:
+    """Return whether the setting's text, or its absence, is known without waiting."""
+    if not list(_not_set([name])) or uri() is None:
+        return True
+    with _lock:
+        found = _secrets.get(name)
+        return found is not None and found.known
+
+
+def is_certain(name: str) -> bool:
+    """Return whether the setting is known, and no later read of it failed or is under way."""
+    if not is_known(name):
+        return False
+    with _lock:
+        found = _secrets.get(name)
+        return found is None or not (found.error or found.in_flight)
+
+
+def why_unknown(name: str) -> str:
+    """Return why the value of a secret is not known."""
+    with _lock:
+        found = _secrets.get(name)
+        error = found.error if found else ""
+    return error or f"{name} is unknown: KeyVaultUri has not answered yet"
+
+
+def refresh_secrets(*, seconds: float = WAIT_SECONDS) -> bool:
+    """Read every secret again after a credential failed; return whether any has changed.
+
+    At most once a minute; wait until ``seconds`` after the read began, also where another thread
+    began it. If the vault does not answer, the known secrets stay in use.
+    """
+    with _lock:
+        every = dict(_secrets)
+        before = {name: each.value for name, each in every.items() if each.known}
+        if not every:
+            return False
+        if time.monotonic() - max(each.tried_at for each in every.values()) >= REFRESH_SECONDS:
+            _start(every, 0.0)
+    _wait_for(every.values(), seconds)
+    with _lock:
+        after = {name: each.value for name, each in every.items() if each.known}
+    return any(before.get(name) != value for name, value in after.items())
+
+
+def _not_set(names: Iterable[str]) -> Iterable[str]:
+    """Yield the names that are no app settings; an unresolved reference is none."""
+    for name in names:
+        value = environment(name)
+        if value is None or value.startswith(REFERENCE):
+            yield name
+
+
+def _start(secrets: dict[str, _Secret], pause: float) -> None:
+    """Begin to read ``secrets`` that were not tried within ``pause`` seconds; holds the lock."""
+    now = time.monotonic()
+    for name, secret in secrets.items():
+        if not secret.in_flight and now - secret.tried_at >= pause:
+            secret.tried_at = now
+            secret.reading = _readers().submit(_read_into, name, secret)
+
+
+def _wait_for(secrets: Iterable[_Secret], seconds: float) -> None:
+    with _lock:
+        pending = [(each.reading, each.tried_at) for each in secrets if each.in_flight]
+    if pending:
+        until = max(tried_at for _, tried_at in pending) + seconds
+        reads = [reading for reading, _ in pending if reading is not None]
+        wait(reads, timeout=max(until - time.monotonic(), 0.0))
+
+
+def _read_into(name: str, secret: _Secret) -> None:
     try:
-        return call_with_timeout(_TIMEOUT_SECONDS, func)
-    except TimeoutError as error:
-        problem = f"KeyVaultUri: the vault did not answer within {_TIMEOUT_SECONDS:g} s"
-        raise SettingsError([problem]) from error
-
-
-def _may_refresh(read_at: float) -> bool:
-    return time.monotonic() - read_at >= REFRESH_SECONDS
+        value = _read(name)
+    except SettingsError as error:
+        with _lock:
+            secret.error = str(error)
+        if secret.known:
+            logger.warning("The secrets read before stay in use: %s", error)
+        return
+    with _lock:
+        secret.value, secret.read_at, secret.error = value, time.monotonic(), ""
 
 
 @on_reset
 def forget_secrets() -> None:
     """Drop every cached secret, for settings that have changed."""
-    _secrets.clear()
-    _read_at.clear()
+    with _lock:
+        _secrets.clear()
 
 
 def _read(name: str) -> str | None:

@@ -37,16 +37,21 @@ class SettingsReader:
         return self._value(setting.named(self.connection))
 
     def _value(self, setting: Setting) -> Any:
-        text = key_vault.lookup(setting.name, secret=setting.secret)
+        try:
+            text = key_vault.lookup(setting.name, secret=setting.secret)
+        except SettingsError as error:
+            self.problems += error.problems
+            return self._default(setting)
+        where = f", nor is it in the vault {key_vault.uri()}" if key_vault.uri() else ""
         if text is None:
             if setting.required:
-                where = f", nor is it in the vault {key_vault.uri()}" if key_vault.uri() else ""
                 self.problems.append(f"{setting.name} is not set{where if setting.secret else ''}")
             return self._default(setting)
-        if text.startswith("@Microsoft.KeyVault("):
+        if text.startswith(key_vault.REFERENCE):
             self.problems.append(
-                f"{setting.name} is a Key Vault reference that did not resolve: see the setting's "
-                "status in the portal, and give the app's identity the role Key Vault Secrets User"
+                f"{setting.name} is a Key Vault reference that did not resolve{where}: see the "
+                "setting's status in the portal, and give the app's identity the role Key Vault "
+                "Secrets User"
             )
             return self._default(setting)
         if setting.secret and re.search(r"\s", text):
@@ -73,6 +78,8 @@ def read(settings: type[Settings], connection: str = "") -> Settings:
     Raises SettingsError naming every missing or malformed setting.
     """
     reader = SettingsReader(connection)
+    secrets = [each.named(connection) for each in declared(settings).values() if each.secret]
+    key_vault.prefetch(each.name for each in secrets)
     values = {name: reader.value(each) for name, each in declared(settings).items()}
     reader.done()
     return settings(**values)
@@ -88,9 +95,10 @@ def is_set(settings: type[Any], *, inherited: bool = True) -> bool:
     own = [each for each in declared(settings).values() if inherited or not each.inherited]
     if any(key_vault.environment(each.name) is not None for each in own):
         return True
-    return all(each.secret for each in declared(settings).values()) and any(
-        key_vault.lookup(each.name, secret=True) is not None for each in own
-    )
+    if not all(each.secret for each in declared(settings).values()):
+        return False
+    key_vault.prefetch(each.name for each in own)
+    return any(key_vault.lookup(each.name, secret=True) is not None for each in own)
 
 
 def read_if_set(settings: type[Settings]) -> Settings | None:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.connections.opening import advice_for, token_setting, valid_tokens
+from shared.connections.opening import advice_for
 from shared.delivery.batch import packed
 from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import DeadLetters, Refused
@@ -33,7 +33,6 @@ from shared.errors import (
 from shared.records.timestamps import utc_now
 from shared.runtime.circuit_breaker import CircuitBreaker
 from shared.runtime.timeout import call_with_timeout
-from shared.settings import key_vault
 from shared.settings.app import read_destination
 from shared.source.connector import Connector
 from shared.source.push import EventFormat
@@ -107,7 +106,7 @@ class Webhook:
     def _answer(self, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
         counters = self._counters()
         try:
-            if not key_vault.with_vault_timeout(lambda: self._authorized(headers)):
+            if not authorized(headers.get("authorization") or "", self._connector):
                 self._report(counters.result(RunState.FAILING, error=self._wrong_token()))
                 return self._refused(
                     WebhookResponse(401, "The bearer token is missing or wrong", _CHALLENGE)
@@ -127,12 +126,6 @@ class Webhook:
 
     def _counters(self) -> RunCounters:
         return RunCounters(self._connector.name, self._stream.name, uuid.uuid4().hex, utc_now())
-
-    def _authorized(self, headers: Mapping[str, str]) -> bool:
-        header = headers.get("authorization") or ""
-        return authorized(
-            header, token_setting(self._connector), lambda: valid_tokens(self._connector)
-        )
 
     def _wrong_token(self) -> VendorRefused:
         """Report a wrong token as a failed run.
@@ -178,7 +171,7 @@ class Webhook:
 
         Raises ``BodyRefused`` and ``SettingsError``.
         """
-        sink = key_vault.with_vault_timeout(self._connect)
+        sink = self._connect()
         found = read_events(text, self._format, sink.declared(self._stream.name))
         counters.watermark = found.newest
         if found.undated:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +11,7 @@ from aiohttp import web
 
 from local.azure.entra import Identity, TokenRefused
 from local.loopback.certificates import Certificates
-from local.loopback.faults import answer
+from local.loopback.faults import FOREVER, Fault, Handler, answer
 from local.loopback.server import LocalServer, json_answer
 from shared.connections.opening import valid_tokens
 from shared.connectors.onelogin import CONNECTOR, OneLoginSettings
@@ -29,6 +31,23 @@ class Vault:
         self._identity = identity
         route = web.get("/secrets/{name}/{version:.*}", self._secret)
         self.server = LocalServer([route], tls=tls.server_context())
+        self._released = threading.Event()
+
+    def hang(self) -> None:
+        """Take requests and answer none until ``release``."""
+
+        async def hold(_request: web.Request, _handler: Handler) -> web.StreamResponse:
+            await asyncio.to_thread(self._released.wait, 30)
+            return json_answer({"error": {"code": "Forbidden", "message": "too late"}}, 403)
+
+        self._released.clear()
+        self.server.faults.add("/secrets/", Fault("hang", hold), times=FOREVER)
+
+    def release(self) -> None:
+        """Refuse the requests that hang, and wait until the app knows; answer further ones."""
+        self._released.set()
+        self.server.faults.clear()
+        vault.refresh_secrets(seconds=30)
 
     async def _secret(self, request: web.Request) -> web.Response:
         try:
@@ -62,17 +81,17 @@ def tokens() -> tuple[str, ...]:
 
 def test_a_secret_that_is_no_app_setting_is_looked_up_by_its_name(key_vault: Vault) -> None:
     """The setting's name is the secret's name."""
-    key_vault.secrets["OneLoginBearerToken"] = "from-the-vault"
-    assert tokens() == ("from-the-vault",)
+    key_vault.secrets["OneLoginBearerToken"] = "a-token-from-the-vault"
+    assert tokens() == ("a-token-from-the-vault",)
 
 
 def test_an_app_setting_wins_over_the_vault(
     key_vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An app setting has precedence, and the vault is not asked for it."""
-    key_vault.secrets["OneLoginBearerToken"] = "from-the-vault"
-    monkeypatch.setenv("OneLoginBearerToken", "from-the-portal")
-    assert tokens() == ("from-the-portal",)
+    key_vault.secrets["OneLoginBearerToken"] = "a-token-from-the-vault"
+    monkeypatch.setenv("OneLoginBearerToken", "a-token-from-the-portal")
+    assert tokens() == ("a-token-from-the-portal",)
     assert key_vault.server.count("OneLoginBearerToken/") == 0
 
 
@@ -98,8 +117,8 @@ def test_any_other_failure_is_an_error_that_says_so(key_vault: Vault, status: in
 
 def test_a_secret_is_read_once_a_process(key_vault: Vault) -> None:
     """A secret is cached, since Key Vault limits its callers."""
-    key_vault.secrets["OneLoginBearerToken"] = "one"
-    assert tokens() == tokens() == ("one",)
+    key_vault.secrets["OneLoginBearerToken"] = "the-one-bearer-token"
+    assert tokens() == tokens() == ("the-one-bearer-token",)
     assert key_vault.server.count("OneLoginBearerToken/") <= 2  # the challenge, and the answer
 
 
@@ -107,25 +126,25 @@ def test_a_changed_secret_is_read_again_at_most_once_a_minute(
     key_vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a wrong token the vault is read again, at most once a minute."""
-    key_vault.secrets["OneLoginBearerToken"] = "old"
-    assert tokens() == ("old",)
-    key_vault.secrets["OneLoginBearerToken"] = "new"
+    key_vault.secrets["OneLoginBearerToken"] = "the-old-bearer-token"
+    assert tokens() == ("the-old-bearer-token",)
+    key_vault.secrets["OneLoginBearerToken"] = "the-new-bearer-token"
     assert not vault.refresh_secrets()
     monkeypatch.setattr(vault, "REFRESH_SECONDS", 0.0)
     assert vault.refresh_secrets()
-    assert tokens() == ("new",)
+    assert tokens() == ("the-new-bearer-token",)
 
 
 def test_a_vault_that_fails_takes_no_token_away(
     key_vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong token during the vault's outage leaves the right one valid."""
-    key_vault.secrets["OneLoginBearerToken"] = "right"
-    assert tokens() == ("right",)
+    key_vault.secrets["OneLoginBearerToken"] = "the-right-bearer-token"
+    assert tokens() == ("the-right-bearer-token",)
     monkeypatch.setattr(vault, "REFRESH_SECONDS", 0.0)
     key_vault.server.faults.add("/secrets", answer(403), times=99)
     assert not vault.refresh_secrets()
-    assert tokens() == ("right",)
+    assert tokens() == ("the-right-bearer-token",)
 
 
 def test_without_a_vault_there_is_nothing_to_read_again() -> None:
@@ -140,3 +159,78 @@ def test_a_vault_that_is_no_address_is_named(
     monkeypatch.setenv("KeyVaultUri", "acme-vault")
     with pytest.raises(SettingsError, match=r"^KeyVaultUri must be"):
         read_if_set(OneLoginSettings)
+
+
+def test_secrets_are_read_side_by_side(key_vault: Vault) -> None:
+    """Two secrets take the time of one, within the one deadline."""
+    at_once, most = 0, 0
+
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.5)
+        at_once -= 1
+        return await handler(request)
+
+    key_vault.secrets["OneLoginBearerToken"] = "the-one-bearer-token"
+    key_vault.server.faults.add("/secrets", Fault("count", count), times=FOREVER)
+    assert tokens() == ("the-one-bearer-token",)
+    assert most == 2
+
+
+def test_a_known_secret_is_good_for_a_day(
+    key_vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the vault fails a secret stays in use, and after a day it is unknown."""
+    key_vault.secrets["OneLoginBearerToken"] = "the-one-bearer-token"
+    assert tokens() == ("the-one-bearer-token",)
+    key_vault.server.faults.add("/secrets", answer(403), times=FOREVER)
+    monkeypatch.setattr(vault, "RENEW_SECONDS", 0.0)
+    assert tokens() == tokens() == ("the-one-bearer-token",)
+    monkeypatch.setattr(vault, "GOOD_SECONDS", 0.0)
+    monkeypatch.setattr(vault, "RETRY_SECONDS", 0.0)
+    with pytest.raises(SettingsError, match="KeyVaultUri"):
+        tokens()
+
+
+def test_an_old_secret_is_renewed_in_the_background(
+    key_vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller gets the known value at once, and a later one the new value."""
+    key_vault.secrets["OneLoginBearerToken"] = "the-old-bearer-token"
+    assert tokens() == ("the-old-bearer-token",)
+    key_vault.secrets["OneLoginBearerToken"] = "the-new-bearer-token"
+    monkeypatch.setattr(vault, "RENEW_SECONDS", 0.0)
+    monkeypatch.setattr(vault, "REFRESH_SECONDS", 0.0)
+    tokens()
+    monkeypatch.setattr(vault, "REFRESH_SECONDS", 60.0)
+    assert vault.refresh_secrets() or tokens() == ("the-new-bearer-token",)
+    assert tokens() == ("the-new-bearer-token",)
+
+
+REFERENCE = "@Microsoft.KeyVault(SecretUri=https://acme.vault.azure.net/secrets/x)"
+
+
+def test_a_reference_that_did_not_resolve_is_read_from_the_vault(
+    key_vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text that arrived counts as absent, so the vault is asked by the setting's name."""
+    monkeypatch.setenv("OneLoginBearerToken", REFERENCE)
+    key_vault.secrets["OneLoginBearerToken"] = "a-token-from-the-vault"
+    assert tokens() == ("a-token-from-the-vault",)
+
+
+def test_a_reference_is_named_where_the_vault_has_no_such_secret_either(
+    key_vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person is told both places."""
+    monkeypatch.setenv("OneLoginBearerToken", REFERENCE)
+    with pytest.raises(SettingsError, match=r"^OneLoginBearerToken is a Key Vault .* nor is it in"):
+        read_if_set(OneLoginSettings)
+
+
+def test_a_named_settings_secret_has_dashes_for_underscores(key_vault: Vault) -> None:
+    """Key Vault allows no underscore in a name."""
+    key_vault.secrets["SentinelOneAPIToken--emea"] = "a-token"
+    assert vault.lookup("SentinelOneAPIToken__emea", secret=True) == "a-token"

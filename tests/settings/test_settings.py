@@ -209,3 +209,15 @@ def test_the_workspace_key_alone_leads_to_the_data_collector(put: Put) -> None:
     found = app.read_destination()
     assert found.endpoint is None
     assert found.data_collector_uri == f"https://{workspace}.ods.opinsights.azure.com"
+
+
+@pytest.mark.parametrize("name", ["OneLoginBearerToken", "OneLoginBearerTokenSecondary"])
+def test_a_short_bearer_token_is_refused_by_name(put: Put, name: str) -> None:
+    """A token under 16 characters can be guessed: the message names its setting, not its text."""
+    good = {"OneLoginBearerToken": "a" * 16, "OneLoginBearerTokenSecondary": "b" * 16}
+    put(**good)
+    assert read_if_set(OneLoginSettings) is not None
+    put(**good | {name: "only-15-letters"})
+    said = problems_of(lambda: read_if_set(OneLoginSettings))
+    assert said.startswith(f"{name} is shorter than 16 characters")
+    assert "only-15" not in said

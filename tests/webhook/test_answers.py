@@ -106,13 +106,13 @@ def test_the_secondary_token_is_valid_too(
     onelogin: AzureMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a token is changed both are taken, and a third is not."""
-    monkeypatch.setenv("OneLoginBearerTokenSecondary", "tökén-2")
+    monkeypatch.setenv("OneLoginBearerTokenSecondary", "ein-zweites-tökén")
     assert post(events(1), authorization=f"Bearer {TOKEN}").status_code == 200
-    assert post(events(1, 1), authorization="Bearer tökén-2").status_code == 200
+    assert post(events(1, 1), authorization="Bearer ein-zweites-tökén").status_code == 200
     assert post(events(1, 2), authorization="Bearer third").status_code == 401
 
 
-@pytest.mark.parametrize("secondary", [None, "only-the-second"])
+@pytest.mark.parametrize("secondary", [None, "only-the-second-token"])
 def test_a_missing_token_setting_is_named(
     onelogin: AzureMonitor,
     monkeypatch: pytest.MonkeyPatch,
@@ -123,7 +123,7 @@ def test_a_missing_token_setting_is_named(
     monkeypatch.delenv("OneLoginBearerToken")
     if secondary:
         monkeypatch.setenv("OneLoginBearerTokenSecondary", secondary)
-    answer = post(events(1), authorization="Bearer only-the-second")
+    answer = post(events(1), authorization="Bearer only-the-second-token")
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
     errors = [entry for entry in caplog.records if entry.levelno == logging.ERROR]

@@ -97,13 +97,15 @@ def test_a_posted_file_ends_in_the_local_table(
 ) -> None:
     """Without a destination in the settings, posted events are in the local workspace."""
     settings = settings_file(
-        tmp_path, AzureWebJobsStorage="UseDevelopmentStorage=true", OneLoginBearerToken="right"
+        tmp_path,
+        AzureWebJobsStorage="UseDevelopmentStorage=true",
+        OneLoginBearerToken="the-right-bearer-token",
     )
     events = tmp_path / "events.json"
     events.write_text(json.dumps([EVENT]), encoding="utf-8")
     with started(tmp_path, settings) as url:
         assert send.main([str(events), "--url", url, "--token", "wrong"]) == 1
-        assert send.main([str(events), "--url", url, "--token", "right"]) == 0
+        assert send.main([str(events), "--url", url, "--token", "the-right-bearer-token"]) == 0
     assert [line[:3] for line in capsys.readouterr().out.splitlines()] == ["401", "200"]
     workspace = Workspace(tmp_path / "workspace.duckdb")
     rows = workspace.query("OneLogin_CL | project uuid_g, event_type_id_d").rows
