@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -12,7 +11,7 @@ from typing import Any
 
 from shared.azure import storage
 from shared.azure.storage import storage_errors
-from shared.delivery.dead_letters import CONTAINER
+from shared.delivery.dead_letter_blobs import iter_blobs
 from shared.delivery.redelivery import delay_after
 from shared.delivery.spool import POISON_QUEUE, QUEUE, Message, MessageUnreadable
 
@@ -45,11 +44,15 @@ class DeadLetterCount:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterStatus:
-    """The container dead-letters; ``blobs`` None: unknown; ``more``: some are not counted."""
+    """The container dead-letters; ``blobs`` None: unknown; ``more``: some are not counted.
+
+    ``unacknowledged`` counts the records that no person has marked as looked at.
+    """
 
     blobs: int | None
     counts: Sequence[DeadLetterCount] = ()
     more: bool = False
+    unacknowledged: int = 0
 
     @property
     def records(self) -> int:
@@ -106,29 +109,14 @@ def _seconds_since(since: datetime) -> float:
 
 def dead_letters() -> DeadLetterStatus:
     """Count dead letters by stream and cause, from metadata; raises ``StorageUnavailable``."""
-    from azure.core.exceptions import ResourceNotFoundError
-
     counts: Counter[tuple[str, str]] = Counter()
-    blobs = 0
-    with storage_errors(f"Listing the blob container {CONTAINER}"):
-        try:
-            listed = storage.container(CONTAINER).list_blobs(include=["metadata"])
-            for blob in islice(listed, MOST_BLOBS):
-                blobs += 1
-                stream = blob.name.partition("/")[0]
-                for cause, records in _causes(blob.metadata).items():
-                    counts[stream, cause] += records
-            more = next(iter(listed), None) is not None if blobs == MOST_BLOBS else False
-        except ResourceNotFoundError:
-            return DeadLetterStatus(0)
-    found = [DeadLetterCount(*key, records) for key, records in counts.most_common()]
-    return DeadLetterStatus(blobs, found, more)
-
-
-def _causes(metadata: Mapping[str, str] | None) -> dict[str, int]:
-    try:
-        causes = json.loads((metadata or {}).get("causes", ""))
-        return {str(cause): int(count) for cause, count in causes.items()}
-    except (ValueError, AttributeError):
-        # Another program wrote the blob: count it once, under a cause that says so.
-        return {"not counted": 1}
+    blobs = unacknowledged = 0
+    found = iter_blobs()
+    for blob in islice(found, MOST_BLOBS):
+        blobs += 1
+        for cause, records in blob.causes.items():
+            counts[blob.stream, cause] += records
+        unacknowledged += 0 if blob.acknowledged else blob.records
+    more = next(found, None) is not None if blobs == MOST_BLOBS else False
+    by_cause = [DeadLetterCount(*key, records) for key, records in counts.most_common()]
+    return DeadLetterStatus(blobs, by_cause, more, unacknowledged)

@@ -3,33 +3,47 @@
 A blob is leased while its records are sent, so that two requests at the same time send nothing
 twice. Delivered records leave the blob by one write under that lease: a crash between delivery and
 that write repeats the records of one blob at most.
+
+First each blob is sent as it is, an upload a batch, those that no redrive has tried yet before the
+others. Only then are refused batches bisected, within a budget that grows with what is sent. So
+records that are refused again hold up no others, and cost little.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from shared.azure import storage
-from shared.azure.storage import storage_errors
-from shared.delivery.batch import decompress, packed
+from shared.delivery.batch import packed
 from shared.delivery.batch_sender import BatchSender
-from shared.delivery.dead_letters import CONTAINER, DeadLetters, Refused, content, metadata
-from shared.delivery.sink import Sink, sink_for
-from shared.delivery.spool import POISON_QUEUE, Message, MessageUnreadable, Spool
-from shared.errors import ConnectorError, DestinationError, RuleRefusesRecords
-from shared.records.codec import dump_json, parse_json
-from shared.records.declared import declared_fields
-from shared.settings.app import read_destination
+from shared.delivery.dead_letter_blobs import (
+    NO_OBJECT,
+    BlobUnreadable,
+    DeadLetterBlob,
+    Entry,
+    leased,
+    listed,
+    read_entries,
+    why_never,
+    write_entries,
+)
+from shared.delivery.dead_letters import CONTAINER, Refused
+from shared.delivery.poison import PoisonRedrive
+from shared.delivery.refusals import RefusalTally
+from shared.delivery.sink import Sink, sink_of
+from shared.delivery.spool import QUEUE, Message, Spool
+from shared.errors import (
+    ConnectorError,
+    DestinationError,
+    RuleRefusesRecords,
+    SettingsError,
+)
+from shared.records.timestamps import isoformat, utc_now
 from shared.telemetry.events import emit
-
-if TYPE_CHECKING:
-    from azure.storage.blob import BlobClient, BlobLeaseClient
 
 logger = logging.getLogger("connectors.status")
 
@@ -37,26 +51,62 @@ DEAD_LETTERS = "dead-letters"
 POISON = "poison"
 SECONDS = 50.0
 _BLOB_SECONDS = 30.0
-_LEASE_SECONDS = 60
-# Visibility timeout of a poison message while it is put back into the spool.
-_HIDDEN_SECONDS = 60
-_PAGE_MESSAGES = 32
+# Uploads in vain beyond this, and beyond the records sent, leave the rest to the next redrive.
+_UPLOADS_IN_VAIN = 100
+# End a blob's bisection after so many refused alone without an accepted one, or over so large a
+# share of so many.
+_REFUSED_ALONE = 5
+_REFUSED_SETTLED = 20
+_REFUSED_SHARE = 0.8
+
+_TIME_OVER = "the time was over: go on with the rest"
+_IN_VAIN = "too many others were refused again: go on with the rest"
+_TAKEN = "another request has them"
+_UNREADABLE = f"their blob of {CONTAINER} cannot be read as dead letters"
+_REFUSED_AGAIN = "Azure Monitor refuses them again"
 
 
 @dataclass(frozen=True, slots=True)
 class RedriveReport:
-    """Result of a redrive: messages or records ``sent``, and those ``left`` where they were."""
+    """Result of a redrive: messages or records ``sent``, and those ``left`` where they were.
+
+    ``reasons`` says why each was left, with numbers; ``message`` is the same in words, or an error.
+    """
 
     redriven: str
     sent: int
     left: int
     message: str
+    reasons: Sequence[tuple[str, int]] = ()
 
 
-@dataclass(slots=True)
-class _RedriveCounters:
-    sent: int = 0
-    left: int = 0
+def redrive(what: str, sinks: Callable[[str], Sink] = sink_of) -> RedriveReport:
+    """Redrive ``what`` (``DEAD_LETTERS`` or ``POISON``) for up to ``SECONDS``.
+
+    ``sinks`` returns the sink of a connection. Leave the rest for the next redrive. A
+    ``ConnectorError`` becomes the report's message.
+    """
+    deadline = time.monotonic() + SECONDS
+    work = Redrive(sinks, deadline) if what == DEAD_LETTERS else PoisonRedrive(deadline)
+    error = ""
+    try:
+        work.run()
+    except ConnectorError as failure:
+        error = str(failure)
+    reasons = work.reasons.most_common()
+    told = [f"{count} stay, since {reason}" for reason, count in reasons]
+    message = ". ".join([*told, *([error] if error else [])])
+    left = work.reasons.total()
+    emit(logger, "redriven", Redriven=what, Sent=work.sent, Left=left, Message=message)
+    return RedriveReport(what, work.sent, left, message, reasons)
+
+
+class _Send(Protocol):
+    """Send entries of a blob to a sink; return those left, and whether bisection may help."""
+
+    def __call__(
+        self, blob: DeadLetterBlob, sink: Sink, entries: list[Entry], reasons: Counter[str], /
+    ) -> tuple[list[Entry], bool]: ...
 
 
 class _InMemoryDeadLetters:
@@ -75,203 +125,157 @@ class _InMemoryDeadLetters:
         self.refused += refused
 
 
-class _BlobUnreadable(Exception):
-    """The blob is damaged, or another program wrote it."""
+class Redrive:
+    """One redrive of the dead letters: what was sent, and why the rest was left."""
 
+    def __init__(self, sinks: Callable[[str], Sink], deadline: float) -> None:
+        self.sent = 0
+        self._left: dict[str, Counter[str]] = {}
+        self._sinks = sinks
+        self._deadline = deadline
+        self._in_vain = 0
+        # A destination's error, by sink and stream, or by connection where there is no sink.
+        self._down: dict[tuple[object, str], str] = {}
 
-def redrive(what: str) -> RedriveReport:
-    """Redrive ``what`` (``DEAD_LETTERS`` or ``POISON``) for up to ``SECONDS``.
+    @property
+    def reasons(self) -> Counter[str]:
+        """Return how many were left for each reason."""
+        reasons: Counter[str] = Counter()
+        for left in self._left.values():
+            reasons += left
+        return reasons
 
-    Leave the rest for the next redrive. A ``ConnectorError`` becomes the report's message.
-    """
-    deadline = time.monotonic() + SECONDS
-    work = _dead_letters if what == DEAD_LETTERS else _poison
-    counters = _RedriveCounters()
-    try:
-        message = work(counters, deadline)
-        if time.monotonic() >= deadline:
-            message = f"The time was over: go on with the rest. {message}".strip()
-    except ConnectorError as error:
-        message = str(error)
-    emit(
-        logger,
-        "redriven",
-        Redriven=what,
-        Sent=counters.sent,
-        Left=counters.left,
-        Message=message,
-    )
-    return RedriveReport(what, counters.sent, counters.left, message)
+    def run(self) -> None:
+        """Redrive every blob; raises ``StorageUnavailable``."""
+        blobs = sorted(listed(), key=lambda blob: (blob.about.get("tried", ""), blob.name))
+        refused = [left for blob in blobs if (left := self._visit(blob, self._send_whole))]
+        for blob in refused:
+            self._visit(blob, self._bisect)
 
+    def _visit(self, blob: DeadLetterBlob, send: _Send) -> DeadLetterBlob | None:
+        """Send a blob's records, and write back what is left.
 
-def _dead_letters(counters: _RedriveCounters, deadline: float) -> str:
-    """Redrive every blob; return a remark for the report, or ''."""
-    target = sink_for(read_destination())
-    unreadable = 0
-    for name in list(DeadLetters().names()):
-        if time.monotonic() >= deadline:
-            break
-        with _leased(name) as lease:
+        Return the blob as it is now, if it has refused records that bisection may tell apart.
+        """
+        why = blob.about.get("never") or self._why_stop()
+        if why:
+            self._left[blob.name] = Counter({why: blob.records})
+            return None
+        with leased(blob) as lease:
             if lease is None:
-                continue
+                self._left[blob.name] = Counter({_TAKEN: blob.records})
+                return None
             try:
-                _redrive_blob(name, lease, target, counters, deadline)
-            except _BlobUnreadable:
-                unreadable += 1
-    if not unreadable:
-        return ""
-    return f"{unreadable} blob(s) of {CONTAINER} cannot be read as dead letters, and stay."
+                entries = read_entries(blob)
+            except BlobUnreadable:
+                self._left[blob.name] = Counter({_UNREADABLE: blob.records})
+                return None
+            never = {id(entry): why for entry in entries if (why := why_never(blob.stream, entry))}
+            sendable = [entry for entry in entries if id(entry) not in never]
+            reasons = self._left[blob.name] = Counter(never.values())
+            left, refused = self._send(blob, sendable, send, reasons)
+            self.sent += len(sendable) - len(left)
+            kept = [*left, *(entry for entry in entries if id(entry) in never)]
+            marks = {"tried": isoformat(utc_now())}
+            if kept and set(never.values()) == {NO_OBJECT} and len(never) == len(kept):
+                marks["never"] = NO_OBJECT
+            about = write_entries(blob, lease, entries, kept, **marks)
+            return replace(blob, about=about) if refused else None
 
+    def _why_stop(self) -> str:
+        if time.monotonic() >= self._deadline:
+            return _TIME_OVER
+        return _IN_VAIN if self._in_vain >= _UPLOADS_IN_VAIN + self.sent else ""
 
-def _redrive_blob(
-    name: str,
-    lease: BlobLeaseClient,
-    target: Sink,
-    counters: _RedriveCounters,
-    deadline: float,
-) -> None:
-    with storage_errors(f"Reading from the blob container {CONTAINER}"):
-        blob = _blob(name)
-        body = blob.download_blob().readall()
-    stream = name.partition("/")[0]
-    try:
-        lines = decompress(body).splitlines()
-        sendable, left = _split_sendable(stream, lines)
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, RecursionError):
-        raise _BlobUnreadable from None
-    failure: ConnectorError | None = None
-    if sendable:
-        until = min(time.monotonic() + _BLOB_SECONDS, deadline)
-        undelivered, failure = _send(target, stream, sendable, until)
-        left += undelivered
-    counters.sent += len(lines) - len(left)
-    counters.left += len(left)
-    if len(left) < len(lines):
-        _write_back(blob, lease, stream, left)
-    if failure is not None and not isinstance(failure, RuleRefusesRecords):
-        raise failure
-
-
-def _split_sendable(stream: str, lines: Sequence[bytes]) -> tuple[list[Refused], list[Refused]]:
-    """Split into sendable and not: text that is no record, a stream that no rule declares."""
-    sendable: list[Refused] = []
-    left: list[Refused] = []
-    declared = _declared(stream)
-    for line in lines:
-        entry = parse_json(line)
-        record = entry["record"]
-        known = declared and isinstance(record, dict)
-        raw = record.encode() if isinstance(record, str) else dump_json(record)
-        refused = Refused(raw, int(entry["status"]), str(entry["message"]))
-        (sendable if known else left).append(refused)
-    return sendable, left
-
-
-def _declared(stream: str) -> bool:
-    try:
-        return bool(declared_fields(stream))
-    except KeyError:
-        return False
-
-
-def _send(
-    target: Sink, stream: str, entries: Sequence[Refused], deadline: float
-) -> tuple[list[Refused], ConnectorError | None]:
-    """Deliver ``entries``; return the undelivered ones, and the error that ended it early."""
-    records = [entry.record for entry in entries]
-    refused_again = _InMemoryDeadLetters()
-    # Refused records are expected here: ten without an accepted one leave the rest where it is.
-    delivery = BatchSender(target, refused_again)
-    left: list[Refused] = []
-    failure: ConnectorError | None = None
-    for start, batch in packed(stream, records):
-        attempted = entries[start : start + len(batch.records)]
-        if failure is not None and not isinstance(failure, RuleRefusesRecords):
-            left += attempted
-            continue
+    def _send(
+        self,
+        blob: DeadLetterBlob,
+        entries: list[Entry],
+        send: _Send,
+        reasons: Counter[str],
+    ) -> tuple[list[Entry], bool]:
+        """Send ``entries`` to their destination, or into the spool; return what is left."""
+        if not entries:
+            return [], False
+        if blob.stream == QUEUE:
+            return self._spool_again(entries, reasons), False
         try:
-            delivery.deliver(batch, deadline)
-        except DestinationError as error:
-            failure = error
-            settled = set(error.settled)
-            left += [entry for index, entry in enumerate(attempted) if index not in settled]
-    return [*left, *refused_again.refused], failure
+            sink = self._sinks(blob.connection)
+        except SettingsError as error:
+            reasons[str(error)] += len(entries)
+            return entries, False
+        if why := self._down.get((sink, blob.stream)):
+            reasons[why] += len(entries)
+            return entries, False
+        return send(blob, sink, entries, reasons)
 
+    def _send_whole(
+        self, blob: DeadLetterBlob, sink: Sink, entries: list[Entry], reasons: Counter[str]
+    ) -> tuple[list[Entry], bool]:
+        """Upload each batch as it is; what is refused is left for bisection."""
+        sender = BatchSender(sink, _InMemoryDeadLetters())
+        left: list[Entry] = []
+        for start, batch in packed(blob.stream, [entry.refused.record for entry in entries]):
+            part = entries[start : start + len(batch.records)]
+            try:
+                if not sender.deliver_whole(batch, self._until()):
+                    self._in_vain += 1
+                    left += part
+            except (DestinationError, SettingsError) as error:
+                self._fail(sink, blob.stream, error)
+                rest = entries[start:]
+                reasons.update({str(error): len(rest), _REFUSED_AGAIN: len(left)})
+                return [*left, *rest], False
+        return left, bool(left)
 
-def _blob(name: str) -> BlobClient:
-    return storage.container(CONTAINER).get_blob_client(name)
+    def _bisect(
+        self, blob: DeadLetterBlob, sink: Sink, entries: list[Entry], reasons: Counter[str]
+    ) -> tuple[list[Entry], bool]:
+        """Deliver the good records among refused ones; put those refused alone last."""
+        again = _InMemoryDeadLetters()
+        tally = RefusalTally(_REFUSED_ALONE, _REFUSED_SETTLED, _REFUSED_SHARE)
+        sender = BatchSender(sink, again, tally=tally)
+        left: list[Entry] = []
+        for start, batch in packed(blob.stream, [entry.refused.record for entry in entries]):
+            part = entries[start : start + len(batch.records)]
+            try:
+                sender.deliver(batch, self._until())
+            except (DestinationError, SettingsError) as error:
+                settled = set(error.settled) if isinstance(error, DestinationError) else set()
+                left += [entry for index, entry in enumerate(part) if index not in settled]
+                left += entries[start + len(part) :]
+                if isinstance(error, RuleRefusesRecords):
+                    reasons[_REFUSED_AGAIN] += len(left)
+                else:
+                    self._fail(sink, blob.stream, error)
+                    reasons[str(error)] += len(left)
+                break
+        reasons[_REFUSED_AGAIN] += len(again.refused)
+        self._in_vain += max(sender.counters.requests - 1, 0)
+        if tally.blames_rule:
+            # They stand first: begin with others the next time.
+            left = [*left[_REFUSED_ALONE:], *left[:_REFUSED_ALONE]]
+        refused = [
+            Entry(each.line(blob.stream, blob.connection), each, {}) for each in again.refused
+        ]
+        return [*left, *refused], False
 
+    def _fail(self, sink: Sink, stream: str, error: ConnectorError) -> None:
+        """Ask this destination no more; others are not affected."""
+        self._down[sink, stream] = str(error)
 
-@contextmanager
-def _leased(name: str) -> Iterator[BlobLeaseClient | None]:
-    """Lease the blob; None where another redrive leases it, or has just removed it."""
-    from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+    def _until(self) -> float:
+        return min(time.monotonic() + _BLOB_SECONDS, self._deadline)
 
-    with storage_errors(f"Leasing from the blob container {CONTAINER}"):
-        try:
-            lease = _blob(name).acquire_lease(_LEASE_SECONDS)
-        except (ResourceExistsError, ResourceNotFoundError):
-            lease = None
-    try:
-        yield lease
-    finally:
-        if lease is not None:
-            _release(lease)
-
-
-def _release(lease: BlobLeaseClient) -> None:
-    from azure.core.exceptions import AzureError
-
-    try:
-        lease.release()
-    except AzureError:
-        # The blob was deleted under the lease, or the lease expires within a minute.
-        logger.debug("A lease was not released")
-
-
-def _write_back(
-    blob: BlobClient, lease: BlobLeaseClient, stream: str, left: Sequence[Refused]
-) -> None:
-    with storage_errors(f"Writing to the blob container {CONTAINER}"):
-        if not left:
-            blob.delete_blob(lease=lease)
-            return
-        blob.upload_blob(
-            content(stream, left), overwrite=True, lease=lease, metadata=metadata(left)
-        )
-
-
-def _poison(counters: _RedriveCounters, deadline: float) -> str:
-    """Move poison messages to the spool, from where ``DeliveryRetry`` delivers them at once.
-
-    Return a remark for the report, or ''.
-    """
-    from azure.core.exceptions import ResourceNotFoundError
-
-    spool = Spool()
-    with storage_errors(f"Reading from the queue {POISON_QUEUE}"):
-        queue = storage.queue(POISON_QUEUE)
-        try:
-            pages = queue.receive_messages(
-                messages_per_page=_PAGE_MESSAGES, visibility_timeout=_HIDDEN_SECONDS
-            )
-            for queued in pages:
-                _put_back(spool, queued, queue.delete_message, counters)
-                if time.monotonic() >= deadline:
-                    break
-        except ResourceNotFoundError:
-            logger.debug("The queue %s does not exist: no message was ever poison", POISON_QUEUE)
-    return ""
-
-
-def _put_back(
-    spool: Spool, queued: Any, delete: Callable[[Any], None], counters: _RedriveCounters
-) -> None:
-    try:
-        message = Message.read(queued.content)
-    except MessageUnreadable:
-        counters.left += 1
-        return
-    spool.put_back(message, 0)
-    delete(queued)
-    counters.sent += 1
+    def _spool_again(self, entries: Sequence[Entry], reasons: Counter[str]) -> list[Entry]:
+        """Put spooled messages that were set aside back into the spool, as new ones."""
+        spool = Spool()
+        left: list[Entry] = []
+        for entry in entries:
+            message = Message.read(entry.refused.record)
+            if message.blob is not None and not spool.has_blob(message.blob):
+                reasons["their blob of the container spool is gone"] += 1
+                left.append(entry)
+                continue
+            spool.send(replace(message, tries=0, rounds=0, refusals=0))
+        return left

@@ -8,6 +8,7 @@ import threading
 _ALONE = 10
 # So do refused records that are over half of at least so many.
 _SETTLED = 100
+_SHARE = 0.5
 # Halve both counts beyond so many records, so that a process that runs for weeks still notices.
 _REMEMBERED = 100_000
 
@@ -20,9 +21,10 @@ class RefusalTally:
     clears it, for a tally that outlives a run.
     """
 
-    def __init__(self, alone: int = _ALONE, settled: int = _SETTLED) -> None:
+    def __init__(self, alone: int = _ALONE, settled: int = _SETTLED, share: float = _SHARE) -> None:
         self._alone = alone
         self._settled = settled
+        self._share = share
         self._lock = threading.Lock()
         self._accepted = 0
         self._refused = 0
@@ -36,7 +38,7 @@ class RefusalTally:
                 return True
             settled = self._accepted + self._refused
             nothing = not self._accepted and self._refused >= self._alone
-            return nothing or (settled >= self._settled and self._refused * 2 > settled)
+            return nothing or (settled >= self._settled and self._refused > settled * self._share)
 
     @property
     def blames_rule(self) -> bool:

@@ -82,6 +82,11 @@ EVENTS = {
         "Records cannot be delivered and are kept in the blob container dead-letters.",
         ("Stream", "Records", "Causes"),
     ),
+    "dead_letters_discarded": Event(
+        logging.WARNING,
+        "A person deleted dead letters for good.",
+        ("Stream", "Records", "Causes"),
+    ),
     "events_spooled": Event(
         logging.WARNING,
         "Azure Monitor did not accept the webhook's events: they go to the spool.",
