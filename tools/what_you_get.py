@@ -32,8 +32,8 @@ def _head() -> Iterator[str]:
     yield "# What you get in the workspace"
     yield ""
     yield "Made from `sentinel/` by `python -m tools what-you-get`. The template installs all of"
-    yield "it for the connectors that you use. `make rules` runs every rule over a made-up week on your"
-    yield "own machine."
+    yield "it for the connectors that you use. `make rules` runs every rule over a made-up"
+    yield "week on your own machine."
 
 
 def _rules() -> Iterator[str]:
