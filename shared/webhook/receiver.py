@@ -16,6 +16,7 @@ from shared.connections.opening import advice_for
 from shared.delivery.batch import packed
 from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import DeadLetters, Refused
+from shared.delivery.destinations import spool_destination
 from shared.delivery.sink import Sink, sink_for
 from shared.delivery.spool import Spool
 from shared.errors import (
@@ -227,7 +228,9 @@ class Webhook:
         if not self._circuit.allows():
             return frozenset()
         done: list[int] = []
-        sender = BatchSender(sink, self._dead_letters)
+        # Count refused events over all posts: a post alone is too small to blame the rule.
+        tally = spool_destination(sink, self._stream.name).tally
+        sender = BatchSender(sink, self._dead_letters, tally=tally)
 
         def work() -> None:
             deadline = time.monotonic() + _DELIVERY_SECONDS
