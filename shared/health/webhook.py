@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from shared.delivery.batch_sender import DeliveryCounters
 from shared.delivery.redelivery import Redelivered
-from shared.errors import SettingsError, StorageError
-from shared.health.aggregator import RunAggregator
+from shared.errors import PostRefused, SettingsError, StorageError, VendorRefused
+from shared.health.aggregator import Aggregate, RunAggregator
 from shared.health.rows import post, queue_numbers
 from shared.records.declared import declared_streams
 from shared.records.timestamps import utc_now
@@ -22,17 +22,23 @@ from shared.telemetry.run import RunCounters, RunResult, RunState
 logger = logging.getLogger("connectors.health")
 
 _HISTORY_SECONDS = 60.0
-
+# The status page shows the first post, and a change of its state, so soon.
+_FIRST_SECONDS = 2.0
 _ROWS_SECONDS = 300.0
 
 
 class WebhookHealth:
-    """Report a webhook's requests: a log line each, a row in 5 minutes, history every minute."""
+    """Report a webhook's requests: a log line each, a row in 5 minutes, history every minute.
+
+    The first history after a pause, and one with a changed state, follow within seconds.
+    """
 
     def __init__(self, connector: str, stream: str) -> None:
         self._connector = connector
         self._stream = stream
-        self.history = RunAggregator(_HISTORY_SECONDS, self._keep_history)
+        self.history = RunAggregator(
+            _HISTORY_SECONDS, self._keep_history, first_seconds=_FIRST_SECONDS
+        )
         self.rows = RunAggregator(_ROWS_SECONDS, self._post_row)
 
     def report(self, run: RunResult) -> None:
@@ -52,19 +58,21 @@ class WebhookHealth:
             run = counters.result(RunState.LATE, note=note)
         else:
             run = counters.result(RunState.OK)
-        self.history.add(run)
-        self.rows.add(run)
+        # Leave the history's state to posts: a redelivery does not tell whether the sender is well.
+        self.rows.add_counts(run)
 
-    def _post_row(self, run: RunResult, failure: RunResult | None) -> bool:
-        if failure and run.error is None:
+    def _post_row(self, aggregate: Aggregate) -> bool:
+        run, failure = aggregate.total, aggregate.failure
+        if failure is not None:
             # Report a failure in the interval even if the last request succeeded.
-            run = replace(run, status=RunState.FAILING, error=failure.error)
+            state = RunState.LATE if _is_beside_good_posts(aggregate) else RunState.FAILING
+            run = replace(run, status=state, error=failure.error)
         post(self._connector, [run], queue_numbers())
         return True
 
-    def _keep_history(self, run: RunResult, failure: RunResult | None) -> bool:
+    def _keep_history(self, aggregate: Aggregate) -> bool:
         try:
-            keep_history(run, failure)
+            keep_history(aggregate.total, aggregate.failure, aggregate.success)
         except (StorageError, SettingsError) as error:
             emit(
                 logger,
@@ -75,6 +83,19 @@ class WebhookHealth:
             )
             return False
         return True
+
+
+def _is_beside_good_posts(aggregate: Aggregate) -> bool:
+    """Whether good posts show that a refused request is not the sender's usual one.
+
+    A wrong token may be anybody's who knows the address; a refused body is the sender's, until a
+    good post follows it.
+    """
+    if aggregate.failure is None or aggregate.success is None:
+        return False
+    if isinstance(aggregate.failure.error, VendorRefused):
+        return True
+    return isinstance(aggregate.failure.error, PostRefused) and aggregate.total.error is None
 
 
 def report_redelivered(done: Redelivered) -> None:

@@ -119,6 +119,14 @@ class StreamTask:
     deliver_deadline: float
 
 
+class _SecretsChanged(Exception):
+    """The vendor refused the sign-in, and the vault has another: ``connection`` has it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        super().__init__()
+
+
 class PollRun:
     """One invocation over all streams of a connection.
 
@@ -200,10 +208,10 @@ class PollRun:
             with error_boundary():
                 try:
                     result = self._poll(task, counters)
-                except VendorRefused as error:
-                    task = _reconnected(task, self._with_fresh_credentials(error))
+                except _SecretsChanged as changed:
+                    task = _reconnected(task, changed.connection)
                     counters = counters.restarted()
-                    result = self._poll(task, counters)
+                    result = self._poll(task, counters, may_reconnect=False)
         except LeaseLost:
             raise
         except ConnectorError as error:
@@ -245,22 +253,24 @@ class PollRun:
         if self._lease is not None:
             self._lease.check()
 
-    def _with_fresh_credentials(self, error: VendorRefused) -> Connection:
+    def _with_fresh_credentials(self, error: ConnectorError) -> Connection | None:
         """Connect with secrets read from Key Vault again, after a rotation.
 
-        Raises ``error`` unless it is a 401 and the secrets have changed.
+        None unless ``error`` is a 401 and the secrets have changed.
         """
-        if error.status != 401 or not key_vault.refresh_secrets():
-            raise error
-        connection = open_connection(self._connector, self._first_connection.name)
-        if connection is None:
-            raise error
-        return connection
+        if not (isinstance(error, VendorRefused) and error.status == 401):
+            return None
+        if not key_vault.refresh_secrets():
+            return None
+        return open_connection(self._connector, self._first_connection.name)
 
-    def _poll(self, task: StreamTask, counters: RunCounters) -> RunResult | None:
+    def _poll(
+        self, task: StreamTask, counters: RunCounters, *, may_reconnect: bool = True
+    ) -> RunResult | None:
         """Poll a stream from its checkpoint; None where it is not due.
 
-        Raises the ConnectorError tree; the history for the status page then has the failure.
+        Raises the ConnectorError tree; the history for the status page then has the failure. Raises
+        _SecretsChanged, and leaves no trace of the failure, where another try may cure it.
         """
         connection, stream = task.connection, task.source.stream
         client = connection.client
@@ -290,6 +300,8 @@ class PollRun:
                 state = stream_poll.run(seen, task.fetch_deadline, task.deliver_deadline)
         except ConnectorError as error:
             failure = error
+        if failure and may_reconnect and (fresh := self._with_fresh_credentials(failure)):
+            raise _SecretsChanged(fresh)
         counters.requests, counters.retries = client.requests, client.retries
         stream_poll.count_delivered()
         if failure and not sender.counters.accepted and _may_be_disabled(stream, past, failure):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import orjson
+
 from shared.azure import storage
 from shared.azure.storage import create_on_first_use, storage_errors
 from shared.errors import StorageUnavailable
 from shared.records.timestamps import isoformat
 from shared.state.checkpoint import TABLE
-from shared.telemetry.history import history_after
+from shared.telemetry.history import history_after, read_history
 from shared.telemetry.run import RunResult
 
 _TRIES = 5
@@ -21,8 +23,12 @@ def webhook_partition(connector: str) -> str:
     return f"{connector}:webhook"
 
 
-def keep_history(run: RunResult, failure: RunResult | None) -> None:
-    """Add a webhook's counts, and the interval's last failed run, to its row.
+def keep_history(
+    run: RunResult, failure: RunResult | None = None, success: RunResult | None = None
+) -> None:
+    """Add a webhook's counts, and the interval's last failed and last good run, to its row.
+
+    ``run`` has the counts, and the outcome of the interval's last run.
 
     Try again when another instance has changed the row since it was read. Raises
     StorageUnavailable, also after five such changes.
@@ -46,7 +52,7 @@ def keep_history(run: RunResult, failure: RunResult | None) -> None:
                 etag = str(found.metadata["etag"])
             except ResourceNotFoundError:
                 etag = None
-            _add_to(entity, run, failure)
+            _add_to(entity, run, failure, success)
             try:
                 if etag:
                     table.update_entity(
@@ -62,19 +68,35 @@ def keep_history(run: RunResult, failure: RunResult | None) -> None:
     raise StorageUnavailable(f"The history of {run.stream} was changed by others five times")
 
 
-def _add_to(entity: dict[str, Any], run: RunResult, failure: RunResult | None) -> None:
-    history = str(entity.get("history") or "")
-    if failure and run.error is None:
-        # Record the error alone: its counts are in the sum already.
-        failed = RunResult(
-            run.connector,
-            run.stream,
-            failure.run_id,
-            failure.started,
-            status=failure.status,
-            error=failure.error,
-        )
-        history = history_after(history, failed)
-    entity["history"] = history_after(history, run)
+def _add_to(
+    entity: dict[str, Any], run: RunResult, failure: RunResult | None, success: RunResult | None
+) -> None:
+    before = str(entity.get("history") or "")
+    other = success if run.error else failure
+    # Record the other outcome first, and without counts: those are in the sum already.
+    history = history_after(before, _without_counts(other)) if other else before
+    history = history_after(history, run)
+    entity["history"] = _with_later_outcome(before, history)
     if run.watermark:
         entity["watermark"] = max(str(entity.get("watermark") or ""), isoformat(run.watermark))
+
+
+def _without_counts(run: RunResult) -> RunResult:
+    return RunResult(
+        run.connector, run.stream, run.run_id, run.started, status=run.status, error=run.error
+    )
+
+
+def _with_later_outcome(before: str, after: str) -> str:
+    """Keep the outcome that ``before`` has of a later run, which another instance reported."""
+    earlier, history = read_history(before), read_history(after)
+    if str(earlier.get("lastRun") or "") <= str(history["lastRun"]):
+        return after
+    for name in ("status", "note", "lastRun"):
+        history[name] = earlier.get(name)
+    if success := max(str(each.get("lastSuccess") or "") for each in (earlier, history)):
+        history["lastSuccess"] = success
+    errors = [each["lastError"] for each in (history, earlier) if "lastError" in each]
+    if errors:
+        history["lastError"] = max(errors, key=lambda error: str(error.get("at")))
+    return orjson.dumps(history).decode()

@@ -22,6 +22,8 @@ _TICK = timedelta(minutes=5)
 _GRACE = timedelta(minutes=15)
 _OFF_RECHECK = timedelta(hours=1)
 _QUIET = timedelta(hours=24)
+# Good posts so recent show that the vendor has the right token.
+_GOOD_POST = timedelta(hours=1)
 _HOURS = 24
 # A full first read begins at the epoch: a watermark before this year is no event's time.
 _FIRST_EVENT_YEAR = 2000
@@ -216,7 +218,7 @@ def webhook_stream(
 def _assess_webhook(stored: StoredRow, spooled: int | None, now: datetime) -> Assessment:
     last_run = stored.time("lastRun")
     if stored.status == RunState.FAILING:
-        return failing(stored.last_error)
+        return _refused_beside_good_posts(stored, now) or failing(stored.last_error)
     if spooled:
         return Assessment(
             RunState.LATE,
@@ -239,3 +241,20 @@ def _assess_webhook(stored: StoredRow, spooled: int | None, now: datetime) -> As
             "If people have signed in since, see that the vendor's webhook is still enabled.",
         )
     return Assessment(RunState.OK, "Events arrive, and are delivered.")
+
+
+def _refused_beside_good_posts(stored: StoredRow, now: datetime) -> Assessment | None:
+    """Assess a wrong token while good posts arrive; None where it is more than that."""
+    error, success = stored.last_error, stored.time("lastSuccess")
+    if error is None or error.error != "VendorRefused" or success is None:
+        return None
+    since = now - success
+    if since > _GOOD_POST:
+        return None
+    return Assessment(
+        RunState.LATE,
+        f"{error.message}. Events with a right token arrived {span(since.total_seconds())} ago.",
+        "If a token is being changed, change it in the vendor's header too. Otherwise somebody "
+        "who knows the webhook's address posts to it: make a new function key. A good post ends "
+        "this.",
+    )

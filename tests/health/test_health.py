@@ -13,6 +13,7 @@ import shared.azure.storage
 from local.loopback.faults import FOREVER, answer, reset, silence
 from local.vendors.onelogin_records import onelogin_event
 from shared import VERSION
+from shared.delivery.batch_sender import DeliveryCounters
 from shared.delivery.redelivery import deliver_message
 from shared.delivery.sink import sink_of
 from shared.delivery.spool import QUEUE
@@ -25,7 +26,7 @@ from shared.records.timestamps import utc_now
 from shared.state.checkpoint import TABLE
 from shared.state.webhook_history import keep_history
 from shared.telemetry.run import RunResult, RunState
-from tests.app import App
+from tests.app import TOKEN, App
 
 EVENT = onelogin_event(1, utc_now())
 
@@ -146,14 +147,24 @@ def test_webhook_requests_are_told_together(app: App) -> None:
     assert (row["SpoolDepth"], row["PoisonMessages"]) == (0, 0)
 
 
-def test_a_failure_among_good_requests_is_told(app: App) -> None:
-    """A wrong token among good requests makes the row failing, though the last one went well."""
+@pytest.mark.parametrize("order", ["wrong first", "wrong last"])
+def test_a_wrong_token_among_good_requests_is_told(app: App, order: str) -> None:
+    """Whichever came last: the row is late, with the error's class and the events' number."""
+    tokens = ["an old one", TOKEN] if order == "wrong first" else [TOKEN, "an old one"]
+    for token in tokens:
+        app.post_events([EVENT], token=token)
+    app.health.rows.flush()
+    (row,) = app.monitor.records(STREAM)
+    assert (row["Status"], row["ErrorClass"]) == ("late", "VendorRefused")
+    assert row["Records"] == 1
+
+
+def test_wrong_tokens_alone_are_a_failing_row(app: App) -> None:
+    """Where no good post comes, the sender has most likely an old token."""
     app.post_events([EVENT], token="an old one")
-    app.post_events([EVENT])
     app.health.rows.flush()
     (row,) = app.monitor.records(STREAM)
     assert (row["Status"], row["ErrorClass"]) == ("failing", "VendorRefused")
-    assert row["Records"] == 1
 
 
 def test_the_spool_is_counted_while_azure_monitor_is_down(app: App) -> None:
@@ -231,3 +242,32 @@ def test_good_and_failed_requests_both_leave_a_mark(app: App) -> None:
     assert history["status"] == "ok"
     assert history["lastSuccess"]
     assert history["lastError"]["message"] == "as an example"
+
+
+def test_a_later_request_of_another_instance_stands(app: App) -> None:
+    """An instance that reports late adds its counts and its error, and changes no state."""
+    now = utc_now()
+    good = RunResult("OneLogin", "Custom-OneLogin", "b", now, records=1)
+    failed = RunResult(
+        "OneLogin",
+        "Custom-OneLogin",
+        "a",
+        now - timedelta(seconds=30),
+        status=RunState.FAILING,
+        error=ValueError("as an example"),
+    )
+    keep_history(good)
+    keep_history(failed, failed)
+    row = shared.azure.storage.table(TABLE).get_entity("OneLogin:webhook", "Custom-OneLogin")
+    history = orjson.loads(row["history"])
+    assert history["status"] == "ok"
+    assert history["lastRun"] == history["lastSuccess"]
+    assert history["lastError"]["message"] == "as an example"
+
+
+def test_a_redelivery_is_no_good_post(app: App) -> None:
+    """What DeliveryRetry delivers does not end what a refused post began."""
+    app.post_body(b"nothing")
+    app.health.retried(DeliveryCounters(accepted=1, requests=1))
+    app.health.history.flush()
+    assert app.stream("OneLogin")["assessment"]["state"] == "failing"
