@@ -54,6 +54,8 @@ COMMANDS = {
     "what-you-get": Command(
         "tools.what_you_get:main", "write the page of all content in the workspace"
     ),
+    "cost": Command("tools.cost:main", "compute a month's cost from volumes and prices"),
+    "cost-example": Command("tools.cost:example", "write the example of a month's cost"),
     "package": Command("tools.package:main", "build released-package.zip"),
     "lock": Command("tools.quality:lock", "renew the locks from the requirements"),
     "environment": Command("tools.quality:prepare", "make the environment and stop", node=True),

@@ -22,6 +22,7 @@ GENERATED = (
     "portal-form",
     "settings-table",
     "what-you-get",
+    "cost-example",
 )
 
 
