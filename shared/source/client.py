@@ -28,6 +28,7 @@ from shared.http.headers import http_date, retry_after_seconds
 from shared.http.session import session_for
 from shared.records.raw import parse_answer
 from shared.runtime.backoff import exponential_backoff, jittered
+from shared.runtime.process import on_reset
 from shared.source.advice import Advice
 
 TRIES = 5
@@ -38,6 +39,8 @@ _ANSWER_SECONDS = 90.0
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 30.0
 _CHUNK_BYTES = 1 << 17
+# A poll whose vendor does not answer at all ends within a minute, with what it writes down.
+SILENCE_SECONDS = 50.0
 # More than the requests that any connector sends in parallel.
 _CONNECTIONS = 10
 
@@ -76,10 +79,36 @@ class _RetryableError(Exception):
         super().__init__(what)
 
 
+class _Slots:
+    """The slots of one host's rate limit, for all clients of a process; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def take(self, interval: float) -> float:
+        """Take the next slot, ``interval`` seconds before the one after; return the wait for it."""
+        with self._lock:
+            now = time.monotonic()
+            slot = max(self._next, now)
+            self._next = slot + interval
+            return slot - now
+
+
+_slots: dict[str, _Slots] = {}
+on_reset(_slots.clear)
+
+
+def _slots_of(host: str) -> _Slots:
+    return _slots.setdefault(host, _Slots())
+
+
 class ApiClient:
     """The connection to a vendor for one run; thread-safe.
 
-    ``address`` is a URL of the host of all requests; ``headers`` have the sign-in.
+    ``address`` is a URL of the host of all requests; ``headers`` have the sign-in. Clients of one
+    host in a process share its requests a second. A vendor that answers nothing at all within
+    ``SILENCE_SECONDS`` of the first request is asked no more.
     ``advice`` gives, for a final status, the setting or permission to check. Call ``begin``
     before each stream.
     """
@@ -100,8 +129,10 @@ class ApiClient:
             **headers,
         }
         self._interval = 1 / requests_per_second if requests_per_second else 0.0
-        self._next_slot = 0.0
+        self._slots = _slots_of(urlsplit(address).netloc.lower())
         self._lock = threading.Lock()
+        self._silent_since: float | None = None
+        self._answered = False
         self._deadline = time.monotonic() + _ANSWER_SECONDS
         self._session = session_for(address, _CONNECTIONS)
         self.requests = 0
@@ -111,6 +142,11 @@ class ApiClient:
         """Set the stream's deadline (a reading of ``time.monotonic``), and reset the counts."""
         self._deadline = deadline
         self.requests = self.retries = 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether the vendor was asked, and no answer of any kind has come."""
+        return self._silent_since is not None and not self._answered
 
     def get(
         self,
@@ -135,9 +171,11 @@ class ApiClient:
             except _RetryableError as failed:
                 pause = exponential_backoff(tried - 1, first=_FIRST_WAIT, cap=_LONGEST_WAIT)
                 wait = failed.wait or jittered(pause)  # Retry-After: 0 still backs off
-                out_of_time = time.monotonic() + wait >= self._deadline
+                out_of_time = time.monotonic() + wait >= self._until()
                 if tried == TRIES or out_of_time:
-                    why = "the run's time is over" if out_of_time else f"tried {tried} times"
+                    why = f"tried {tried} times"
+                    if out_of_time:
+                        why = "no answer at all in this run" if self.silent else "its time is over"
                     asked = "" if failed.wait is None else f", it asks to wait {failed.wait:.0f} s"
                     raise VendorUnavailable(
                         f"{self._vendor} did not answer {path}: {failed.what} ({why}{asked}). "
@@ -150,21 +188,30 @@ class ApiClient:
                 time.sleep(wait)
         raise AssertionError("the loop returns or raises")
 
+    def _until(self) -> float:
+        """Until when to ask: the stream's deadline, or an earlier one for a vendor that is silent.
+
+        A vendor that does not answer delays neither the run's other streams nor other connections.
+        """
+        if self._answered or self._silent_since is None:
+            return self._deadline
+        return min(self._deadline, self._silent_since + SILENCE_SECONDS)
+
     def _throttle(self) -> None:
-        """Wait for the next slot of the rate limit."""
+        """Wait for the next slot of the host's rate limit."""
         with self._lock:
-            now = time.monotonic()
-            slot = max(self._next_slot, now)
-            self._next_slot = slot + self._interval
             self.requests += 1
-        if slot > now:
-            time.sleep(slot - now)
+        pause = self._slots.take(self._interval)
+        if pause > 0:
+            time.sleep(pause)
+        if self._silent_since is None:
+            self._silent_since = time.monotonic()
 
     def _request_once(
         self, method: str, url: str, path: str, shape: type[msgspec.Struct] | None, **payload: Any
     ) -> ApiResponse:
         self._throttle()
-        left = self._deadline - time.monotonic()
+        left = self._until() - time.monotonic()
         if left <= 0:
             raise _RetryableError("no time was left to ask")
         try:
@@ -177,6 +224,7 @@ class ApiClient:
                 stream=True,
                 **payload,
             )
+            self._answered = True
             with response:
                 body = self._read_body(response, path)
         except requests.exceptions.SSLError:
