@@ -3,9 +3,9 @@
 import azure.functions as func
 
 from shared.connectors.sentinelone import CONNECTOR
-from shared.polling.run import poll
+from shared.polling.handing_out import tick
 
 
 def main(timer: func.TimerRequest) -> None:
     """One tick: raises, so that the host shows the invocation as failed, when any stream did."""
-    poll(CONNECTOR)
+    tick(CONNECTOR)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import inspect
 import json
 import logging
 import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -63,6 +65,8 @@ class Function:
         started = time.monotonic()
         try:
             result = self.entry_point(**{self.trigger["name"]: argument})
+            if inspect.isawaitable(result):
+                result = asyncio.run(_awaited(result))
         except Exception as error:  # noqa: BLE001 - a host outlives any error of a function
             seconds = time.monotonic() - started
             logger.error("Executed %s (Failed, %.1f s): %s", self.name, seconds, error)
@@ -70,6 +74,11 @@ class Function:
         seconds = time.monotonic() - started
         logger.info("Executed %s (Succeeded, %.1f s)", self.name, seconds)
         return Invocation(self.name, seconds, result)
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    """What an ``async def`` function returns; each call here has its own event loop."""
+    return await result
 
 
 def load(root: Path) -> dict[str, Function]:

@@ -8,6 +8,7 @@ sends a newer one, and the status page reads the storage account instead.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,6 +21,7 @@ from shared.delivery.spool import Spool
 from shared.errors import ConnectorError, SettingsError, StorageError
 from shared.records.declared import CONNECTION, declared_fields
 from shared.records.encoder import encode
+from shared.records.timestamps import utc_now
 from shared.runtime.timeout import call_with_timeout
 from shared.settings.app import read_destination
 from shared.telemetry.events import emit
@@ -114,6 +116,21 @@ def post(
     return True
 
 
+def post_misconfigured(connector: str, connection: str, error: SettingsError) -> None:
+    """Send a row for a named connection whose settings are wrong; raises no ConnectorError."""
+    run = RunResult(
+        connector,
+        ALL_STREAMS,
+        uuid.uuid4().hex,
+        utc_now(),
+        status=RunState.FAILING,
+        error=error,
+        connection=connection,
+    )
+    run.log()
+    post(connector, [run], connection=connection)
+
+
 def summed(runs: Sequence[RunResult]) -> Sequence[RunResult]:
     """One run for all streams of a named connection, then each that failed.
 
@@ -131,6 +148,8 @@ def summed(runs: Sequence[RunResult]) -> Sequence[RunResult]:
         note="",
         **{name: sum(getattr(run, name) for run in runs) for name in _COUNTS},
     )
+    if [run.stream for run in runs] == [ALL_STREAMS]:
+        return runs
     return [total, *(run for run in runs if run.status == RunState.FAILING)]
 
 

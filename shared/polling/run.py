@@ -78,9 +78,10 @@ def poll(connector: Connector, name: str = "") -> list[RunResult]:
         run.fail(error)
 
 
-def poll_under(lease: PollLease, run: PollRun) -> list[RunResult]:
+def poll_under(lease: PollLease, run: PollRun, *, put_off: bool = False) -> list[RunResult]:
     """Poll after ``lease.begin``, and write down in the lease's blob how that ended.
 
+    ``put_off`` has a connection whose vendor does not answer at all polled less and less often.
     Raises LeaseLost where the lease is lost: a run that ends so is no alert. Raises RunFailed.
     """
     if lease.unended:
@@ -92,7 +93,7 @@ def poll_under(lease: PollLease, run: PollRun) -> list[RunResult]:
         results = run.all_streams()
         outcome = worst(result.status for result in results)
     finally:
-        lease.end(outcome)
+        lease.end(outcome, silent=run.silent, put_off=put_off)
     return results
 
 
@@ -131,7 +132,8 @@ class PollRun:
     """One invocation over all streams of a connection.
 
     ``connection`` is the first stream's; a stream that renews the credentials hands its connection
-    on to the next. Losing ``lease`` raises LeaseLost, and counts as no stream's failure.
+    on to the next. ``budget`` is its time in seconds, by default that of the function. Losing
+    ``lease`` raises LeaseLost, and counts as no stream's failure.
     """
 
     def __init__(
@@ -140,6 +142,8 @@ class PollRun:
         connection: Connection,
         target: Sink,
         polling: PollingSettings,
+        *,
+        budget: float | None = None,
     ) -> None:
         self._connector = connector
         self._lease: PollLease | None = None
@@ -147,7 +151,7 @@ class PollRun:
         self._first_connection = connection
         self._sink = target
         self._run_id = uuid.uuid4().hex
-        self._budget = budget_seconds()
+        self._budget = budget_seconds() if budget is None else budget
         self._deadline = time.monotonic() + self._budget
         self._end = self._deadline + self._budget * DELIVERY_SHARE
         self._failures: dict[str, Exception] = {}
@@ -157,6 +161,11 @@ class PollRun:
     def whose(self) -> Mapping[str, Any]:
         """The connector and the connection, as dimensions of a log event."""
         return {"Connector": self._connector.name, "Connection": self._first_connection.name}
+
+    @property
+    def silent(self) -> bool:
+        """Whether the vendor was asked and did not answer at all."""
+        return self._first_connection.client.silent
 
     def hold(self, lease: PollLease) -> None:
         """Poll and upload only while ``lease`` is sure."""

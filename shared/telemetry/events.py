@@ -67,6 +67,26 @@ EVENTS = {
         "Another run holds the connection's lease: this one leaves the poll to it.",
         ("Connector", "Connection"),
     ),
+    "polls_handed_out": Event(
+        logging.INFO,
+        "A tick handed out the polls of several connections by the queue connection-polls.",
+        ("Connector", "Polls", "PutOff"),
+    ),
+    "poll_dropped": Event(
+        logging.INFO,
+        "A message was dropped: a poll of its connection began after it was put in.",
+        ("Connector", "Connection"),
+    ),
+    "connection_unknown": Event(
+        logging.WARNING,
+        "A message named a connection that this app lacks, and was dropped.",
+        ("Connector", "Connection"),
+    ),
+    "connection_misconfigured": Event(
+        logging.ERROR,
+        "A setting's suffix names no connection: it is not polled, the others are.",
+        ("Connector", "Connection", "Message"),
+    ),
     "lease_lost": Event(
         logging.INFO,
         "A run's lease was no longer sure: the run ended early, and the next one goes on.",
