@@ -40,7 +40,7 @@ def site_url(value: str) -> str:
     if "://" in value:
         url = checks.https_url(value, "https://acme.atlassian.net")
         return re.sub(r"/rest(/api(/\d)?)?$", "", url)
-    name = value.rstrip("/")
+    name = value.rstrip("/").lower()
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name):
         raise ValueError("must be acme, acme.atlassian.net or https://acme.atlassian.net")
     return f"https://{name}" if "." in name else f"https://{name}.atlassian.net"

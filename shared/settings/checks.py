@@ -11,16 +11,20 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 # Characters of a bearer token, as the portal's form asks for.
 LEAST_TOKEN = 16
 
 
 def https_url(value: str, example: str) -> str:
-    """An https address (http only on loopback) without a trailing slash, query or credentials."""
+    """An https address (http only on loopback) without a trailing slash, query or credentials.
+
+    Its host is in lower case, and a default port is left out.
+    """
     try:
         url = urlsplit(value)
         host = url.hostname or ""
-        url.port  # noqa: B018  (a malformed port raises here)
+        port = url.port
     except ValueError:
         raise ValueError(f"is no address: write it like {example}") from None
     loopback = host in ("localhost", "127.0.0.1", "::1")
@@ -30,7 +34,10 @@ def https_url(value: str, example: str) -> str:
         raise ValueError(f"is no address: write it like {example}")
     if url.query or url.fragment or url.username or url.password:
         raise ValueError(f"must be the address alone, like {example}")
-    return value.rstrip("/")
+    name = f"[{host}]" if ":" in host else host
+    if port not in (None, _DEFAULT_PORTS[url.scheme]):
+        name = f"{name}:{port}"
+    return f"{url.scheme}://{name}{url.path.rstrip('/')}"
 
 
 def stream_names(value: str, known: Sequence[str]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from shared.azure.storage import create_on_first_use, storage_errors
 from shared.errors import CheckpointConflict, CheckpointUnreadable, StorageUnavailable
 from shared.records.timestamps import isoformat, parse_time
+from shared.state.addresses import carry_over, key_of_address
 from shared.state.fingerprints import FINGERPRINT_BYTES, Fingerprint, FingerprintSet, pack, unpack
 from shared.state.keys import connection_key
 
@@ -77,10 +78,7 @@ def partition_key(connector: str, address: str, connection: str = "") -> str:
 
     A path's slashes become ``|``.
     """
-    host_and_path = address.split("://", 1)[-1].strip("/")
-    for forbidden in "/\\#?":
-        host_and_path = host_and_path.replace(forbidden, "|")
-    return f"{connection_key(connector, connection)}:{host_and_path}"
+    return f"{connection_key(connector, connection)}:{key_of_address(address)}"
 
 
 class StreamCheckpoint:
@@ -110,7 +108,9 @@ class StreamCheckpoint:
             try:
                 row = self._table.get_entity(self.partition, self.stream)
             except ResourceNotFoundError:
-                return FingerprintSet()
+                if not carry_over(self._table, self.partition, self.stream):
+                    return FingerprintSet()
+                row = self._table.get_entity(self.partition, self.stream)
             self._etag = str(row.metadata["etag"])
             self.progress = self._read_progress(row)
             self._generation = str(row.get("generation", ""))

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.azure import storage
 from shared.azure.storage import storage_errors
+from shared.state.addresses import LeftBehind, left_behind
 from shared.state.checkpoint import TABLE
 
 _COLUMNS = ["RowKey", "format", "history", "watermark", "position", "looked_at"]
@@ -31,3 +32,11 @@ def checkpoint_rows(partition: str) -> dict[str, Row]:
             return {}
     # Leave out a stream's further rows, which hold fingerprints only: their keys contain a ~.
     return {row["RowKey"]: row for row in rows if "~" not in row["RowKey"]}
+
+
+def other_addresses(partition: str) -> list[LeftBehind]:
+    """Return the checkpoints that ``partition``'s connection has of other addresses.
+
+    Raises ``StorageUnavailable``.
+    """
+    return left_behind(storage.table(TABLE), partition)

@@ -6,9 +6,9 @@ A store that fails yields a problem and a default.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -18,12 +18,18 @@ from shared.connections.registry import polled, received
 from shared.delivery import backlog
 from shared.delivery.backlog import DeadLetterStatus, Queue
 from shared.errors import ADVICE, ConnectorError, SettingsError, StorageError
-from shared.records.timestamps import utc_now
+from shared.records.timestamps import isoformat, utc_now
 from shared.runtime.timeout import call_with_timeout
-from shared.settings.app import DestinationSettings, read_destination, read_polling
+from shared.settings.app import (
+    DestinationSettings,
+    PollingSettings,
+    read_destination,
+    read_polling,
+)
 from shared.source.connector import Connection, Connector
+from shared.state.addresses import LeftBehind
 from shared.state.checkpoint import partition_key
-from shared.state.rows import Row, checkpoint_rows
+from shared.state.rows import Row, checkpoint_rows, other_addresses
 from shared.state.webhook_history import webhook_partition
 from shared.status.assess import polled_stream, webhook_stream
 from shared.status.model import (
@@ -163,9 +169,10 @@ def _polled(connector: Connector, collector: _Collector, now: datetime) -> Conne
         return ConnectorStatus(
             connector.name, False, Assessment(RunState.OFF, "None of its settings are set.")
         )
-    rows = collector.get(
-        lambda: checkpoint_rows(partition_key(connector.name, connection.address)), None
-    )
+    partition = partition_key(connector.name, connection.address)
+    rows = collector.get(lambda: checkpoint_rows(partition), None)
+    none: Sequence[LeftBehind] = ()
+    others = collector.get(lambda: other_addresses(partition), none)
     expires = connection.token_expires
     token = expires() if expires else None
     note = ""
@@ -183,7 +190,33 @@ def _polled(connector: Connector, collector: _Collector, now: datetime) -> Conne
         address=urlsplit(connection.address).netloc,
         token_expires=token,
         token_note=note,
+        address_note=_address_note(connection, bool(rows), others, collector, now),
         streams=streams,
+    )
+
+
+def _address_note(
+    connection: Connection,
+    begun: bool,
+    others: Sequence[LeftBehind],
+    collector: _Collector,
+    now: datetime,
+) -> str:
+    """Say where a changed address begins, and which checkpoints it left behind; '' for none."""
+    if not others:
+        return ""
+    hours = collector.get(read_polling, PollingSettings(24, 10)).initial_lookback_hours
+    first = now - timedelta(hours=hours)
+    where = "before its first run" if begun else f"before its first run, now {isoformat(first)}"
+    behind = ", ".join(
+        f"{other.address} ("
+        + (f"delivered to {isoformat(other.delivered_to)}" if other.delivered_to else "no event")
+        + ")"
+        for other in others
+    )
+    return (
+        f"{urlsplit(connection.address).netloc} has checkpoints of its own and began {hours:g} h "
+        f"{where}; left behind: {behind}"
     )
 
 

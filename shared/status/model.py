@@ -62,7 +62,10 @@ class StreamStatus:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorStatus:
-    """One connector; ``address`` is the vendor's host, '' for a webhook or where off."""
+    """One connector; ``address`` is the vendor's host, '' for a webhook or where off.
+
+    ``address_note`` says what an earlier address left behind, '' where there was none.
+    """
 
     name: str
     on: bool
@@ -70,6 +73,7 @@ class ConnectorStatus:
     address: str = ""
     token_expires: datetime | None = None
     token_note: str = ""
+    address_note: str = ""
     streams: Sequence[StreamStatus] = ()
 
 

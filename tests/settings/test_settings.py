@@ -74,10 +74,11 @@ def test_defaults_are_those_of_the_table(put: Put) -> None:
         "https://acme.sentinelone.net/",
         " https://acme.sentinelone.net/web/api/v2.1/ ",
         "https://acme.sentinelone.net/web",
+        "HTTPS://ACME.SentinelOne.net:443/",
     ],
 )
 def test_the_consoles_address_is_read_however_it_was_pasted(put: Put, given: str) -> None:
-    """A slash or the API's path at its end makes no double slash."""
+    """Case, default port, a slash or the API's path at its end make no other address."""
     put(**SENTINELONE | {"SentinelOneUrl": given})
     found = read_if_set(SentinelOneSettings)
     assert found is not None
@@ -88,6 +89,8 @@ def test_the_consoles_address_is_read_however_it_was_pasted(put: Put, given: str
     ("given", "url"),
     [
         ("acme", "https://acme.atlassian.net"),
+        ("ACME", "https://acme.atlassian.net"),
+        ("https://Jira.Acme.example:8443/Path/", "https://jira.acme.example:8443/Path"),
         ("acme.atlassian.net", "https://acme.atlassian.net"),
         ("https://acme.atlassian.net/", "https://acme.atlassian.net"),
         ("https://acme.atlassian.net/rest/api/3", "https://acme.atlassian.net"),
