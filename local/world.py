@@ -49,7 +49,9 @@ def destination(workspace: Path) -> Iterator[Destination]:
     try:
         with (
             Identity(tls) as identity,
-            AzureMonitor(identity, rules, tls, workspace=rows) as monitor,
+            AzureMonitor(
+                identity, rules, tls, workspace=rows, journal=workspace.with_suffix(".accepted")
+            ) as monitor,
         ):
             yield Destination(
                 monitor,

@@ -5,13 +5,11 @@ The first command makes the environment (tools/environment.py) and goes on insid
 
 from __future__ import annotations
 
-import importlib
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 
-from tools import environment
+from tools import interrupts
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,19 @@ COMMANDS = {
 
 def main(arguments: list[str]) -> int:
     """Run a command; return its exit status."""
+    interrupts.install()  # before longer imports: Ctrl+C ends without a traceback at any moment
+    try:
+        with interrupts.raised_as_interrupt():
+            return _main(arguments)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return interrupts.STATUS
+    except BrokenPipeError:  # the reader, as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in {"help", "--help", "-h"}:
         print(usage())
         return 0
@@ -71,6 +82,8 @@ def main(arguments: list[str]) -> int:
     if command is None:
         print(f"There is no command {arguments[0]!r}.\n\n{usage()}", file=sys.stderr)
         return 2
+    from tools import environment
+
     os.chdir(environment.ROOT)
     try:
         interpreter = environment.make(node=command.node)
@@ -79,15 +92,20 @@ def main(arguments: list[str]) -> int:
         return 1
     if not environment.inside(environment.ROOT / ".venv"):
         return _rerun_with(str(interpreter), arguments)
+    import importlib
+
     module, _, function = command.target.partition(":")
     status: int | None = getattr(importlib.import_module(module), function)(arguments[1:])
+    sys.stdout.flush()  # a closed pipe is told here, not at the interpreter's exit
     return status or 0
 
 
 def _rerun_with(interpreter: str, arguments: list[str]) -> int:
     command = [interpreter, "-m", "tools", *arguments]
-    if not environment.WINDOWS:
+    if os.name != "nt":
         os.execv(interpreter, command)
+    import subprocess
+
     return subprocess.run(command, check=False).returncode
 
 

@@ -10,13 +10,14 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,8 @@ SYSTEM_AUTHORITIES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 )
+# The installers that run now.
+_CHILDREN: list[subprocess.Popen[str]] = []
 
 
 class EnvironmentFailed(Exception):
@@ -90,7 +93,13 @@ def make(venv: Path | None = None, *, python: str | None = None, node: bool = Tr
     if python_ready and node_ready:
         return interpreter
     with _install_lock():
-        _install(venv, python or suitable_python(), key, node)
+        try:
+            _install(venv, python or suitable_python(), key, node)
+        except KeyboardInterrupt:
+            for child in _CHILDREN:  # npm's, which a thread waits for
+                _end(child)
+            say("  interrupted: the next command begins the installation again")
+            raise
     return interpreter
 
 
@@ -120,7 +129,7 @@ def _install(venv: Path, python: str, key: str, node: bool) -> None:
     own_node = need_node and machine_node() is not None
     if own_node:
         what = "Microsoft's storage emulator and KQL parser (npm)"
-        start(what, threading.Thread(target=attempt, args=(what, _npm_ci, None)))
+        start(what, threading.Thread(target=attempt, args=(what, _npm_ci, None), daemon=True))
     if need_python:
         what = f"Python packages ({venv.name})"
         say(f"  {what} …")
@@ -178,6 +187,7 @@ def _uv_settings() -> dict[str, str]:
         "UV_NATIVE_TLS": "1",
         "UV_LINK_MODE": "copy",
         "UV_NO_CONFIG": "1",
+        **own_cache("UV_CACHE_DIR", Path.home() / ".cache" / "uv"),
     }
     settings = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
@@ -262,6 +272,16 @@ def node_settings() -> dict[str, str]:
     return settings
 
 
+def own_cache(variable: str, usual: Path) -> dict[str, str]:
+    """A cache folder in the project where the usual one cannot be written, as in a container."""
+    if any(name.lower() == variable.lower() for name in os.environ):
+        return {}
+    existing = next(path for path in (usual, *usual.parents) if path.exists())
+    if os.access(existing, os.W_OK):
+        return {}
+    return {variable: str(ROOT / ".local" / "cache" / variable.lower())}
+
+
 def _npm_ci(venv: Path | None) -> None:
     """Install package-lock.json; with an environment given, Node itself comes from PyPI."""
     commands = machine_node()
@@ -280,7 +300,7 @@ def _npm_ci(venv: Path | None) -> None:
     _run(
         [*npm, "ci", *quiet],
         "Is the npm registry reachable? Behind a proxy: npm config set registry, HTTPS_PROXY.",
-        {"PATH": path, **node_settings()},
+        {"PATH": path, **node_settings(), **own_cache("npm_config_cache", Path.home() / ".npm")},
     )
     (ROOT / "node_modules" / ".ready").write_text(_node_key(), encoding="ascii")
 
@@ -296,7 +316,7 @@ def _run(command: Sequence[str], advice: str, settings: Mapping[str, str] | None
     environment = {**os.environ, **(settings or {})}
     environment.pop("PYTHONPATH", None)
     try:
-        done = subprocess.run(
+        child = subprocess.Popen(
             list(command),
             cwd=ROOT,
             env=environment,
@@ -305,14 +325,33 @@ def _run(command: Sequence[str], advice: str, settings: Mapping[str, str] | None
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            check=False,
+            # A group of its own: on Ctrl+C it is ended here, with all that it has started.
+            start_new_session=not WINDOWS,
         )
     except OSError as failure:
         raise EnvironmentFailed(f"{command[0]} did not start: {failure}") from failure
-    if done.returncode:
-        last = "\n".join("    " + line for line in done.stdout.splitlines()[-12:])
+    _CHILDREN.append(child)
+    try:
+        output, _ = child.communicate()
+    finally:
+        _end(child)
+        _CHILDREN.remove(child)
+    if child.returncode:
+        last = "\n".join("    " + line for line in output.splitlines()[-12:])
         name = " ".join(Path(part).name for part in command[:3])
         raise EnvironmentFailed(f"{name} failed:\n{last}\n{advice}".rstrip())
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """End a child that still runs, and its own children."""
+    if child.poll() is not None:
+        return
+    if sys.platform == "win32":
+        child.kill()
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def _digest(path: Path) -> str:
@@ -336,5 +375,9 @@ def _install_lock() -> Iterator[None]:
         else:
             import fcntl
 
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say("Waiting for another command, which makes the project's environment …")
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield

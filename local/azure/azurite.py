@@ -6,23 +6,28 @@ import os
 import re
 import subprocess
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Self
 
+from local.folder_lock import emulator_lock
 from local.loopback.service import Service
-from tools.environment import ROOT, EnvironmentFailed, node_command
+from tools.environment import ROOT, WINDOWS, EnvironmentFailed, node_command
 
 # The emulator's account and key are published: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 START_SECONDS = 60
+SAVE_SECONDS = 20
+_NEW_GROUP = 0x00000200  # CREATE_NEW_PROCESS_GROUP of Windows
 _LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at (\S+)")
 
 
 class Azurite(Service):
     """The emulator between start() and close(); `folder` keeps its data, None keeps it in memory.
 
-    It ends with its parent process, also when that is killed.
+    It ends with its parent process, also when that is killed, and saves before. Ctrl+C in a
+    terminal does not reach it: a function that still runs can store its progress.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -57,15 +62,21 @@ class Azurite(Service):
         places += ["--location", str(self._folder)] if self._folder else ["--inMemoryPersistence"]
         options = ["--skipApiVersionCheck", "--disableTelemetry"]
         hook = Path(__file__).with_name("exit_with_parent.js")
-        self._process = subprocess.Popen(
-            [*node_command(), "--require", str(hook), str(program), *places, *options],
-            cwd=self._folder or ROOT,
-            env={**os.environ, "NODE_NO_WARNINGS": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        command = [*node_command(), "--require", str(hook), str(program), *places, *options]
+        lock = emulator_lock(self._folder) if self._folder else nullcontext()
+        with lock as inherited:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._folder or ROOT,
+                env={**os.environ, "NODE_NO_WARNINGS": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                pass_fds=[] if inherited is None else [inherited],
+                start_new_session=not WINDOWS,
+                creationflags=_NEW_GROUP if WINDOWS else 0,
+            )
         self._wait_until_listening(self._process)
         return self
 
@@ -90,14 +101,14 @@ class Azurite(Service):
         threading.Thread(target=_drain, args=(output,), name="azurite log", daemon=True).start()
 
     def close(self) -> None:
-        """Let it save and stop; kill it after ten seconds."""
+        """Let it save and stop; kill it after SAVE_SECONDS."""
         process, self._process = self._process, None
         if process is None:
             return
         if process.stdin is not None:
             process.stdin.close()
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=SAVE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -67,6 +67,7 @@ class AzureMonitor(Service):
     `accepted` holds the batches. `refuse(stream, record)` may return a reason why a record is bad:
     then its whole batch is refused with a 400, as Azure does. `grants` maps a principal to the
     rules that it may send to; the managed identity may send to all until `revoke_role()`.
+    `journal` is a folder for batches that the workspace does not have yet.
     """
 
     def __init__(
@@ -77,13 +78,14 @@ class AzureMonitor(Service):
         *,
         workspace: Workspace | None = None,
         keep: Keep = "records",
+        journal: Path | None = None,
         now: Clock = utc_now,
     ) -> None:
         self.identity = identity
         self.rules = {rule: frozenset(streams) for rule, streams in rules.items()}
         self.limits = Limits()
         self.refuse: Refuse | None = None
-        self.accepted = IngestedBatches(workspace.ingest if workspace else None, keep)
+        self.accepted = IngestedBatches(workspace.ingest if workspace else None, keep, journal)
         self.data_collector = DataCollector(self.accepted, now)
         self.grants: dict[str, set[str]] = {MANAGED_IDENTITY: set(self.rules)}
         self._minutes: dict[str, _Minute] = {}

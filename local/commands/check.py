@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from local.commands.settings_file import SETTINGS_FILE, SettingsFileInvalid, read_settings
-from local.commands.start import local_parts
+from local.commands.start import connectors_on, local_parts
 from local.world import environment
 from shared.diagnostics.connection_test import ALL, choices, test
 from shared.diagnostics.steps import TestReport
@@ -32,15 +32,21 @@ def main(arguments: list[str]) -> int:
         settings |= local_parts(settings, world, None)
         world.enter_context(environment(settings))
         report = test(options.section)
-    print(as_text(report))
-    return 0 if report.passed else 1
+        set_up = options.section != ALL or any(connectors_on())
+    print(as_text(report, set_up=set_up))
+    return 0 if report.passed and set_up else 1
 
 
-def as_text(report: TestReport) -> str:
-    """The report as lines of text."""
+def as_text(report: TestReport, *, set_up: bool = True) -> str:
+    """The report as lines of text; without a vendor that is set up, it passes no judgement."""
     lines: list[str] = []
     for step in report.steps:
         lines.append(f"{step.result:<8}{step.part}: {step.name} ({step.seconds:.1f} s)")
         lines += [f"        {text}" for text in (step.detail, step.advice) if text]
-    outcome = "passed" if report.passed else "FAILED"
+    if not set_up and report.passed:
+        lines.append(
+            "No vendor is set up in local.settings.json, so none was tested: fill in the settings "
+            "of one"
+        )
+    outcome = "FAILED" if not report.passed else "passed" if set_up else "nothing to test: ended"
     return "\n".join([*lines, f"{outcome} in {report.seconds:.1f} s"])

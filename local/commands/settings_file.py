@@ -28,7 +28,7 @@ def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
         )
     try:
         values = json.loads(path.read_text(encoding="utf-8"))["Values"]
-        settings = {name: value for name, value in values.items() if isinstance(value, str)}
+        settings = {name: _text(path, name, value) for name, value in values.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsFileInvalid(
             f'{path.name} is not JSON with an object "Values": {error}'
@@ -44,6 +44,19 @@ def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
         if name in filled or name.partition("__")[0] in known or name.startswith(SIGN_IN)
     }
     return {**filled, **given}
+
+
+def _text(path: Path, name: str, value: object) -> str:
+    """A value as an app setting has it; Azure's host takes numbers and booleans as text, too."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return ""
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise SettingsFileInvalid(
+        f"{path.name}: {name} is a list or an object; a setting is a text, a number, true or false"
+    )
 
 
 def _nearest(name: str, known: Collection[str]) -> str | None:

@@ -23,9 +23,15 @@ class VendorState:
 
 @dataclass(slots=True)
 class State:
-    """Each vendor's state by its name; that of a vendor which is absent now is kept."""
+    """Each vendor's state by its name; that of a vendor which is absent now is kept.
+
+    ``unfinished`` says that a run began and did not end: a kill may repeat records. ``repeats`` are
+    the rows of each stream, by its label, that such kills have repeated so far.
+    """
 
     vendors: dict[str, VendorState] = field(default_factory=dict)
+    unfinished: bool = False
+    repeats: dict[str, int] = field(default_factory=dict)
 
     def of(self, name: str) -> VendorState:
         """The vendor's state; a new one before its first run."""
@@ -37,7 +43,11 @@ class State:
         if not path.exists():
             return cls()
         stored = json.loads(gzip.decompress(path.read_bytes()))
-        return cls({name: VendorState(**values) for name, values in stored["vendors"].items()})
+        return cls(
+            {name: VendorState(**values) for name, values in stored["vendors"].items()},
+            stored.get("unfinished", False),
+            stored.get("repeats", {}),
+        )
 
     def save(self, path: Path) -> None:
         """Replace the file at once, so that a kill leaves the old one whole."""

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,6 +48,7 @@ class Function:
     name: str
     trigger: dict[str, Any]
     entry_point: Callable[..., Any]
+    _began: list[float] = field(default_factory=list, repr=False)
 
     @property
     def kind(self) -> str:
@@ -59,10 +60,16 @@ class Function:
         """A timer's schedule."""
         return Schedule.parse(resolved(str(self.trigger["schedule"])))
 
+    def running_seconds(self) -> float | None:
+        """For how long its oldest call has run, or None while it has none."""
+        began = list(self._began)
+        return time.monotonic() - min(began) if began else None
+
     def invoke(self, argument: object) -> Invocation:
         """Call it; log and return its error, as Azure does."""
         logger.info("Executing %s", self.name)
         started = time.monotonic()
+        self._began.append(started)
         try:
             result = self.entry_point(**{self.trigger["name"]: argument})
             if inspect.isawaitable(result):
@@ -71,6 +78,8 @@ class Function:
             seconds = time.monotonic() - started
             logger.error("Executed %s (Failed, %.1f s): %s", self.name, seconds, error)
             return Invocation(self.name, seconds, error=error)
+        finally:
+            self._began.remove(started)
         seconds = time.monotonic() - started
         logger.info("Executed %s (Succeeded, %.1f s)", self.name, seconds)
         return Invocation(self.name, seconds, result)

@@ -7,14 +7,13 @@ of this process.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import hmac
 import json
 import logging
 import secrets
 import threading
-import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -55,6 +54,7 @@ class Host(Service):
         self._require_key = require_key
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self.failed: list[tuple[str, Exception]] = []
         routes = [
             web.route("*", self._path(function), functools.partial(self._http, function))
             for function in self.functions.values()
@@ -79,17 +79,36 @@ class Host(Service):
         self.server.start()
         return self
 
-    def run(self) -> None:
-        """Tick every timer on its schedule and poll every queue, each in a thread."""
+    def run(self, *, now: bool = False) -> None:
+        """Tick every timer on its schedule and poll every queue, each in a thread.
+
+        With ``now`` every timer ticks at once, too. A trigger that ends with an error is in
+        `failed`. Raises FunctionInvalid, or ValueError for a schedule, before any runs.
+        """
         for function in self.functions.values():
             if function.kind == "timerTrigger":
-                self._thread(self._run_timer, function)
-        for trigger in self.queues.values():
-            self._thread(self._run_queue, trigger)
+                function.schedule.next(datetime.now(UTC))
+        for function in self.functions.values():
+            if function.kind == "timerTrigger":
+                self._thread(function.name, functools.partial(self._run_timer, function, now))
+        for name, trigger in self.queues.items():
+            self._thread(name, functools.partial(self._run_queue, trigger))
+
+    def stop(self) -> None:
+        """Trigger no function any more."""
+        self._stopping.set()
+
+    def running(self) -> dict[str, float]:
+        """The functions that run now, and for how many seconds."""
+        return {
+            name: seconds
+            for name, function in self.functions.items()
+            if (seconds := function.running_seconds()) is not None
+        }
 
     def close(self) -> None:
         """Stop triggers, and wait for running functions."""
-        self._stopping.set()
+        self.stop()
         self.server.close()
         for thread in self._threads:
             thread.join()
@@ -98,14 +117,25 @@ class Host(Service):
         route = function.trigger.get("route") or function.name
         return f"/{self._prefix}/{route}" if self._prefix else f"/{route}"
 
-    def _thread(self, work: Any, argument: object) -> None:
-        thread = threading.Thread(target=work, args=(argument,), daemon=True)
+    def _thread(self, name: str, work: Callable[[], None]) -> None:
+        """Run a trigger in a thread; `failed` gets the error that ends it."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - the host's owner ends with it
+                logger.error("The trigger of %s failed: %s", name, error)
+                self.failed.append((name, error))
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _run_timer(self, function: Function) -> None:
+    def _run_timer(self, function: Function, now_too: bool) -> None:
         """Run one tick at a time; make up once for ticks missed meanwhile, right after it."""
         due, missed = function.schedule.next(datetime.now(UTC)), False
+        if now_too:
+            due = datetime.now(UTC)
         while not self._stopping.wait(max(0.0, (due - datetime.now(UTC)).total_seconds())):
             function.invoke(TimerRequest(past_due=missed))
             now, following = datetime.now(UTC), function.schedule.next(due)
@@ -128,6 +158,8 @@ class Host(Service):
             return web.Response(status=404)
         if not self._key_fits(function, request):
             return web.Response(status=401)
+        if self._stopping.is_set():
+            return web.Response(status=503, headers={"Retry-After": "60"})
         body = await request.read()
         if len(body) > MAX_REQUEST_BYTES:
             return web.Response(status=413)
@@ -162,12 +194,3 @@ def _answer(result: Any) -> web.Response:
     for name, value in result.headers.items():
         answer.headers[name] = value
     return answer
-
-
-def wait_for_interrupt() -> None:
-    """Return on Ctrl+C."""
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            # A signal that the system gives to another thread does not end this thread's sleep:
-            # Python sees it only when the sleep is over.
-            time.sleep(1)

@@ -10,6 +10,7 @@ import binascii
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -121,7 +122,12 @@ class QueueTrigger:
                 poison.send_message(stored.content)
         queue.delete_message(stored)
 
-    def _queue(self, name: str) -> QueueClient:
+    def _queue(self, name: str) -> AbstractContextManager[QueueClient]:
+        """The queue in the account of the binding's connection; the app's may be by identity."""
         from azure.storage.queue import QueueClient
 
+        from shared.azure import storage
+
+        if self._connection == storage.SETTING:
+            return nullcontext(storage.queue(name))
         return QueueClient.from_connection_string(os.environ[self._connection], name)

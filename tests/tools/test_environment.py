@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,47 @@ def test_node_from_the_index_is_found_in_an_environment_of_another_python(
         program.parent.mkdir(parents=True)
         program.touch()
     assert environment.packaged_node(tmp_path) == ([str(node)], [str(node), str(npm)])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupted_installer_ends_with_its_children(tmp_path: Path) -> None:
+    """Ctrl+C while it runs: nothing of it goes on, and no traceback is shown."""
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import signal; signal.pause()'])"
+    code = (
+        "import sys, threading\n"
+        "from tools import environment, interrupts\n"
+        "interrupts.install()\n"
+        "def told():\n"
+        "    while not environment._CHILDREN: pass\n"
+        "    print('runs', flush=True)\n"
+        "threading.Thread(target=told).start()\n"
+        "try:\n"
+        f"    environment._run([sys.executable, '-c', {child!r}], '')\n"
+        "except KeyboardInterrupt:\n"
+        "    print(len(environment._CHILDREN))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import signal; "
+         "signal.signal(signal.SIGINT, signal.default_int_handler); " + f"exec({code!r})"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "runs\n"
+    process.send_signal(signal.SIGINT)
+    # The children hold the pipe: its end says that they are gone.
+    assert process.communicate(timeout=10)[0] == "0\n"
+
+
+def test_a_cache_that_cannot_be_written_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only home, as in a container: the cache is in the project."""
+    assert environment.own_cache("npm_config_cache", tmp_path / "new") == {}
+    monkeypatch.setattr("os.access", lambda *_: False)
+    found = environment.own_cache("npm_config_cache", tmp_path / "new")["npm_config_cache"]
+    assert Path(found).is_relative_to(ROOT)
+    monkeypatch.setenv("NPM_CONFIG_CACHE", "mine")
+    assert environment.own_cache("npm_config_cache", tmp_path / "new") == {}
 
 
 def test_every_command_leads_somewhere() -> None:

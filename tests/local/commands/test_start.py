@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from local.commands import send
+from local.commands import check, send, start
 from local.commands.settings_file import SettingsFileInvalid, read_settings
 from local.commands.start import problems
 from local.host.host import ROOT
@@ -111,6 +112,96 @@ def test_a_posted_file_ends_in_the_local_table(
     rows = workspace.query("OneLogin_CL | project uuid_g, event_type_id_d").rows
     workspace.close()
     assert rows == [("e-1", 5.0)]
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """An address that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def start_process(folder: Path, settings: Path, *more: str) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
+    options = ["--port", "0", "--settings", str(settings), "--folder", str(folder), *more]
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", RUN, *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """The output up to a line with the words."""
+    assert process.stdout is not None
+    output = ""
+    for line in process.stdout:
+        output += line
+        if words in line:
+            return output
+    raise AssertionError(output)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C cannot be sent to one process there")
+def test_start_says_what_it_waits_for_and_a_second_interrupt_ends_it(tmp_path: Path) -> None:
+    """Meanwhile another start on the folder is refused, by its owner's name."""
+    with silent_server() as url:
+        settings = settings_file(tmp_path, SentinelOneUrl=url, SentinelOneAPIToken="x" * 40)
+        process = start_process(tmp_path, settings, "--now", "--json")
+        read_until(process, "Executing SentinelOneTimer")
+        second = start_process(tmp_path, settings)
+        told = second.communicate(timeout=60)[0]
+        assert second.returncode == 1
+        assert f"in use by python3 -m tools start (process {process.pid}" in told
+        process.send_signal(signal.SIGINT)
+        assert "SentinelOneTimer, which has run for" in read_until(process, "Waiting for")
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=5)[0]
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["not a connection string", "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;"
+     "QueueEndpoint=http://127.0.0.1:9/a;TableEndpoint=http://127.0.0.1:9/a;"
+     "BlobEndpoint=http://127.0.0.1:9/a"],
+)  # fmt: skip
+def test_wrong_storage_is_one_sentence_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    """Nothing starts behind a webhook that would answer 200."""
+    settings = settings_file(tmp_path, AzureWebJobsStorage=value, OneLoginBearerToken="right")
+    options = ["--port", "0", "--settings", str(settings), "--folder", str(tmp_path)]
+    assert start.main(options) == 1
+    error = capsys.readouterr().err.strip()
+    assert "AzureWebJobsStorage" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_numbers_and_booleans_are_taken_as_they_stand(tmp_path: Path) -> None:
+    """As Azure's host takes them; a list or an object is refused by its name."""
+    path = tmp_path / "local.settings.json"
+    values: dict[str, object] = {"OverlapMinutes": 5, "Some": True, "JiraUsername": None}
+    path.write_text(json.dumps({"Values": values}), encoding="utf-8")
+    assert read_settings(path) == {"OverlapMinutes": "5", "Some": "true"}
+    path.write_text(json.dumps({"Values": {"SentinelOneStreams": ["a"]}}), encoding="utf-8")
+    with pytest.raises(SettingsFileInvalid, match="SentinelOneStreams is a list"):
+        read_settings(path)
+
+
+def test_a_check_of_nothing_does_not_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without any vendor set up, no word says that all is well."""
+    settings = settings_file(tmp_path, FUNCTIONS_WORKER_RUNTIME="python")
+    assert check.main(["--settings", str(settings)]) == 1
+    last = capsys.readouterr().out.splitlines()[-2:]
+    assert "No vendor is set up" in last[0]
+    assert "passed" not in last[1]
 
 
 def test_where_nothing_listens_it_says_so(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,6 +43,33 @@ def test_a_second_run_sends_only_what_is_new(tmp_path: Path) -> None:
     assert sent[0] > 500
     assert sent[1] < sent[0] / 2
     assert second["SentinelOne Groups"][-1] == "0"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_an_interrupted_run_is_gone_on_from(tmp_path: Path, ending: str) -> None:
+    """It ends without a traceback; the next run explains repeats, and later ones have none."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); " + RUN
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code, "--folder", str(tmp_path), "--size", "0.05"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "SentinelOneTimer" in line:
+            break
+    process.send_signal(signal.Signals[ending])
+    rest = process.communicate(timeout=20)[0]
+    assert "Traceback" not in rest
+    for _ in range(2):
+        shown = run_python(ROOT, RUN, "--folder", str(tmp_path), "--size", "0.05")
+        assert "Everything arrived." in shown
+        assert "should not be" not in shown
+    assert "twice:" not in shown
 
 
 @pytest.mark.slow
