@@ -100,7 +100,8 @@ def test_node_from_the_index_is_found_in_an_environment_of_another_python(
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_an_interrupted_installer_ends_with_its_children(tmp_path: Path) -> None:
     """Ctrl+C while it runs: nothing of it goes on, and no traceback is shown."""
-    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import signal; signal.pause()'])"
+    wait = "'import signal; signal.pause()'"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {wait}])"
     code = (
         "import sys, threading\n"
         "from tools import environment, interrupts\n"
