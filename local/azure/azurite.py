@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Self
 
-from local.folder_lock import emulator_lock
+from local.loopback.folder_lock import emulator_lock
 from local.loopback.service import Service
 from tools.environment import ROOT, WINDOWS, EnvironmentFailed, node_command
 

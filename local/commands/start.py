@@ -23,9 +23,9 @@ from azure.core.exceptions import ResourceNotFoundError
 from local.commands.log_lines import show_logs
 from local.commands.query import WORKSPACE
 from local.commands.settings_file import SETTINGS_FILE, SettingsFileInvalid, read_settings
-from local.folder_lock import FolderInUse, hold_folder
 from local.host.function_json import FunctionInvalid
 from local.host.host import Host
+from local.loopback.folder_lock import FolderInUse, hold_folder
 from local.world import FOLDER, SIGN_IN, destination, environment, storage
 from shared.azure import storage as shared_storage
 from shared.connections.registry import connectors

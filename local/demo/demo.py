@@ -23,9 +23,9 @@ from local.commands.query import WORKSPACE
 from local.demo.progress import counted, listed, progress, say
 from local.demo.reconcile import StreamResult, as_table, reconcile
 from local.demo.state import State
-from local.folder_lock import FolderInUse, emulator_lock, hold_folder
 from local.host.host import Host
 from local.loopback.faults import FOREVER, answer
+from local.loopback.folder_lock import FolderInUse, emulator_lock, hold_folder
 from local.vendors.record_store import Record
 from local.vendors.registry import vendors
 from local.vendors.traffic import WEEK, Period

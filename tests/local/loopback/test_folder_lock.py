@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from local.folder_lock import FolderInUse, hold_folder
 from local.host.host import ROOT
+from local.loopback.folder_lock import FolderInUse, hold_folder
 
 HOLD = """
 import sys
 from pathlib import Path
-from local.folder_lock import hold_folder
+from local.loopback.folder_lock import hold_folder
 with hold_folder(Path(sys.argv[1]), "python3 -m tools demo"):
     print("held", flush=True)
     sys.stdin.read()
