@@ -42,7 +42,7 @@ LOCAL = {
     "host": "loopback",
     "vendors": "loopback",
     "world": "loopback workspace azure host",
-    "commands": "workspace host world",
+    "commands": "loopback workspace host vendors world",
     "demo": "loopback workspace host vendors world commands",
 }
 LAYERS: Mapping[str, Mapping[str, str]] = {"shared": SHARED, "local": LOCAL}
