@@ -54,6 +54,9 @@ COMMANDS = {
     ),
     "cost": Command("tools.cost:main", "compute a month's cost from volumes and prices"),
     "cost-example": Command("tools.cost:example", "write the example of a month's cost"),
+    "repository": Command(
+        "tools.repository:main", "name the repository in buttons, pages and template"
+    ),
     "package": Command("tools.package:main", "build released-package.zip"),
     "lock": Command("tools.quality:lock", "renew the locks from the requirements"),
     "environment": Command("tools.quality:prepare", "make the environment and stop", node=True),

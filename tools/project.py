@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# The one place that names the repository: the Deploy buttons, the package's address and the
-# links in the Data connectors pages are made from it. A fork changes this line and runs
-# `make template`.
+# The repository's name. `python -m tools repository OWNER/NAME` changes it here, in the Deploy
+# buttons and pages, and in the template that is made from it.
 REPOSITORY = "sentinel-connectors/security-log-connectors"
 
 

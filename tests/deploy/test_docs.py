@@ -17,6 +17,7 @@ from shared.connectors.sentinelone import LISTS
 from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
 from tools import project
 from tools.content import load_tables
+from tools.cost import Numbers, month
 
 
 def page(name: str) -> str:
@@ -141,3 +142,26 @@ def test_the_codeless_template_is_described_by_its_own_parameters() -> None:
         if "defaultValue" not in given
     }
     assert needed == set(re.findall(r"(\w+)=", page("jira-codeless.md")))
+
+
+def test_the_cost_of_a_large_inventory_is_computed() -> None:
+    """The page's quantities for 200,000 agents are those of `python -m tools cost`."""
+
+    def agents(**numbers: float) -> str:
+        lines = month(Numbers(agents=200_000, **numbers))  # type: ignore[arg-type]
+        (amount,) = [line.amount for line in lines if "agents that report" in line.what]
+        return f"| {float(amount.removesuffix(' GB')):.0f} GB |"
+
+    text = page("deploy.md")
+    table = text[text.index("**Inventory of 200,000 agents**") :]
+    assert agents() in table
+    assert agents(changed_agents_a_look=1.0) in table
+    assert agents(changed_agents_a_look=1.0, inventory_minutes=1440) in table
+
+
+def test_what_the_page_says_of_sampling_is_so() -> None:
+    """host.json leaves requests, exceptions and traces out of sampling."""
+    host = json.loads((project.ROOT / "host.json").read_text(encoding="utf-8"))
+    sampling = host["logging"]["applicationInsights"]["samplingSettings"]
+    assert set(sampling["excludedTypes"].split(";")) == {"Request", "Exception", "Trace"}
+    assert "excludes requests, exceptions and traces" in page("deploy.md")
