@@ -52,11 +52,29 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a function: name, KQL type, and default as KQL."""
+
+    name: str
+    kind: str
+    default: str
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.kind}={self.default}"
+
+
+@dataclass(frozen=True, slots=True)
 class Parser:
-    """A function of the workspace without parameters, called by its alias."""
+    """A function of the workspace, called by its alias."""
 
     alias: str
     body: str
+    parameters: tuple[Parameter, ...] = ()
+
+    @property
+    def signature(self) -> str:
+        """The parameters as a saved search declares them; empty where there are none."""
+        return ", ".join(map(str, self.parameters))
 
     @property
     def description(self) -> str:

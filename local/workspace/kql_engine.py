@@ -20,6 +20,7 @@ from duckdb_kql.translate import CLOCK_SLOT
 from duckdb_kql.types import kusto_type
 
 from local.workspace.kql_errors import QueryError, query_error
+from local.workspace.kql_functions import with_functions
 from local.workspace.kql_names import check_names
 from local.workspace.kql_pipeline import operators
 from local.workspace.kql_rewrite import (
@@ -34,6 +35,7 @@ from local.workspace.kql_rewrite import (
 from local.workspace.kql_search import TABLE
 from local.workspace.kql_stages import STAGE, Stages, needs_stages, without_serialize
 from local.workspace.typing_sql import quoted
+from tools.content import Parser
 
 Schema = dict[str, list[str]]
 
@@ -75,14 +77,21 @@ def case_twins(tables: Iterable[Iterable[str]]) -> dict[str, str]:
 class Engine:
     """Queries over one DuckDB connection whose tables were made for them.
 
-    ``parsers`` are aliases and their queries. The caller ensures that one thread at a time
-    uses the connection.
+    ``parsers`` are aliases and their queries, ``functions`` those with parameters. The caller
+    ensures that one thread at a time uses the connection.
     """
 
-    def __init__(self, schema: Schema, parsers: Mapping[str, str], twins: dict[str, str]) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        parsers: Mapping[str, str],
+        twins: dict[str, str],
+        functions: Mapping[str, Parser],
+    ) -> None:
         self._tables = list(schema)
         self._schema = dict(schema)
         self._parsers = dict(parsers)
+        self._functions = functions
         self._twins = twins
         self._names = {**{other: name for name, other in twins.items()}, TABLE: "$table"}
         self._views: dict[str, str] = {}
@@ -90,8 +99,8 @@ class Engine:
 
     @property
     def sources(self) -> list[str]:
-        """The names that a query may use: tables and parsers."""
-        return [*self._tables, *self._parsers]
+        """The names that a query may use: tables, parsers and functions."""
+        return [*self._tables, *self._parsers, *self._functions]
 
     def sql(self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime) -> Translated:
         """Translate the query into SQL for DuckDB and its parameters. Raises ``QueryError``."""
@@ -132,6 +141,19 @@ class Engine:
         """The query's result. Raises ``QueryError``, which points to its place."""
         if not tokens(kql):
             raise QueryError("the query is empty")
+        try:
+            lets, rest = with_functions(kql, self._functions)
+        except ValueError as fault:
+            raise QueryError(str(fault)) from fault
+        if not lets:
+            return self._placed(connection, kql, now)
+        try:
+            return self._placed(connection, f"{lets}\n{rest}", now)
+        except QueryError as error:
+            # The functions' statements are one line above the query.
+            raise error.at(error.line - 1, error.column) from error
+
+    def _placed(self, connection: duckdb.DuckDBPyConnection, kql: str, now: datetime) -> Rows:
         try:
             return self._query(connection, kql, now)
         except (duckdb_kql.KqlError, duckdb.Error) as fault:

@@ -66,7 +66,7 @@ def with_ingestion_time(kql: str) -> str:
     found = tokens(kql)
     for name, opened, closed in zip(found, found[1:], found[2:], strict=False):
         if (name.text, opened.text, closed.text) == ("ingestion_time", "(", ")"):
-            kql = _replace(kql, name.start, closed.end, INGESTION_TIME)
+            kql = replace(kql, name.start, closed.end, INGESTION_TIME)
     return kql
 
 
@@ -75,7 +75,7 @@ def without_calls(kql: str, names: Container[str]) -> str:
     found = tokens(kql)
     for name, opened, closed in zip(found, found[1:], found[2:], strict=False):
         if name.text in names and (opened.text, closed.text) == ("(", ")"):
-            kql = _replace(kql, name.start, closed.end, name.text)
+            kql = replace(kql, name.start, closed.end, name.text)
     return kql
 
 
@@ -87,7 +87,7 @@ def with_names(kql: str, renamed: Mapping[str, str]) -> str:
         bare = token.kind == "name" and not (index and found[index - 1].text == ".")
         name = unquoted(token) if bracketed else token.text
         if (bare or bracketed) and name in renamed:
-            kql = _replace(kql, token.start, token.end, token.text.replace(name, renamed[name]))
+            kql = replace(kql, token.start, token.end, token.text.replace(name, renamed[name]))
     return kql
 
 
@@ -113,7 +113,7 @@ def with_existing_columns(
             known[begin, end] = frozenset(columns_of(f"{earlier}\n{kql[begin:end]}"))
         column = renamed.get(call.column, call.column)
         text = column if column in known[begin, end] else call.default
-        kql = _replace(kql, token.start, call.end, text)
+        kql = replace(kql, token.start, call.end, text)
     return kql
 
 
@@ -173,7 +173,7 @@ def _call(found: Sequence[Token], index: int, kql: str) -> _Call | None:
     return None
 
 
-def _replace(kql: str, start: int, end: int, text: str) -> str:
+def replace(kql: str, start: int, end: int, text: str) -> str:
     """Replace a stretch by ``text``, which is no longer than it; keep its line breaks."""
     rest = "".join(c if c == "\n" else " " for c in kql[start + len(text) : end])
     return kql[:start] + text + rest + kql[end:]

@@ -22,6 +22,7 @@ from local.workspace import typing_sql
 from local.workspace.file import WorkspaceBusyError, WorkspaceFile
 from local.workspace.kql_engine import Engine, Rows, case_twins
 from local.workspace.kql_errors import QueryError
+from local.workspace.kql_functions import workspace_functions
 from local.workspace.kql_rewrite import with_names
 from local.workspace.tables import WorkspaceTable
 from local.workspace.typing_sql import DUCKDB_TYPES, quoted
@@ -99,6 +100,7 @@ class Workspace:
             {name: table.columns for name, table in self._tables.items()},
             {parser.alias: parser.body for parser in load_parsers()},
             self._twins,
+            workspace_functions(),
         )
         self._compiled_streams: dict[str, _CompiledStream] = {}
 
