@@ -41,6 +41,14 @@ _FILTERS: Mapping[str, str] = {
     """,
 }
 SCHEMAS = tuple(_FILTERS)
+# The tables of Azure into which sources may write in a schema directly.
+# https://learn.microsoft.com/azure/sentinel/normalization-ingest-time
+_NATIVE_TABLES = {
+    "Authentication": "ASimAuthenticationEventLogs",
+    "AuditEvent": "ASimAuditEventLogs",
+    "UserManagement": "ASimUserManagementActivityLogs",
+    "AlertEvent": "ASimAlertEventLogs",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,16 @@ def custom_functions() -> list[Parser]:
     ]
 
 
+def workspace_functions() -> list[Parser]:
+    """The functions of a workspace whose owner added our parsers to the Custom functions.
+
+    Azure's own unifying parsers (``_Im_<Schema>``) are among them, as far as they read what a
+    workspace of ours may have: the Custom functions, and the schemas' own tables.
+    """
+    unifying = [_unifying(schema) for schema in SCHEMAS]
+    return [*asim_functions(), *custom_functions(), *unifying]
+
+
 def custom_line(parser: AsimParser, *, plain: bool) -> str:
     """The line that adds a parser to its schema's Custom function."""
     if plain:
@@ -128,15 +146,24 @@ def _asim_parser(stem: str, body: str) -> AsimParser:
 
 
 def _custom(schema: str, *, plain: bool) -> Parser:
-    lines = [
-        custom_line(parser, plain=plain) for parser in load_asim() if parser.schema == schema
-    ]
+    lines = [custom_line(parser, plain=plain) for parser in load_asim() if parser.schema == schema]
     body = _union(lines)
     if plain:
         return Parser(f"ASim_{schema}Custom", body, (_DISABLED, _PACK))
     return Parser(f"Im_{schema}Custom", body, parameters(schema))
 
 
+def _unifying(schema: str) -> Parser:
+    given = ", ".join(f"{each.name}={each.name}" for each in parameters(schema))
+    body = (
+        f"union isfuzzy=true (Im_{schema}Custom({given})), ({_NATIVE_TABLES[schema]} "
+        "| where (isnull(starttime) or TimeGenerated >= starttime)"
+        " and (isnull(endtime) or TimeGenerated <= endtime))"
+    )
+    return Parser(f"_Im_{schema}", body, parameters(schema))
+
+
 def _union(lines: Iterable[str]) -> str:
     joined = ",\n".join(f"    {line}" for line in lines)
-    return f"// Add further parsers of your own here, each after a comma.\nunion isfuzzy=true\n{joined}\n"
+    note = "// Add further parsers of your own here, each after a comma."
+    return f"{note}\nunion isfuzzy=true\n{joined}\n"

@@ -28,7 +28,7 @@ const scalar = (type) => {
 const tableSymbol = (name, columns) =>
   new Symbols.TableSymbol.$ctor4(name, Object.entries(columns).map(([column, type]) => new Symbols.ColumnSymbol(column, scalar(type), null, null, null, null)))
 const openTable = (name, columns) => tableSymbol(name, columns).WithIsOpen(true)
-const functionSymbol = (name, body) => new Symbols.FunctionSymbol.$ctor16(name, '()', `{${body}\n}`, null)
+const functionSymbol = (name, [parameters, body]) => new Symbols.FunctionSymbol.$ctor16(name, `(${parameters})`, `{${body}\n}`, null)
 // Azure has functions that the parser's own list lacks.
 const lacking = Object.entries(request.lacking).map(([name, [argument, result]]) =>
   new Symbols.FunctionSymbol.$ctor5(name, scalar(result), [new Symbols.Parameter.$ctor2('value', scalar(argument))]))
@@ -44,7 +44,7 @@ function makeWorkspace(query) {
   const members = Object.entries(query.tables).map(([name, columns]) => tableSymbol(name, { ...request.everyTable, ...columns }))
   members.push(...Object.entries(query.source ?? {}).map(([name, columns]) => tableSymbol(name, columns)))
   members.push(...Object.entries(query.openTables ?? {}).map(([name, columns]) => openTable(name, { ...request.everyTable, ...columns })))
-  members.push(...Object.entries(query.functions).map(([name, body]) => functionSymbol(name, body)))
+  members.push(...Object.entries(query.functions).map(([name, declared]) => functionSymbol(name, declared)))
   const database = new Symbols.DatabaseSymbol.$ctor3('workspace', null, members, false)
   return GlobalState.Default.WithDatabase(database).AddOrUpdateAmbientSymbols(lacking)
 }

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tools.asim import workspace_functions
 from tools.content import MAX_TRANSFORM_CHARACTERS, ROOT, load_parsers, load_tables
 from tools.environment import node_command
 
@@ -69,9 +70,10 @@ _MAX_PARSE_COLUMNS = 10
 class Query:
     """What is to be analysed.
 
-    ``tables`` is the workspace that it sees, None for all of ours; ``parsers`` says whether ours
-    are there too. ``transform`` gives a stream's columns: the text is that stream's transform.
-    ``open_tables`` are tables of others, of which more columns may exist than are listed.
+    ``tables`` is the workspace that it sees, None for all of ours; ``parsers`` says whether our
+    functions, with parameters and without, are there too. ``transform`` gives a stream's columns:
+    the text is that stream's transform. ``open_tables`` are tables of others, of which more columns
+    may exist than are listed.
     """
 
     name: str
@@ -114,7 +116,8 @@ def analyse(queries: Iterable[Query]) -> list[Analysis]:
     """What Microsoft's parser says of each, in their order; one run of Node for them all."""
     asked = list(queries)
     tables = {table.name: dict(table.columns) for table in load_tables()}
-    parsers = {parser.alias: parser.body for parser in load_parsers()}
+    functions = [*load_parsers(), *workspace_functions()]
+    parsers = {each.alias: [each.signature, each.body] for each in functions}
     answers = _run(
         {
             "modules": _modules(),
@@ -132,7 +135,7 @@ def _modules() -> list[str]:
 
 
 def _asked(
-    query: Query, tables: Mapping[str, Mapping[str, str]], parsers: Mapping[str, str]
+    query: Query, tables: Mapping[str, Mapping[str, str]], parsers: Mapping[str, list[str]]
 ) -> dict[str, Any]:
     if query.transform is not None:
         return {

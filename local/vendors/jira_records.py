@@ -37,6 +37,62 @@ JIRA: list[tuple[str, str, Record, list[Record], list[Record]]] = [
         [{"fieldName": "Name", "changedFrom": "Fulfillment", "changedTo": "Fulfilment"}],
         [],
     ),
+    (
+        "User removed from group",
+        "group management",
+        {"id": "contractors", "name": "contractors", "typeName": "GROUP"},
+        [],
+        [{"id": "u3", "name": "erin.walsh", "typeName": "USER", "parentId": "1"}],
+    ),
+    (
+        "Project created",
+        "projects",
+        {"id": "10400", "name": "Warehouse", "typeName": "PROJECT"},
+        [{"fieldName": "Key", "changedFrom": "", "changedTo": "WH"}],
+        [],
+    ),
+    (
+        "Group created",
+        "group management",
+        {"id": "auditors", "name": "auditors", "typeName": "GROUP"},
+        [],
+        [],
+    ),
+    (
+        "Custom field deleted",
+        "fields",
+        {"id": "customfield_10071", "name": "Pallet", "typeName": "CUSTOM_FIELD"},
+        [],
+        [],
+    ),
+    (
+        "Permission scheme updated",
+        "permissions",
+        {"id": "10002", "name": "Warehouse scheme", "typeName": "SCHEME"},
+        [{"fieldName": "Permission", "changedFrom": "", "changedTo": "Browse Projects"}],
+        [{"id": "auditors", "name": "auditors", "typeName": "GROUP"}],
+    ),
+    (
+        "Notification scheme updated",
+        "notifications",
+        {"id": "10000", "name": "Default Notification Scheme", "typeName": "SCHEME"},
+        [{"fieldName": "Event", "changedFrom": "Issue Created", "changedTo": "Issue Updated"}],
+        [],
+    ),
+    (
+        "User deactivated",
+        "user management",
+        {"id": "u4", "name": "dmitri.volkov", "typeName": "USER", "parentId": "1"},
+        [{"fieldName": "Active / Inactive", "changedFrom": "Active", "changedTo": "Inactive"}],
+        [],
+    ),
+    (
+        "App installed",
+        "system",
+        {"name": "Timesheets for Jira", "typeName": "APPLICATION"},
+        [],
+        [],
+    ),
 ]
 
 

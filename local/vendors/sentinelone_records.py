@@ -135,7 +135,14 @@ def threat(n: int, created: datetime, updated: datetime | None = None) -> Record
                 {"id": str(n), "inet": [f"10.0.0.{n % 250}"], "name": "Ethernet"}
             ],
         },
-        "indicators": [{"category": "Evasion", "ids": [n % 90], "description": "Packed file"}],
+        "indicators": [
+            {
+                "category": "Evasion",
+                "ids": [n % 90],
+                "description": "Packed file",
+                "tactics": [{"name": "Defense Evasion", "techniques": [{"name": "T1027.002"}]}],
+            }
+        ],
         "mitigationStatus": [{"action": "quarantine", "status": "success"}],
         "containerInfo": {"id": None, "image": None, "labels": None, "name": None},
         "kubernetesInfo": {"cluster": None, "pod": None},

@@ -11,38 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from local.workspace.kql_rewrite import INGESTION_TIME, Token, replace, tokens, unquoted
-from tools.asim import SCHEMAS, asim_functions, custom_functions, parameters
 from tools.content import Parser
 
-# The tables of Azure into which sources may write in a schema directly.
-# https://learn.microsoft.com/azure/sentinel/normalization-ingest-time
-NATIVE_TABLES = {
-    "Authentication": "ASimAuthenticationEventLogs",
-    "AuditEvent": "ASimAuditEventLogs",
-    "UserManagement": "ASimUserManagementActivityLogs",
-    "AlertEvent": "ASimAlertEventLogs",
-}
 _IPV4_PREFIX = "has_any_ipv4_prefix"
-
-
-def workspace_functions() -> dict[str, Parser]:
-    """Every function with parameters, by alias: ours, and Azure's unifying parsers.
-
-    The workspace is one whose owner added our parsers to the Custom functions.
-    """
-    own = [*asim_functions(), *custom_functions()]
-    return {each.alias: each for each in [*own, *map(_unifying, SCHEMAS)]}
-
-
-def _unifying(schema: str) -> Parser:
-    """``_Im_<Schema>`` as far as this workspace has sources for it."""
-    given = ", ".join(f"{each.name}={each.name}" for each in parameters(schema))
-    body = (
-        f"union isfuzzy=true (Im_{schema}Custom({given})), ({NATIVE_TABLES[schema]} "
-        "| where (isnull(starttime) or TimeGenerated >= starttime)"
-        " and (isnull(endtime) or TimeGenerated <= endtime))"
-    )
-    return Parser(f"_Im_{schema}", body, parameters(schema))
+# What our parsers read where their table is not.
+_NO_TABLE = "datatable(TimeGenerated: datetime)[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +141,7 @@ def _renamed(kql: str, names: Mapping[str, str]) -> str:
 
 
 def _with_arrival(kql: str) -> str:
-    """A pipeline that ends in ``project``, which keeps the time of arrival too."""
+    """A pipeline that keeps the time of arrival: in its ``project``, and without its table."""
     depth, last = 0, None
     for token in tokens(kql):
         if token.kind == "mark":
@@ -177,7 +150,8 @@ def _with_arrival(kql: str) -> str:
             last = token
     if last is None:
         return kql
-    return f"{kql[: last.end]} {INGESTION_TIME}, {kql[last.end :]}"
+    kql = f"{kql[: last.end]} {INGESTION_TIME}, {kql[last.end :]}"
+    return kql.replace(_NO_TABLE, f"{_NO_TABLE[:-3]}, {INGESTION_TIME}: datetime)[]")
 
 
 def _with_prefixes(kql: str) -> str:

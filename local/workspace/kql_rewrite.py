@@ -109,12 +109,28 @@ def with_existing_columns(
             continue
         begin, end = _input_of(pipelines, token)
         if (begin, end) not in known:
-            earlier = kql[: pipelines[0].statement]
+            earlier = _needed(kql[: pipelines[0].statement], kql[begin:end])
             known[begin, end] = frozenset(columns_of(f"{earlier}\n{kql[begin:end]}"))
         column = renamed.get(call.column, call.column)
         text = column if column in known[begin, end] else call.default
         kql = replace(kql, token.start, call.end, text)
     return kql
+
+
+def _needed(statements: str, query: str) -> str:
+    """The ``let`` statements that a query uses: the others need no translation."""
+    parts, start = list[str](), 0
+    for token in tokens(statements):
+        if token.kind == "mark" and token.text == ";":
+            parts.append(statements[start : token.end])
+            start = token.end
+    kept, used = list[str](), {token.text for token in tokens(query)}
+    for part in reversed(parts):
+        words = [token.text for token in tokens(part)]
+        if words[0] != "let" or words[1] in used:
+            kept.append(part)
+            used.update(words)
+    return "".join(reversed(kept))
 
 
 @dataclass(slots=True)

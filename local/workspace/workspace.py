@@ -22,11 +22,11 @@ from local.workspace import typing_sql
 from local.workspace.file import WorkspaceBusyError, WorkspaceFile
 from local.workspace.kql_engine import Engine, Rows, case_twins
 from local.workspace.kql_errors import QueryError
-from local.workspace.kql_functions import workspace_functions
 from local.workspace.kql_rewrite import with_names
 from local.workspace.tables import WorkspaceTable
 from local.workspace.typing_sql import DUCKDB_TYPES, quoted
 from shared.records.codec import dump_json
+from tools.asim import workspace_functions
 from tools.content import StreamDecl, Table, load_parsers, load_tables
 
 # TimeGenerated outside of this is replaced by the time of receipt.
@@ -100,7 +100,7 @@ class Workspace:
             {name: table.columns for name, table in self._tables.items()},
             {parser.alias: parser.body for parser in load_parsers()},
             self._twins,
-            workspace_functions(),
+            {each.alias: each for each in workspace_functions()},
         )
         self._compiled_streams: dict[str, _CompiledStream] = {}
 

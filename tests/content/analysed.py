@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tools.asim import workspace_functions
 from tools.content import MAX_TRANSFORM_CHARACTERS, load_parsers, load_tables
 from tools.kql_check import Query
 from tools.template.ingestion import one_line
@@ -43,5 +44,10 @@ def queries() -> list[Query]:
         for parser in load_parsers()
         for name, tables in WORKSPACES.items()
     ]
+    functions = [
+        Query(f"{function.alias} in {name}", function.alias, tables=tables)
+        for function in workspace_functions()
+        for name, tables in WORKSPACES.items()
+    ]
     aliases = [Query(f"alias {parser.alias}", parser.alias) for parser in load_parsers()]
-    return [*transforms, *refused, *parsers, *aliases]
+    return [*transforms, *refused, *parsers, *functions, *aliases]

@@ -149,7 +149,10 @@ def test_rewriting_keeps_every_place() -> None:
 
 
 def test_columns_are_looked_for_where_a_function_is_called() -> None:
-    """column_ifexists() knows what lets, parentheses and earlier operators leave of the columns."""
+    """column_ifexists() knows what lets, parentheses and earlier operators leave of the columns.
+
+    A let that the pipeline does not use is not asked about.
+    """
     asked: list[str] = []
 
     def columns_of(kql: str) -> list[str]:
@@ -165,8 +168,7 @@ def test_columns_are_looked_for_where_a_function_is_called() -> None:
     )
     let = "let A = T | where x | extend a = tostring('' ) ;"
     assert asked[0] == "T | where x"
-    assert asked[1].startswith(let.replace(" ;", ""))
-    assert asked[1].endswith("U | project y")
+    assert asked[1] == "U | project y"
     assert asked[2].endswith("union A, (U | project y | extend b = '' )")
 
 
