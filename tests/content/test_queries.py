@@ -166,7 +166,6 @@ def test_columns_are_looked_for_where_a_function_is_called() -> None:
         columns_of,
         {},
     )
-    let = "let A = T | where x | extend a = tostring('' ) ;"
     assert asked[0] == "T | where x"
     assert asked[1] == "U | project y"
     assert asked[2].endswith("union A, (U | project y | extend b = '' )")
