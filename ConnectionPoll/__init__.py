@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC
 
 import azure.functions as func
 
@@ -12,10 +13,11 @@ from shared.polling.pool import on_poll_pool
 
 async def main(message: func.QueueMessage) -> None:
     """Poll the connection that a message of the queue connection-polls names."""
+    inserted = message.insertion_time  # in UTC, of which a host need not say so
     taken = Taken(
         message.get_body(),
         message.id or "",
-        message.insertion_time,
+        inserted.replace(tzinfo=UTC) if inserted else None,
         message.dequeue_count or 1,
         time.monotonic(),
     )

@@ -61,11 +61,12 @@ def sink_of(connection: str) -> Sink:
 
     Raises SettingsError, and UnknownConnection for a connection that is not set up.
     """
-    from shared.settings.app import read_destination
+    from shared.settings.app import is_set_up, read_destination
 
-    if connection:
+    if connection and not is_set_up(connection):
+        # Never fall back to the destination of the connection without a name: it is another's.
         raise UnknownConnection(connection)
-    return sink_for(read_destination())
+    return sink_for(read_destination(connection))
 
 
 @on_reset

@@ -296,7 +296,7 @@ class PollRun:
             return None
         # Allow the page in flight at the fetch deadline to arrive: StreamPoll stops between pages.
         client.begin(min(task.fetch_deadline + _LAST_ANSWER_SECONDS, self._end))
-        sender = BatchSender(self._sink, DeadLetters())
+        sender = BatchSender(self._sink, DeadLetters(), connection=self._first_connection.name)
         lookback = Lookback(
             timedelta(hours=self._polling.initial_lookback_hours),
             timedelta(minutes=self._polling.overlap_minutes),

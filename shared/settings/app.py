@@ -6,13 +6,14 @@ sentinel/tables, by way of shared/records/declared_streams.json.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.records.declared import declared_streams
 from shared.settings import checks
-from shared.settings.names import suffixed
+from shared.settings.names import SEPARATOR, suffixed
 from shared.settings.reader import SettingsReader, read
 from shared.settings.setting import Setting, declared, setting
 
@@ -217,6 +218,23 @@ def _names_on_settings_without(connection: str) -> list[str]:
         return []
     found = suffixed(settings_without_name()).get(connection, ())
     return [f"{name}: this setting takes no connection's name" for name in found]
+
+
+def is_set_up(connection: str) -> bool:
+    """Whether a connector's setting has this connection's name; those of destinations do not count.
+
+    A connector's settings begin with its name, so that no vendor's module is imported for this.
+    """
+    connectors = tuple({stream.connector.lower() for stream in declared_streams().values()})
+    of_destinations = {each.name.lower() for each in settings_of_destinations()}
+    parts = [(name.partition(SEPARATOR), os.environ[name].strip()) for name in os.environ]
+    return any(
+        value
+        and suffix == connection
+        and prefix.lower().startswith(connectors)
+        and prefix.lower() not in of_destinations
+        for (prefix, _, suffix), value in parts
+    )
 
 
 def settings_without_name() -> list[Setting]:

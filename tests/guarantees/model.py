@@ -425,7 +425,7 @@ def install(world: World, patch: pytest.MonkeyPatch, *, rows: int) -> logging.Ha
     patch.setattr(polling_run, "utc_now", world.host_clock)
     patch.setattr(polling_run, "DeadLetters", lambda: ModelDeadLetters(world))
 
-    def delivery(destination: Any, dead_letters: DeadLetterSink) -> BatchSender:
+    def delivery(destination: Any, dead_letters: DeadLetterSink, **_: Any) -> BatchSender:
         process = world.process
         return BatchSender(destination, dead_letters, clock=process.clock, sleep=process.sleep)
 
