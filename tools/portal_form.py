@@ -48,6 +48,7 @@ def build() -> Json:
                 "sentinelContent": "[steps('options').content]",
                 "enableRules": "[steps('options').enableRules]",
                 "installParsers": "[steps('options').installParsers]",
+                "asimCustomFunctions": "[steps('options').asimCustomFunctions]",
                 **{c.parameter: f"[steps('options').{c.short}]" for c in optional_columns()},
                 "instanceMemoryMB": "[steps('options').memory]",
                 "deadLetterDays": "[steps('options').deadLetterDays]",
@@ -202,6 +203,13 @@ def _options() -> Json:
             f"{names_in_words([parser.alias for parser in load_parsers()], 'or')}: a workspace can "
             "have a name only once.",
             checked=True,
+        ),
+        check_box(
+            "asimCustomFunctions",
+            "Make the custom functions of ASIM's unifying parsers",
+            "Only in a workspace that has none of them: they would be in the way of the ones that "
+            "are there. docs/asim.md has the lines to add otherwise.",
+            checked=False,
         ),
         *map(_column, optional_columns()),
         drop_down(

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from tools import workbook
+from tools.asim import load_asim
 from tools.content import SENTINEL, Parser, Table, load_parsers, load_tables
 from tools.project import ROOT
 from tools.rules import Rule, load_rules
@@ -86,6 +87,14 @@ def _parsers() -> Iterator[str]:
     yield "|---|---|"
     for parser in load_parsers():
         yield f"| `{parser.alias}` | {_cell(_first_sentences(parser))} |"
+    yield "\n## ASIM parsers\n"
+    yield "The logs in Microsoft's common schemas: [asim.md](asim.md)."
+    yield ""
+    yield "| plain | filtering | what it is |"
+    yield "|---|---|---|"
+    for asim in load_asim():
+        about = _cell(_first_sentences(asim.filtering))
+        yield f"| `{asim.plain.alias}` | `{asim.filtering.alias}` | {about} |"
 
 
 def _first_sentences(parser: Parser) -> str:

@@ -12,8 +12,15 @@ from local.workspace.workspace import Workspace
 from tests.content import asim
 from tests.content.analysed import WORKSPACES
 from tests.content.golden import NOW, sent
-from tools.asim import AsimParser, asim_functions, custom_functions, left_out, load_asim
-from tools.content import load_parsers, load_tables
+from tools.asim import (
+    AsimParser,
+    asim_functions,
+    custom_functions,
+    custom_line,
+    left_out,
+    load_asim,
+)
+from tools.content import ROOT, load_parsers, load_tables
 from tools.kql_check import Analysis
 
 PARSERS = load_asim()
@@ -82,6 +89,15 @@ def test_functions_stand_whatever_is_absent(analyses: Mapping[str, Analysis], al
     whole, *others = [analysis.columns for analysis in found]
     assert whole
     assert others == [whole, whole]
+
+
+@each_parser
+def test_the_documentation_has_the_lines_to_add(parser: AsimParser) -> None:
+    """docs/asim.md names each parser's lines for the workspace's Custom functions, as they are."""
+    page = (ROOT / "docs" / "asim.md").read_text(encoding="utf-8")
+    for plain, begins in ((True, "ASim_"), (False, "Im_")):
+        line = custom_line(parser, plain=plain)
+        assert f"| `{begins}{parser.schema}Custom` | `{line}` |" in page
 
 
 @each_parser

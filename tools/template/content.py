@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from tools import project
+from tools.asim import custom_functions, load_asim
 from tools.content import Parser, load_parsers
 from tools.template.arm import (
     OWN_GROUP,
@@ -89,7 +90,12 @@ def _wanted() -> Json:
 
 
 def _content_of(section: Section, group: Group) -> Json:
-    parsers = [_parser(parser) for parser in load_parsers() if _belongs(parser, section)]
+    parsers = [_parser(parser) for parser in load_parsers() if _belongs(parser.alias, section)]
+    for asim in load_asim():
+        if _belongs(asim.product, section):
+            parsers += [_parser(asim.plain), _parser(asim.filtering)]
+    # They name parsers of several connectors, so they are deployed with what is always there.
+    customs = [_custom(each) for each in custom_functions()] if section == health() else []
     rules = [_rule(rule) for rule in _files("rules", section)]
     pages = [_page(page) for page in _files("connectors", section)]
     workbooks = [_workbook(workbook) for workbook in _files("workbooks", section)]
@@ -99,6 +105,10 @@ def _content_of(section: Section, group: Group) -> Json:
     }
     if parsers:
         named["installParsers"] = ("bool", "Whether to.", parameter("installParsers"))
+    if customs:
+        named["installParsers"] = ("bool", "Whether to.", parameter("installParsers"))
+        chosen = parameter("asimCustomFunctions")
+        named["asimCustomFunctions"] = ("bool", "Whether to make these too.", chosen)
     if rules:
         named["enableRules"] = ("bool", "Whether rules are on.", parameter("enableRules"))
     if workbooks:
@@ -121,6 +131,7 @@ def _content_of(section: Section, group: Group) -> Json:
             },
             "resources": [
                 *parsers,
+                *customs,
                 *(_after(rule, parsers) for rule in rules),
                 *(_after(page, parsers) for page in pages),
                 *workbooks,
@@ -133,13 +144,13 @@ def _deployment(section: Section) -> str:
     return f"content-{section.key.lower()}"
 
 
-def _belongs(parser: Parser, section: Section) -> bool:
+def _belongs(name: str, section: Section) -> bool:
     """A parser is named for its connector, with more behind it or not; the longest name counts."""
-    if any(parser.alias.startswith(table.removesuffix("_CL")) for table in health().tables):
+    if any(name.startswith(table.removesuffix("_CL")) for table in health().tables):
         return section.key == health().key
-    keys = [each.key for each in sections() if parser.alias.startswith(each.key)]
+    keys = [each.key for each in sections() if name.startswith(each.key)]
     if not keys:
-        raise ValueError(f"{parser.alias}.kql: its name begins with no connector's")
+        raise ValueError(f"{name}.kql: its name begins with no connector's")
     return section.key == max(keys, key=len)
 
 
@@ -188,6 +199,7 @@ def _parser(parser: Parser) -> Json:
             "category": "Security log connectors",
             "displayName": parser.alias,
             "functionAlias": parser.alias,
+            **({"functionParameters": parser.signature} if parser.parameters else {}),
             "query": literal(parser.body),
             "version": 2,
             # Without it, writing a saved search that exists answers 409 NewerDataExists; at the
@@ -195,6 +207,12 @@ def _parser(parser: Parser) -> Json:
             "etag": "*",
         },
     }
+
+
+def _custom(function: Parser) -> Json:
+    """A function that an owner may have already: made only where the deployment is told to."""
+    both = f"and({parameter('installParsers')}, {parameter('asimCustomFunctions')})"
+    return {**_parser(function), "condition": value(both)}
 
 
 def _rule(rule: Mapping[str, Any]) -> Json:

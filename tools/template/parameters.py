@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from shared.settings.setting import Setting
 from tools import project
+from tools.asim import custom_functions
 from tools.content import load_parsers
 from tools.template.arm import Json, parameter, value
 from tools.template.optional_columns import OptionalColumn, optional_columns
@@ -103,6 +104,13 @@ def _content(tables: Iterable[str]) -> Json:
             f"Install the functions {', '.join(p.alias for p in load_parsers())}. False when a "
             "solution in the workspace already has functions of those names.",
             True,
+        ),
+        "asimCustomFunctions": _parameter(
+            "bool",
+            f"Make the functions {', '.join(each.alias for each in custom_functions())}, through "
+            "which Microsoft's unifying ASIM parsers read ours. Only in a workspace that has none "
+            "of them: docs/asim.md has the lines to add where it has.",
+            False,
         ),
         "migratedTables": _parameter(
             "array",
