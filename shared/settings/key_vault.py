@@ -150,6 +150,16 @@ def why_unknown(name: str) -> str:
     return error or f"{name} is unknown: KeyVaultUri has not answered yet"
 
 
+def doubts() -> list[str]:
+    """Return a sentence for each secret whose last read failed: unknown, or known from before."""
+    with _lock:
+        failed = {name: each for name, each in _secrets.items() if each.error}
+        return [
+            f"{name} is known from before only: {each.error}" if each.known else each.error
+            for name, each in failed.items()
+        ]
+
+
 def refresh_secrets(*, seconds: float = WAIT_SECONDS) -> bool:
     """Read every secret again after a credential failed; return whether any has changed.
 

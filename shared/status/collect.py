@@ -20,6 +20,7 @@ from shared.delivery.backlog import DeadLetterStatus, Queue
 from shared.errors import ADVICE, ConnectorError, SettingsError, StorageError
 from shared.records.timestamps import isoformat, utc_now
 from shared.runtime.timeout import call_with_timeout
+from shared.settings import key_vault
 from shared.settings.app import (
     DestinationSettings,
     PollingSettings,
@@ -89,7 +90,11 @@ def collect_status(now: datetime | None = None) -> AppStatus:
         polling_read.result()
         poison, dead = poison_read.result(), dead_read.result()
         destination, address = _destination(settings_read.result())
-    own_problems = [*collector.problems.values(), *_backlog_problems(dead, poison)]
+    own_problems = [
+        *collector.problems.values(),
+        *_vault_problems(),
+        *_backlog_problems(dead, poison),
+    ]
     problems = sorted(
         [*own_problems, *_token_problems(connectors, moment)],
         key=lambda assessment: SEVERITY.index(assessment.state),
@@ -115,6 +120,21 @@ def _destination(settings: DestinationSettings | None) -> tuple[str, str]:
         return "not set up", ""
     name = "Logs Ingestion API" if settings.endpoint else "Data Collector API"
     return name, urlsplit(settings.endpoint or settings.data_collector_uri).netloc
+
+
+def _vault_problems() -> list[Assessment]:
+    """Return a problem where secrets could not be read: one cause has one sentence."""
+    doubts = key_vault.doubts()
+    if not doubts:
+        return []
+    more = f" (and {len(doubts) - 1} more)" if len(doubts) > 1 else ""
+    return [
+        Assessment(
+            RunState.LATE,
+            f"{doubts[0]}{more}",
+            "What is known stays in use for a day. Do as the message says before it ends.",
+        )
+    ]
 
 
 def _backlog_problems(dead: DeadLetterStatus, poison: Queue) -> list[Assessment]:

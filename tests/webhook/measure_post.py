@@ -30,6 +30,12 @@ def _whole_batch() -> bytes:
     return orjson.dumps([event(number, notes="n" * padding) for number in range(50_000)])
 
 
+def _one_event_among_lines() -> bytes:
+    """An event, and as many lines of text as a post may have, in nearly 32 MB."""
+    size = (MAX_BYTES - 1000) // 49_999 - 1
+    return orjson.dumps(event(1)) + b"\n" + b"\n".join([b"x" * size] * 49_999)
+
+
 BODIES: dict[str, Callable[[], bytes]] = {
     "three million objects": lambda: gzip.compress(b"[" + b"{}," * 3_000_000 + b"{}]"),
     "objects in one event": lambda: _dense_element(b"{}"),
@@ -40,6 +46,7 @@ BODIES: dict[str, Callable[[], bytes]] = {
     ),
     "lines that are no JSON": lambda: b"x\n" * (MAX_BYTES // 2),
     "a text that is no JSON": lambda: "😀".encode() + b"\x01" * (MAX_BYTES - 100),
+    "an event among lines": _one_event_among_lines,
     "a full batch": _whole_batch,
 }
 
