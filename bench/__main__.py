@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import changes, load, measures
+from bench import changes, load, measures, outage
 from bench.measures import QUICK, BenchmarkInvalid, Row, Sizes
 from bench.world import LATENCY, WorkerFailed, World, world
 from tools.environment import ROOT
@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Return 1 where a full run missed a requirement; raise where a record was lost."""
     parser = argparse.ArgumentParser(prog="python -m tools bench")
     parser.add_argument("--quick", action="store_true", help="small sizes: right, not telling")
-    parser.add_argument("--only", default="1,2,3,4,5,6,8,9", help="points, like 1,4 (7 is with 1)")
+    parser.add_argument(
+        "--only", default="1,2,3,4,5,6,8,9,10", help="points, like 1,4 (7 is with 1)"
+    )
     parser.add_argument("--write", type=Path, default=PAGE, metavar="FILE")
     options = parser.parse_args(arguments)
     sizes = QUICK if options.quick else Sizes()
@@ -67,12 +69,13 @@ def run(servers: World, sizes: Sizes, points: set[str]) -> tuple[list[Row], list
         "6": ("a backlog after a vendor's update", changes.changed_records),
         "8": ("one stream behind, nine idle", changes.one_behind),
         "9": ("the webhook under load and through an outage", load.under_load),
+        "10": ("the spool, during an outage and after it", outage.spooled),
     }
     for point, (name, measure) in simple.items():
         if point in points:
             print_progress(name)
             rows += measure(servers, sizes)
-    return sorted(rows, key=lambda row: row.point), bounds
+    return sorted(rows, key=lambda row: int(row.point)), bounds
 
 
 def print_progress(name: str) -> None:

@@ -29,6 +29,7 @@ class Sizes:
     changed: int = 60_000
     changed_rounds: int = 3
     loaded_posts: int = 2_000
+    spooled_posts: int = 14_000
 
 
 QUICK = Sizes(
@@ -43,6 +44,7 @@ QUICK = Sizes(
     changed=3_000,
     changed_rounds=1,
     loaded_posts=100,
+    spooled_posts=200,
 )
 
 

@@ -169,6 +169,20 @@ def webhook_outage(posts: int) -> Result:
     return webhook.outage(posts)
 
 
+def spool_drained(posts: int) -> Result:
+    """See ``bench.spool.drained``."""
+    from bench import spool
+
+    return spool.drained(posts)
+
+
+def spool_during_outage(posts: int) -> Result:
+    """See ``bench.spool.during_outage``."""
+    from bench import spool
+
+    return spool.during_outage(posts)
+
+
 def packing(records: int) -> Result:
     """See ``bench.packing``."""
     from bench import packing as bench_packing
@@ -188,6 +202,8 @@ TASKS: dict[str, Callable[..., Result]] = {
         webhook_sustained,
         webhook_loaded,
         webhook_outage,
+        spool_drained,
+        spool_during_outage,
         packing,
     )
 }

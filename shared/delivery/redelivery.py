@@ -13,6 +13,7 @@ answers, an invocation takes further messages of the queue along, in uploads of 
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,9 +50,11 @@ _LONGEST_DELAY = 15 * 60
 _RULE_PAUSE = 300.0
 _TIMES_SHOWN = 3
 _ROUNDS = 3
+_APART_SECONDS = 2.0
 # A message whose records alone blame the rule is tried for about a day.
 _MOST_REFUSALS = 96
-_SETTLING_THREADS = 8
+# With four messages at a time, within the ten connections that a client keeps.
+_SETTLING_THREADS = 2
 
 
 @dataclass(slots=True)
@@ -119,7 +122,13 @@ class Redelivery:
     def run(self, shown: ShownMessage) -> None:
         """Deliver the message that the host shows, then take others along if that went well."""
         message = self._read(shown)
-        if message is None or not self._deliver_alone(shown, message):
+        if message is None:
+            return
+        if shown.times > 1:
+            # Messages that were in a process that died are shown together again. Begin at different
+            # moments: so the others of them are done before the one that ends the process.
+            self._sleep(random.uniform(0, _APART_SECONDS))  # noqa: S311
+        if not self._deliver_alone(shown, message):
             return
         try:
             self._take_along()
@@ -314,6 +323,7 @@ class Redelivery:
                     groups.add(spooled)
             if alone:
                 groups.flush()
+            random.shuffle(alone)
             for shown, message in alone:
                 if self._clock() < until:
                     self._deliver_alone(shown, message)
