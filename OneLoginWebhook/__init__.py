@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from shared.connectors.onelogin import CONNECTOR, EVENTS
-from shared.health.webhook import health_of
+from shared.connectors.onelogin import CONNECTOR
+from shared.health.webhook import report_post
 from shared.runtime.process import process_singleton
 from shared.webhook.receiver import Webhook
 
 
 @process_singleton
 def _webhook() -> Webhook:
-    return Webhook(CONNECTOR, report=health_of(EVENTS.name).report)
+    return Webhook(CONNECTOR, report=report_post)
 
 
 def main(req: func.HttpRequest) -> func.HttpResponse:

@@ -94,14 +94,16 @@ class Tokens:
     off: bool
 
 
-def read_tokens(connector: Connector, *, seconds: float = key_vault.WAIT_SECONDS) -> Tokens:
-    """Read the tokens, and wait for those in the Key Vault as ``key_vault.prefetch`` does.
+def read_tokens(
+    connector: Connector, name: str = "", *, seconds: float = key_vault.WAIT_SECONDS
+) -> Tokens:
+    """Read a connection's tokens; wait for those in the Key Vault as ``key_vault.prefetch`` does.
 
     Raises SettingsError for an invalid KeyVaultUri, and ValueError for a connector without posts.
     """
     if connector.events is None:
         raise ValueError(f"{connector.name} posts no events")
-    settings = [connector.declared()[field] for field in connector.events.token_fields]
+    settings = [connector.declared()[field].named(name) for field in connector.events.token_fields]
     names = [each.name for each in settings]
     key_vault.prefetch(names, seconds=seconds)
     unknown = [key_vault.why_unknown(name) for name in names if not key_vault.is_known(name)]
@@ -119,11 +121,14 @@ def read_tokens(connector: Connector, *, seconds: float = key_vault.WAIT_SECONDS
     return Tokens(names, tuple(valid), tuple(reader.problems), tuple(unknown), off)
 
 
-def valid_tokens(connector: Connector) -> tuple[str, ...] | None:
-    """The tokens that a post may carry; None where the connector is off. Raises SettingsError."""
+def valid_tokens(connector: Connector, name: str = "") -> tuple[str, ...] | None:
+    """The tokens that a connection's posts may carry; None where it is off.
+
+    Raises SettingsError.
+    """
     if connector.events is None:
         return None
-    tokens = read_tokens(connector)
+    tokens = read_tokens(connector, name)
     if tokens.off:
         return None
     if tokens.problems or not tokens.valid:

@@ -33,8 +33,9 @@ class WebhookHealth:
     The first history after a pause, and one with a changed state, follow within seconds.
     """
 
-    def __init__(self, connector: str, stream: str) -> None:
+    def __init__(self, connector: str, stream: str, connection: str = "") -> None:
         self._connector = connector
+        self._connection = connection
         self._stream = stream
         self.history = RunAggregator(
             _HISTORY_SECONDS, self._keep_history, first_seconds=_FIRST_SECONDS
@@ -50,7 +51,9 @@ class WebhookHealth:
     def retried(self, delivered: DeliveryCounters) -> None:
         """Add a redelivery by ``DeliveryRetry``; its records were counted on their receipt."""
         run_id = f"retry-{time.time_ns():x}"
-        counters = RunCounters(self._connector, self._stream, run_id, utc_now())
+        counters = RunCounters(
+            self._connector, self._stream, run_id, utc_now(), connection=self._connection
+        )
         counters.bytes_sent, counters.dead_lettered = delivered.bytes_sent, delivered.dead_lettered
         counters.requests, counters.retries = delivered.requests, delivered.retries
         if delivered.requests and not delivered.accepted and not delivered.dead_lettered:
@@ -67,7 +70,7 @@ class WebhookHealth:
             # Report a failure in the interval even if the last request succeeded.
             state = RunState.LATE if _is_beside_good_posts(aggregate) else RunState.FAILING
             run = replace(run, status=state, error=failure.error)
-        post(self._connector, [run], queue_numbers())
+        post(self._connector, [run], queue_numbers(), connection=self._connection)
         return True
 
     def _keep_history(self, aggregate: Aggregate) -> bool:
@@ -106,9 +109,17 @@ def report_redelivered(done: Redelivered) -> None:
 
 
 @functools.cache
-def health_of(stream: str) -> WebhookHealth:
-    """The health of the webhook whose events are ``stream``'s; raises KeyError for no stream."""
-    return WebhookHealth(declared_streams()[stream].connector, stream)
+def health_of(stream: str, connection: str = "") -> WebhookHealth:
+    """The health of a connection's webhook whose events are ``stream``'s.
+
+    Raises KeyError for no stream.
+    """
+    return WebhookHealth(declared_streams()[stream].connector, stream, connection)
+
+
+def report_post(run: RunResult) -> None:
+    """Add a post's run to the health of its connection's webhook."""
+    health_of(run.stream, run.connection).report(run)
 
 
 on_reset(health_of.cache_clear)

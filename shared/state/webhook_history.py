@@ -12,15 +12,16 @@ from shared.azure.storage import create_on_first_use, storage_errors
 from shared.errors import StorageUnavailable
 from shared.records.timestamps import isoformat
 from shared.state.checkpoint import TABLE
+from shared.state.keys import connection_key
 from shared.telemetry.history import history_after, read_history
 from shared.telemetry.run import RunResult
 
 _TRIES = 5
 
 
-def webhook_partition(connector: str) -> str:
+def webhook_partition(connector: str, connection: str = "") -> str:
     """The PartitionKey of a webhook's history in table ``ConnectorCheckpoints``."""
-    return f"{connector}:webhook"
+    return f"{connection_key(connector, connection)}:webhook"
 
 
 def keep_history(
@@ -41,7 +42,7 @@ def keep_history(
     )
 
     table = storage.table(TABLE)
-    partition = webhook_partition(run.connector)
+    partition = webhook_partition(run.connector, run.connection)
     with storage_errors(f"Writing the history of {run.stream}"):
         for _ in range(_TRIES):
             entity: dict[str, Any] = {"PartitionKey": partition, "RowKey": run.stream}

@@ -3,50 +3,70 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from shared.connections.opening import read_tokens
+from shared.connections.opening import Tokens, read_tokens, token_setting
 from shared.errors import SettingsError
 from shared.settings import key_vault
+from shared.settings.names import find_names
 from shared.source.connector import Connector
 
 
-def authorized(header: str, connector: Connector) -> bool:
-    """Return whether an ``Authorization`` header has one of the connector's tokens.
+def connection_of(header: str, connector: Connector) -> str | None:
+    """The name of the connection whose token an ``Authorization`` header has; None for no token.
 
-    A known token waits for no vault. Raises ``SettingsError`` where no token is set, and where the
-    one given may be a token that the vault does not tell now: unknown is not wrong. The scheme
+    The token tells the connection ('': the one without a name). A known token waits for no vault.
+    Raises ``SettingsError`` where no token is set, where two connections have the one given, and
+    where it may be a token that the vault does not tell now: unknown is not wrong. The scheme
     matches in any case: https://www.rfc-editor.org/rfc/rfc9110#section-11.1
     """
     scheme, _, token = header.partition(" ")
     given = token.strip().encode("utf-8", "surrogatepass")
-    if _is_one_of(given, read_tokens(connector, seconds=0.0).valid) or _is_read_now(
-        given, connector
-    ):
-        return scheme.lower() == "bearer"
-    return False
+    names = ["", *find_names(connector.declared().values()).names]
+    fitting = _fitting(given, _read(connector, names)) or _fitting_now(given, connector, names)
+    if len(fitting) > 1:
+        alike = [f"the connection {name}" if name else "the one without" for name in fitting]
+        raise SettingsError(
+            [f"{token_setting(connector)}: one token is that of {' and '.join(alike)}"]
+        )
+    return fitting[0] if fitting and scheme.lower() == "bearer" else None
 
 
-def _is_read_now(given: bytes, connector: Connector) -> bool:
+def _read(connector: Connector, names: Sequence[str], seconds: float = 0.0) -> Mapping[str, Tokens]:
+    """Each connection's tokens, all read within ``seconds``; an absent nameless one is left out."""
+    declared = [each for each in connector.declared().values() if each.secret]
+    key_vault.prefetch([each.named(n).name for n in names for each in declared], seconds=seconds)
+    tokens = {name: read_tokens(connector, name, seconds=0.0) for name in names}
+    return {name: each for name, each in tokens.items() if not each.off or len(names) == 1}
+
+
+def _fitting_now(given: bytes, connector: Connector, names: Sequence[str]) -> list[str]:
     """Read what is not known, then what may have changed, and compare after each."""
-    tokens = read_tokens(connector, seconds=key_vault.POST_SECONDS)
-    if _is_one_of(given, tokens.valid):
-        return True
-    if (given or tokens.problems) and key_vault.refresh_secrets(seconds=key_vault.POST_SECONDS):
-        tokens = read_tokens(connector, seconds=0.0)
-        if _is_one_of(given, tokens.valid):
-            return True
-    if tokens.problems or tokens.unknown:
-        raise SettingsError([*tokens.problems, *tokens.unknown])
-    uncertain = [name for name in tokens.settings if not key_vault.is_certain(name)]
+    tokens = _read(connector, names, key_vault.POST_SECONDS)
+    if fitting := _fitting(given, tokens):
+        return fitting
+    problems = [problem for each in tokens.values() for problem in each.problems]
+    if (given or problems) and key_vault.refresh_secrets(seconds=key_vault.POST_SECONDS):
+        tokens = _read(connector, names)
+        if fitting := _fitting(given, tokens):
+            return fitting
+    missing = [text for each in tokens.values() for text in (*each.problems, *each.unknown)]
+    if missing:
+        raise SettingsError(missing)
+    settings = [setting for each in tokens.values() for setting in each.settings]
+    uncertain = [name for name in settings if not key_vault.is_certain(name)]
     if given and uncertain:
         raise SettingsError([key_vault.why_unknown(name) for name in uncertain])
-    return False
+    return []
 
 
-def _is_one_of(given: bytes, tokens: Sequence[str]) -> bool:
+def _fitting(given: bytes, tokens: Mapping[str, Tokens]) -> list[str]:
     """Compare with every token, so that the time taken tells nothing about any of them."""
-    found = False
-    for token in tokens:
-        found |= hmac.compare_digest(given, token.encode("utf-8"))
+    found = []
+    for name, each in tokens.items():
+        fits = False
+        for token in each.valid:
+            fits |= hmac.compare_digest(given, token.encode("utf-8"))
+        if fits:
+            found.append(name)
     return found

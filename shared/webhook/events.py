@@ -31,15 +31,18 @@ class Events:
     undated: int = 0
 
 
-def read_events(text: bytes, form: EventFormat, declared: frozenset[str] | None) -> Events:
+def read_events(
+    text: bytes, form: EventFormat, declared: frozenset[str] | None, connection: str = ""
+) -> Events:
     """Read and encode the events of ``text``, an unpacked body.
 
-    ``declared`` has the fields that the sink declares, None for all. Raises ``BodyRefused``, also
+    ``declared`` has the fields that the sink declares, None for all; ``connection`` is the name of
+    the one that posted them. Raises ``BodyRefused``, also
     where no element can be decoded.
     """
     split = elements(text)
     found = Events()
-    encode = Encoder(declared, redact=form.stream.redact)
+    encode = Encoder(declared, redact=form.stream.redact, connection=connection)
     received = utc_now()
     unreadable: list[str] = []
     for element in split.values:

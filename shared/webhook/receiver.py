@@ -7,6 +7,7 @@ Otherwise respond with a status that makes the vendor send again. Respond within
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from shared.delivery.batch import packed
 from shared.delivery.batch_sender import BatchSender
 from shared.delivery.dead_letters import DeadLetters, Refused
 from shared.delivery.destinations import spool_destination
-from shared.delivery.sink import Sink, sink_for
+from shared.delivery.sink import Sink, sink_of
 from shared.delivery.spool import Spool
 from shared.errors import (
     ConnectorError,
@@ -34,12 +35,11 @@ from shared.errors import (
 from shared.records.timestamps import utc_now
 from shared.runtime.circuit_breaker import CircuitBreaker
 from shared.runtime.timeout import call_with_timeout
-from shared.settings.app import read_destination
 from shared.source.connector import Connector
 from shared.source.push import EventFormat
 from shared.telemetry.events import emit
 from shared.telemetry.run import RunCounters, RunResult, RunState
-from shared.webhook.auth import authorized
+from shared.webhook.auth import connection_of
 from shared.webhook.body import BodyRefused
 from shared.webhook.events import Events, read_events
 from shared.webhook.large_posts import LargePosts, TooManyLargePosts
@@ -70,13 +70,18 @@ _SEND_AGAIN = WebhookResponse(503, "The events could not be stored; send them ag
 
 
 class Webhook:
-    """A connector's webhook, one per process: it keeps recent ids and the circuit breaker."""
+    """A connector's webhook, one per process: it keeps recent ids and the circuit breaker.
+
+    A post's token tells its ``connection``: each further one has a webhook of the same kind, so
+    that neither an outage of its destination nor its events' ids concern another.
+    """
 
     def __init__(
         self,
         connector: Connector,
         *,
-        connect: Callable[[], Sink] = lambda: sink_for(read_destination()),
+        connection: str = "",
+        connect: Callable[[], Sink] | None = None,
         spool: Spool | None = None,
         dead_letters: DeadLetters | None = None,
         circuit: CircuitBreaker | None = None,
@@ -85,7 +90,10 @@ class Webhook:
         self._connector = connector
         self._format = _format_of(connector)
         self._stream = self._format.stream
-        self._connect = connect
+        self._connection = connection
+        self._connect = connect or (lambda: sink_of(connection))
+        self._others: dict[str, Webhook] = {}
+        self._making = threading.Lock()
         self._spool = spool or Spool()
         self._dead_letters = dead_letters or DeadLetters()
         self._circuit = circuit or CircuitBreaker()
@@ -107,12 +115,39 @@ class Webhook:
     def _answer(self, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
         counters = self._counters()
         try:
-            if not authorized(headers.get("authorization") or "", self._connector):
+            name = connection_of(headers.get("authorization") or "", self._connector)
+            if name is None:
                 self._report(counters.result(RunState.FAILING, error=self._wrong_token()))
                 return self._refused(
                     WebhookResponse(401, "The bearer token is missing or wrong", _CHALLENGE)
                 )
-            counters.bytes_read = len(body)
+            return self._of(name)._take(body)
+        except SettingsError as error:
+            emit(logger, "webhook_not_set_up", Connector=self._connector.name, Message=str(error))
+            return WebhookResponse(503, "The function app is not set up; see its log", _RETRY_AFTER)
+
+    def _of(self, name: str) -> Webhook:
+        """The webhook of a connection; all of a process share the room for large posts."""
+        if name == self._connection:
+            return self
+        with self._making:
+            if name not in self._others:
+                other = Webhook(
+                    self._connector,
+                    connection=name,
+                    spool=self._spool,
+                    dead_letters=self._dead_letters,
+                    report=self._report,
+                )
+                other._large = self._large
+                self._others[name] = other
+            return self._others[name]
+
+    def _take(self, body: bytes) -> WebhookResponse:
+        """Respond to a post of this connection. Raises SettingsError."""
+        counters = self._counters()
+        counters.bytes_read = len(body)
+        try:
             with self._large.unpacked(body) as text:
                 result = self._store_events(text, counters, counters.began + _ANSWER_SECONDS)
             self._report(result)
@@ -121,12 +156,15 @@ class Webhook:
             return self._body_refused(error, counters)
         except TooManyLargePosts:
             return self._refused(_BUSY)
-        except SettingsError as error:
-            emit(logger, "webhook_not_set_up", Connector=self._connector.name, Message=str(error))
-            return WebhookResponse(503, "The function app is not set up; see its log", _RETRY_AFTER)
 
     def _counters(self) -> RunCounters:
-        return RunCounters(self._connector.name, self._stream.name, uuid.uuid4().hex, utc_now())
+        return RunCounters(
+            self._connector.name,
+            self._stream.name,
+            uuid.uuid4().hex,
+            utc_now(),
+            connection=self._connection,
+        )
 
     def _wrong_token(self) -> VendorRefused:
         """Report a wrong token as a failed run.
@@ -154,7 +192,7 @@ class Webhook:
         if refused.body:
             letter = Refused(refused.body, 0, str(refused))
             error = self._in_storage_time(
-                lambda: self._dead_letters.put_once(self._stream.name, letter),
+                lambda: self._dead_letters.put_once(self._stream.name, letter, self._connection),
                 counters.began + _ANSWER_SECONDS,
             )
             if error is not None:
@@ -173,7 +211,7 @@ class Webhook:
         Raises ``BodyRefused`` and ``SettingsError``.
         """
         sink = self._connect()
-        found = read_events(text, self._format, sink.declared(self._stream.name))
+        found = read_events(text, self._format, sink.declared(self._stream.name), self._connection)
         counters.watermark = found.newest
         if found.undated:
             self._warn_missing_time()
@@ -230,7 +268,7 @@ class Webhook:
         done: list[int] = []
         # Count refused events over all posts: a post alone is too small to blame the rule.
         tally = spool_destination(sink, self._stream.name).tally
-        sender = BatchSender(sink, self._dead_letters, tally=tally)
+        sender = BatchSender(sink, self._dead_letters, connection=self._connection, tally=tally)
 
         def work() -> None:
             deadline = time.monotonic() + _DELIVERY_SECONDS
@@ -268,9 +306,9 @@ class Webhook:
 
         def work() -> None:
             if invalid:
-                self._dead_letters.put(self._stream.name, invalid)
+                self._dead_letters.put(self._stream.name, invalid, self._connection)
             if records:
-                self._spool.put(self._stream.name, records)
+                self._spool.put(self._stream.name, records, connection=self._connection)
 
         return self._in_storage_time(work, deadline)
 
