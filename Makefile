@@ -15,7 +15,7 @@ demo: ## three vendors' events into local tables, shown (again: only what is new
 start: ## run the app here on its real schedules, with local.settings.json
 	@$(TOOLS) start
 
-send: ## post a file to the local webhook, as OneLogin would: make send FILE=events.json
+send: ## post sample events to the local webhook, or FILE=events.json (FILE=- reads the input)
 	@$(TOOLS) send "$(FILE)"
 
 export Q

@@ -66,9 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _no_workspace(file: Path) -> str:
     """Where a workspace is, if it is not where it was looked for."""
-    hint = "python3 -m tools demo fills one"
+    hint = "python3 -m tools demo fills one; a demo or start with --folder has its own there"
     if file.parent != WORKSPACE.parent and WORKSPACE.is_file():
-        hint = f"there is one in {WORKSPACE.parent}: leave --folder out"
-    elif file.parent == WORKSPACE.parent:
-        hint += "; if you gave demo or start a --folder, name it here too"
+        hint += f", and there is one in {WORKSPACE.parent} (leave --folder out)"
     return f"There is no workspace at {file}: {hint}."

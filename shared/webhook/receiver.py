@@ -149,9 +149,11 @@ class Webhook:
         counters.bytes_read = len(body)
         try:
             with self._large.unpacked(body) as text:
-                result = self._store_events(text, counters, counters.began + _ANSWER_SECONDS)
+                result, summary = self._store_events(
+                    text, counters, counters.began + _ANSWER_SECONDS
+                )
             self._report(result)
-            return WebhookResponse(200) if result.error is None else _SEND_AGAIN
+            return WebhookResponse(200, summary) if result.error is None else _SEND_AGAIN
         except BodyRefused as error:
             return self._body_refused(error, counters)
         except TooManyLargePosts:
@@ -205,8 +207,12 @@ class Webhook:
         self._report(counters.result(RunState.FAILING, error=PostRefused(reason)))
         return self._refused(WebhookResponse(refused.status, str(refused)))
 
-    def _store_events(self, text: bytes, counters: RunCounters, deadline: float) -> RunResult:
+    def _store_events(
+        self, text: bytes, counters: RunCounters, deadline: float
+    ) -> tuple[RunResult, str]:
         """Deliver, else spool, the events; the result's error says that not all are safe.
+
+        The text is the counts, for a person who posts: "3 delivered, 0 repeats, 1 set aside: why".
 
         Raises ``BodyRefused`` and ``SettingsError``.
         """
@@ -231,14 +237,24 @@ class Webhook:
             error = StorageUnavailable("Another request with the same events did not end well")
         counters.records = len(records) if error is None else len(delivered)
         counters.repeats = len(found.records) - len(records)
+        refused = counters.dead_lettered
         counters.dead_lettered += len(found.invalid)
         if error is not None:
             self._emit_error("events_not_safe", error)
-            return counters.result(RunState.FAILING, error=error)
+            return counters.result(RunState.FAILING, error=error), ""
+        summary = f"{len(delivered) - refused} delivered, {counters.repeats} repeats"
+        if left:
+            summary += f", {len(left)} in the spool"
+        summary += f", {counters.dead_lettered} set aside"
+        reasons = dict.fromkeys(each.message for each in found.invalid)
+        if refused:
+            reasons["Azure Monitor refuses them"] = None
+        if reasons:
+            summary += f": {'; '.join(reasons)}"
         if left:
             note = f"{len(left)} events are in the spool"
-            return counters.result(RunState.LATE, note=note)
-        return counters.result(RunState.OK)
+            return counters.result(RunState.LATE, note=note), summary
+        return counters.result(RunState.OK), summary
 
     def _emit_error(self, event: str, error: Exception) -> None:
         emit(

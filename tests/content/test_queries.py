@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.commands import query
+from local.commands import query, query_text
 from local.workspace.kql_engine import Rows
 from local.workspace.kql_rewrite import (
     place,
@@ -235,12 +235,12 @@ def test_the_command_says_where_there_is_no_workspace(
 ) -> None:
     """Before the first demo there is nothing to ask, and the message says how to get it."""
     assert query.main(["T", "--file", str(tmp_path / "none.duckdb")]) == 1
-    assert "make demo" in capsys.readouterr().err
+    assert "tools demo" in capsys.readouterr().err
 
 
 def test_cells_cannot_break_the_table() -> None:
     """Line breaks and control characters in a value do not reach the terminal."""
-    shown = query.as_table(Rows([("a", "string")], [("x\ny\x1b[31mz" + "w" * 200,)]))
+    shown = query_text.as_table(Rows([("a", "string")], [("x\ny\x1b[31mz" + "w" * 200,)]))
     assert "\x1b" not in shown
     assert len(shown.splitlines()) == 4
     assert len(shown.splitlines()[2]) <= 80

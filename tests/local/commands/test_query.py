@@ -80,7 +80,7 @@ def test_a_time_chart_has_its_times_and_series(workspace: Workspace, kql: str) -
     text = drawn(workspace, kql)
     assert "00:00" in text
     assert "07:00" in text
-    assert text.splitlines()[-1] in ("• 5   x 6", "• 6   x 5")
+    assert text.splitlines()[-1] in ("• 5.0   x 6.0", "• 6.0   x 5.0")
     assert text.count("•") > 1
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import re
 import signal
 import socket
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from local.commands import check, send, start
+from local.commands.log_lines import Readable
 from local.commands.settings_file import SettingsFileInvalid, read_settings
 from local.commands.start import problems
 from local.host.host import ROOT
@@ -94,7 +97,7 @@ def test_what_is_wrong_with_the_settings_is_printed_at_the_start(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C cannot be sent to one process there")
 def test_a_posted_file_ends_in_the_local_table(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a destination in the settings, posted events are in the local workspace."""
     settings = settings_file(
@@ -106,12 +109,22 @@ def test_a_posted_file_ends_in_the_local_table(
     events.write_text(json.dumps([EVENT]), encoding="utf-8")
     with started(tmp_path, settings) as url:
         assert send.main([str(events), "--url", url, "--token", "wrong"]) == 1
-        assert send.main([str(events), "--url", url, "--token", "the-right-bearer-token"]) == 0
-    assert [line[:3] for line in capsys.readouterr().out.splitlines()] == ["401", "200"]
+        right = ["--url", url, "--token", "the-right-bearer-token"]
+        assert send.main([str(events), *right]) == 0
+        body = io.BytesIO(json.dumps([EVENT, 7]).encode())
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(body))
+        assert send.main(["-", *right]) == 0
+        assert send.main(right) == 0
+    answers = [line for line in capsys.readouterr().out.splitlines() if line[:1].isdigit()]
+    assert answers[0].startswith("401")
+    assert answers[1] == "200 1 delivered, 0 repeats, 0 set aside"
+    assert answers[2].startswith("200 0 delivered, 1 repeats, 1 set aside: ")
+    assert answers[3] == "200 5 delivered, 0 repeats, 0 set aside"
     workspace = Workspace(tmp_path / "workspace.duckdb")
-    rows = workspace.query("OneLogin_CL | project uuid_g, event_type_id_d").rows
+    rows = workspace.query("OneLogin_CL | where uuid_g == 'e-1' | project event_type_id_d").rows
+    assert workspace.query("OneLogin_CL | count").rows == [(6,)]
     workspace.close()
-    assert rows == [("e-1", 5.0)]
+    assert rows == [(5.0,)]
 
 
 @contextmanager
@@ -242,3 +255,26 @@ def test_the_environment_wins_over_the_file(
     assert settings["JiraUsername"] == "environment"
     assert settings["JiraHomeSiteName"] == "acme"
     assert "SentinelOneUrl" not in settings
+
+
+def test_the_log_has_a_line_a_run_for_people() -> None:
+    """Counts and times in words; other events by their name; other lines as they are."""
+    run = {
+        "Connector": "SentinelOne", "Stream": "Custom-SentinelOneThreats", "Status": "ok",
+        "Records": 1, "Requests": 2, "DurationSeconds": 0.41, "SecondsBehind": 7300,
+        "RepeatsSuppressed": 3, "DeadLettered": 0, "Retries": 0, "Message": "",
+    }  # fmt: skip
+    lines = [
+        f"stream_run {json.dumps(run)}",
+        'connector_off {"Connector": "Jira", "Message": "no setting is set"}',
+        "Executed Jira (Failed, 1 s): why",
+    ]
+    shown = [
+        Readable().format(logging.LogRecord("x", logging.INFO, "", 0, line, None, None))[9:]
+        for line in lines
+    ]
+    assert shown[0].split(None, 1) == [
+        "SentinelOneThreats", "ok: 1 record, 3 repeats, 2 requests, 0.4 s, 2 h behind",
+    ]  # fmt: skip
+    assert shown[1].split(None, 1) == ["Jira", "connector off: no setting is set"]
+    assert shown[2] == lines[2]
