@@ -31,7 +31,9 @@ PLACES = {
 GENERATED = {
     "README.md",
     "azuredeploy.json",
+    "azuredeploy-workspace-elsewhere.json",
     "createUiDefinition.json",
+    "createUiDefinition-workspace-elsewhere.json",
     "local.settings.json.example",
     "shared/records/declared_streams.json",
 }

@@ -12,48 +12,74 @@ import sys
 from collections.abc import Sequence
 
 from shared.settings.setting import Setting
-from tools.content import load_parsers, load_tables
 from tools.project import ROOT, names_in_words
+from tools.template import form_options, form_workspace
 from tools.template.arm import Json, value
-from tools.template.form_elements import check_box, drop_down, password_box, text_box
-from tools.template.optional_columns import OptionalColumn, optional_columns
+from tools.template.form_elements import check_box, password_box, text_box
+from tools.template.optional_columns import optional_columns
 from tools.template.sections import Section, sections
 
 PATH = ROOT / "createUiDefinition.json"
+ELSEWHERE = ROOT / "createUiDefinition-workspace-elsewhere.json"
 SCHEMA = (
     "https://schema.management.azure.com/schemas/0.1.2-preview/CreateUIDefinition.MultiVm.json#"
 )
 _READY = "alwaysReady"
+# What the subscription must have registered. Microsoft.App is what a subnet is delegated to.
+_PROVIDERS = (
+    "Microsoft.App",
+    "Microsoft.Insights",
+    "Microsoft.KeyVault",
+    "Microsoft.ManagedIdentity",
+    "Microsoft.Network",
+    "Microsoft.OperationalInsights",
+    "Microsoft.SecurityInsights",
+    "Microsoft.Storage",
+    "Microsoft.Web",
+)
 
 
-def build() -> Json:
-    """The whole definition."""
+def build(*, elsewhere: bool = False) -> Json:
+    """The whole definition; ``elsewhere``: for the template whose workspace is in another group."""
     asked = [section for section in sections() if section.portal]
     return {
         "$schema": SCHEMA,
         "handler": "Microsoft.Azure.CreateUIDef",
         "version": "0.1.2-preview",
         "parameters": {
-            "config": {"isWizard": False, "basics": {"description": _introduction(asked)}},
+            "config": {
+                "isWizard": False,
+                "basics": {
+                    "description": _introduction(asked),
+                    "subscription": {"resourceProviders": list(_PROVIDERS)},
+                    # The workspace's group is never empty, which the form asks of it otherwise.
+                    "resourceGroup": {"allowExisting": True},
+                },
+            },
             "basics": [],
-            "steps": [_workspace(), *map(_step, asked), _options()],
+            "steps": [
+                form_workspace.step(elsewhere=elsewhere),
+                *map(_step, asked),
+                form_options.step(),
+            ],
             "outputs": {
                 "location": "[location()]",
-                "workspaceName": "[steps('workspace').workspace.name]",
-                "workspaceLocation": "[steps('workspace').workspace.location]",
-                "namePrefix": "[steps('workspace').namePrefix]",
-                "migratedTables": "[steps('workspace').migratedTables]",
+                **(form_workspace.elsewhere_outputs() if elsewhere else form_workspace.outputs()),
+                "namePrefix": _text("workspace", "namePrefix"),
+                "migratedTables": _chosen_of_many("workspace", "migratedTables"),
                 **{name: text for each in asked for name, text in _outputs(each).items()},
                 **_ready_output([section for section in asked if section.webhook]),
-                "sentinelContent": "[steps('options').content]",
-                "enableRules": "[steps('options').enableRules]",
-                "installParsers": "[steps('options').installParsers]",
-                "asimCustomFunctions": "[steps('options').asimCustomFunctions]",
-                **{c.parameter: f"[steps('options').{c.short}]" for c in optional_columns()},
-                "instanceMemoryMB": "[steps('options').memory]",
-                "deadLetterDays": "[steps('options').deadLetterDays]",
-                "packageUri": "[steps('options').packageUri]",
-                "subnetId": "[steps('options').subnetId]",
+                "sentinelContent": _or("options", "content", "'once'"),
+                "enableRules": _or("options", "enableRules", "true"),
+                "installParsers": _or("options", "installParsers", "true"),
+                "asimCustomFunctions": _or("options", "asimCustomFunctions", "false"),
+                **{c.parameter: _or("options", c.short, "false") for c in optional_columns()},
+                "tablePlan": _or("options", "tablePlan", "'Analytics'"),
+                "activityData": _or("options", "activityData", "'both'"),
+                "instanceMemoryMB": _or("options", "memory", "2048"),
+                "deadLetterDays": _or("options", "deadLetterDays", "90"),
+                "packageUri": _text("options", "packageUri"),
+                "subnetId": _text("options", "subnetId"),
             },
         },
     }
@@ -68,12 +94,29 @@ def _introduction(asked: Sequence[Section]) -> str:
     )
 
 
+# ---- outputs, which must have a value whatever a person did: a hidden element has none
+
+
+def _or(step: str, element: str, otherwise: str) -> str:
+    return value(f"coalesce(steps('{step}').{element}, {otherwise})")
+
+
+def _text(step: str, element: str) -> str:
+    return _or(step, element, "''")
+
+
+def _chosen_of_many(step: str, element: str) -> str:
+    """An array, also where an untouched choice has no value or comes as a text."""
+    written = f"string(coalesce(steps('{step}').{element}, ''))"
+    return value(f"parse(if(startsWith({written}, '[\"'), {written}, '[]'))")
+
+
 # ---- a connector's step
 
 
 def _step(section: Section) -> Json:
     assert section.portal is not None  # noqa: S101 - build() leaves out sections without a step
-    visible = value(_used(section))
+    visible = value(f"steps('{section.camel}').use")
     elements = [
         check_box("use", section.portal.label, section.portal.tooltip, checked=False),
         *(
@@ -97,7 +140,7 @@ def _outputs(section: Section) -> Json:
     """An output for each of its settings, empty where it is not chosen, and its switch."""
     used, step = _used(section), section.camel
     made: Json = {
-        setting.name: value(f"if({used}, steps('{step}').{_camel(field)}, '')")
+        setting.name: value(f"if({used}, coalesce(steps('{step}').{_camel(field)}, ''), '')")
         for field, setting in section.settings.items()
         if setting.label
     }
@@ -105,7 +148,9 @@ def _outputs(section: Section) -> Json:
 
 
 def _ready_output(webhooks: Sequence[Section]) -> Json:
-    asked = [f"and({_used(each)}, steps('{each.camel}').{_READY})" for each in webhooks]
+    asked = [
+        f"and({_used(each)}, coalesce(steps('{each.camel}').{_READY}, false))" for each in webhooks
+    ]
     if not asked:
         return {}
     any_of_them = asked[0] if len(asked) == 1 else f"or({', '.join(asked)})"
@@ -113,7 +158,7 @@ def _ready_output(webhooks: Sequence[Section]) -> Json:
 
 
 def _used(section: Section) -> str:
-    return f"steps('{section.camel}').use"
+    return f"coalesce(steps('{section.camel}').use, false)"
 
 
 def _camel(field: str) -> str:
@@ -136,138 +181,6 @@ def _element(name: str, setting: Setting, visible: str) -> Json:
     )
 
 
-# ---- steps of every deployment
-
-
-def _workspace() -> Json:
-    tables = [table.name for table in load_tables()]
-    elements = [
-        {
-            "name": "workspace",
-            "type": "Microsoft.Solutions.ResourceSelector",
-            "label": "Microsoft Sentinel workspace",
-            "resourceType": "Microsoft.OperationalInsights/workspaces",
-            "toolTip": "The Log Analytics workspace that Microsoft Sentinel runs on. It must be in "
-            "the resource group chosen above (docs/deploy.md says what to do where it is not).",
-            "constraints": {"required": True},
-            "options": {"filter": {"subscription": "all", "location": "all"}},
-            "visible": True,
-        },
-        text_box(
-            "namePrefix",
-            "Name prefix",
-            "Begins every resource's name. Keep the one of an earlier deployment to change that "
-            "one; choose another for a second deployment in this resource group.",
-            default="seclogs",
-            required=True,
-            pattern="^[a-z][a-z0-9]{1,8}$",
-            mismatch="2 to 9 lower-case letters and digits, a letter first",
-        ),
-        drop_down(
-            "migratedTables",
-            "Tables migrated from the Data Collector API",
-            "Tables that an older connector made and that you have migrated (docs/migrate.md). "
-            "Their columns, types and retention stay. A table that is not yet migrated is refused "
-            "by Azure and stays as it is.",
-            [{"label": name, "value": name} for name in tables],
-        ),
-    ]
-    return {"name": "workspace", "label": "Workspace", "elements": elements}
-
-
-def _options() -> Json:
-    elements = [
-        drop_down(
-            "content",
-            "Rules, parsers, workbook and pages",
-            "Once: install what this deployment has not installed before, so that what you tuned "
-            "stays. Always: install all of it again and overwrite your changes. Never: leave it "
-            "out.",
-            [
-                {"label": "Once", "value": "once", "description": "what is not yet installed"},
-                {"label": "Always", "value": "always", "description": "over your changes"},
-                {"label": "Never", "value": "never", "description": "leave it out"},
-            ],
-            default="Once",
-        ),
-        check_box(
-            "enableRules",
-            "Switch the analytics rules on",
-            "Otherwise they are installed switched off.",
-            checked=True,
-        ),
-        check_box(
-            "installParsers",
-            "Install parser functions",
-            "Untick where a solution of the Content hub already made functions named "
-            f"{names_in_words([parser.alias for parser in load_parsers()], 'or')}: a workspace can "
-            "have a name only once.",
-            checked=True,
-        ),
-        check_box(
-            "asimCustomFunctions",
-            "Make the custom functions of ASIM's unifying parsers",
-            "Only in a workspace that has none of them: they would be in the way of the ones that "
-            "are there. docs/asim.md has the lines to add otherwise.",
-            checked=False,
-        ),
-        *map(_column, optional_columns()),
-        drop_down(
-            "memory",
-            "Memory of an instance",
-            "2048 MB is what the app was measured with; 512 MB costs a quarter and suits small "
-            "tenants.",
-            [{"label": f"{size} MB", "value": size} for size in (512, 2048, 4096)],
-            default="2048 MB",
-        ),
-        {
-            "name": "deadLetterDays",
-            "type": "Microsoft.Common.Slider",
-            "label": "Days to keep dead letters and the spool",
-            "min": 30,
-            "max": 365,
-            "defaultValue": 90,
-            "showStepMarkers": False,
-            "subLabel": "days",
-            "toolTip": "Refused records, and records that wait for delivery in an outage, are "
-            "deleted after so many days.",
-            "constraints": {"required": True},
-            "visible": True,
-        },
-        text_box(
-            "subnetId",
-            "Subnet for outgoing traffic",
-            "Resource id of a subnet delegated to Microsoft.App/environments. Empty: none. Give it "
-            "again in later deployments.",
-            placeholder="/subscriptions/…/subnets/…",
-            pattern="^(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Network"
-            "/virtualNetworks/[^/]+/subnets/[^/]+)?$",
-            mismatch="A subnet's resource id, or nothing",
-        ),
-        text_box(
-            "packageUri",
-            "Package address",
-            "Where the app's package is fetched from. Empty: the release that belongs to this "
-            "template. Give your own where the app's host cannot reach GitHub.",
-            placeholder="the release on GitHub",
-            pattern=r"^(https://\S+\.zip(\?\S*)?)?$",
-            mismatch="An https address of a zip file",
-        ),
-    ]
-    return {"name": "options", "label": "Options", "elements": elements}
-
-
-def _column(column: OptionalColumn) -> Json:
-    tooltip = f"Without it {column.table} is made without this column."
-    if column.twin:
-        tooltip = (
-            f"{column.table} has the column {column.twin} in any case. Whether a table can have "
-            "two columns whose names differ in case only is not confirmed: try it on a test "
-            "workspace first."
-        )
-    return check_box(column.short, f"Column {column.name}", tooltip, checked=False)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the file; with ``--check`` say whether it is what its sources make. 0 is good."""
     parser = argparse.ArgumentParser(
@@ -275,14 +188,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help="change nothing, fail on drift")
     arguments = parser.parse_args(argv)
-    wanted = json.dumps(build(), indent=2, ensure_ascii=False) + "\n"
-    if not arguments.check:
-        PATH.write_text(wanted, encoding="utf-8")
-        return 0
-    if PATH.is_file() and PATH.read_text(encoding="utf-8") == wanted:
-        return 0
-    print(
-        f"{PATH.name} is not what its sources make: run `python -m tools portal-form`",
-        file=sys.stderr,
-    )
-    return 1
+    status = 0
+    for path, form in ((PATH, build()), (ELSEWHERE, build(elsewhere=True))):
+        wanted = json.dumps(form, indent=2, ensure_ascii=False) + "\n"
+        if not arguments.check:
+            path.write_text(wanted, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != wanted:
+            print(
+                f"{path.name} is not what its sources make: run `python -m tools portal-form`",
+                file=sys.stderr,
+            )
+            status = 1
+    return status

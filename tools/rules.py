@@ -1,4 +1,4 @@
-"""The analytics rules of sentinel/rules, as their files have them."""
+"""The analytics rules of sentinel/rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from tools.content import SENTINEL
+from tools import rule_queries
+from tools.content import SENTINEL, StreamDecl, Table
 
 FOLDER = SENTINEL / "rules"
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
@@ -40,7 +41,25 @@ class Rule:
 
     @property
     def query(self) -> str:
-        """The rule's KQL."""
+        """The rule's KQL as it is deployed."""
+        return rule_queries.deployed(self._written)
+
+    @property
+    def streams(self) -> Sequence[StreamDecl]:
+        """The streams whose records it reads."""
+        return rule_queries.streams(self._written)
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """The tables that it reads, by itself or by a parser."""
+        return rule_queries.tables(self._written)
+
+    def names_column(self, beginning: str) -> bool:
+        """Whether its own text names a column that begins so."""
+        return any(name.startswith(beginning) for name in rule_queries.names(self._written))
+
+    @property
+    def _written(self) -> str:
         return str(self.body["query"])
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tools.asim import workspace_functions
 from tools.content import MAX_TRANSFORM_CHARACTERS, load_parsers, load_tables
 from tools.kql_check import Query
-from tools.template.ingestion import one_line
+from tools.template.transforms import one_line
 
 STREAMS = {
     stream.name: (table, stream) for table in load_tables() for stream in table.streams.values()

@@ -18,7 +18,7 @@ from tools.content import (
     load_tables,
 )
 from tools.kql_check import Analysis
-from tools.template.ingestion import one_line
+from tools.template.transforms import one_line
 
 # https://learn.microsoft.com/azure/azure-monitor/logs/create-custom-table#column-names
 RESERVED = {"id", "Type", "Title", "TenantId", "UniqueId", "_ResourceId", "_SubscriptionId"}

@@ -6,15 +6,17 @@ https://learn.microsoft.com/azure/azure-resource-manager/templates/template-func
 from __future__ import annotations
 
 import functools
+import ipaddress
 import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
 # ("text", "a") ("number", 1) ("call", "concat", […]) ("member", base, "name") ("index", base, node)
+# and in the portal's forms ("name", "item") ("arrow", "item", body)
 Node = tuple[Any, ...]
 _TOKEN = re.compile(
-    r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>-?\d+)|(?P<name>[A-Za-z_]\w*)|(?P<mark>[()\[\],.]))"
+    r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>-?\d+)|(?P<name>[A-Za-z_]\w*)|(?P<mark>=>|[()\[\],.]))"
 )
 
 
@@ -33,8 +35,11 @@ def is_expression(value: object) -> bool:
 
 
 @functools.cache
-def parse(text: str) -> Node:
-    """The inside of an expression's brackets. Raises TemplateError."""
+def parse(text: str, *, form: bool = False) -> Node:
+    """The inside of an expression's brackets; ``form``: of one in the portal's form.
+
+    Raises TemplateError.
+    """
     tokens: list[tuple[str, str]] = []
     at, text = 0, text.strip()
     while at < len(text):
@@ -46,7 +51,19 @@ def parse(text: str) -> Node:
     node, rest = _parse(tokens)
     if rest:
         raise TemplateError(f"{rest[0][1]!r} after the end of {text[:60]!r}")
+    if not form:
+        _refuse_names(node)
     return node
+
+
+def _refuse_names(node: Node) -> None:
+    """A template has neither bare names nor arrows."""
+    if node[0] in ("name", "arrow"):
+        raise TemplateError(f"{node[1]} is not called")
+    for part in node[1:]:
+        for each in part if isinstance(part, list) else [part]:
+            if isinstance(each, tuple):
+                _refuse_names(each)
 
 
 def _parse(tokens: list[tuple[str, str]]) -> tuple[Node, list[tuple[str, str]]]:
@@ -58,9 +75,14 @@ def _parse(tokens: list[tuple[str, str]]) -> tuple[Node, list[tuple[str, str]]]:
         node = ("text", word[1:-1].replace("''", "'"))
     elif kind == "number":
         node = ("number", int(word))
-    elif kind == "name":
+    elif kind == "name" and rest[:1] == [("mark", "(")]:
         arguments, rest = _arguments(word, rest)
         node = ("call", word, arguments)
+    elif kind == "name":
+        node = ("name", word)
+    elif word == "(" and [item for _, item in rest[1:3]] == [")", "=>"]:
+        body, after = _parse(rest[3:])
+        return ("arrow", rest[0][1], body), after
     else:
         raise TemplateError(f"{word!r} where a value should be")
     while rest and rest[0][1] in (".", "["):
@@ -146,6 +168,8 @@ class Evaluator:
             return all(wanted) if name == "and" else any(wanted)
         if name == "lambda":
             names = [argument[1] for argument in arguments[:-1]]
+            if again := [name for name in names if name in local]:
+                raise TemplateError(f"lambda variable {again[0]} inside another of that name")
             return lambda *given: self._node(
                 arguments[-1], {**local, **dict(zip(names, given, strict=False))}
             )
@@ -219,22 +243,53 @@ def _hash(*values: Any) -> str:
     return uuid.uuid5(uuid.NAMESPACE_URL, "|".join(map(str, values))).hex
 
 
+def _length(value: Any) -> int:
+    return len(value)
+
+
+def _reduce(items: list[Any], start: Any, change: Callable[..., Any]) -> Any:
+    for item in items:
+        start = change(start, item)
+    return start
+
+
+def _to_object(
+    items: list[Any], key: Callable[..., Any], value: Callable[..., Any] = lambda item: item
+) -> dict[str, Any]:
+    return {key(item): value(item) for item in items}
+
+
+def _cidr_subnet(network: str, size: int, number: int) -> str:
+    return str(list(ipaddress.ip_network(network).subnets(new_prefix=size))[number])
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "add": lambda one, other: one + other,
+    "cidrsubnet": _cidr_subnet,
     "coalesce": lambda *values: next((value for value in values if value is not None), None),
     "concat": _concat,
     "contains": _contains,
     "createarray": lambda *values: list(values),
     "createobject": _create_object,
     "empty": lambda value: value is None or len(value) == 0,
+    "endswith": lambda text, end: text.lower().endswith(end.lower()),
     "equals": lambda one, other: one == other,
+    "false": lambda: False,
     "filter": lambda items, keep: [item for item in items if keep(item)],
+    "flatten": lambda items: [each for item in items for each in item],
     "guid": lambda *values: str(uuid.UUID(_hash(*values))),
+    "items": lambda value: [{"key": name, "value": value[name]} for name in sorted(value)],
     "join": lambda items, between: between.join(items),
+    "length": _length,
     "map": lambda items, change: [change(item) for item in items],
     "not": lambda value: not value,
     "null": lambda: None,
+    "reduce": _reduce,
     "replace": lambda text, old, new: text.replace(old, new),
+    "split": lambda text, between: text.split(between),
     "tolower": lambda text: text.lower(),
+    "toobject": _to_object,
+    "true": lambda: True,
     "tryget": _try_member,
     "union": _union,
     "uniquestring": lambda *values: _hash(*values)[:13],

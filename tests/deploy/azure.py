@@ -2,15 +2,18 @@
 
 It evaluates everything, in the order that dependsOn gives, and refuses what Azure refuses: a
 dependency or a reference that resolves to nothing, a reference to what is not deployed or not
-deployed yet, the same resource twice, a parameter that is missing or unknown.
+deployed yet, the same resource twice, a parameter that is missing, unknown or out of its bounds.
+tests/deploy/refusals.py has what single resource providers refuse. A resource that is refused
+stops what depends on it and nothing else; the run then ends with all refusals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tests.deploy.arm_language import Evaluator, TemplateError
+from tests.deploy.refusals import Refused, check
 
 Json = dict[str, Any]
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
@@ -44,13 +47,31 @@ class Azure:
         self.tags: dict[str, str] = {}
         self.app_settings: dict[str, str] = {}
         self.put: list[str] = []
+        # Refuses the resource whose lower-case id it is true of: an outage of its provider.
+        self.outage: Callable[[str], bool] = lambda _: False
+        # Runs of ``deploy`` so far, and in which of them what was made: Sentinel knows a table,
+        # and storage a role, only in a run after the one that made it, where these say so.
+        self.runs = 0
+        self.made_in: dict[str, int] = {}
+        self.tables_known_late = False
+        self.roles_known_late = False
+        # How often an identity was deleted and made again: its principal is another each time.
+        self.generation = 0
 
     def deploy(
         self, template: Json, parameters: Mapping[str, Any], group: str = "security"
     ) -> dict[str, Any]:
-        """Carries out a template; returns its outputs. ``put`` then has what it touched."""
+        """Carries out a template; returns its outputs. ``put`` then has what it touched.
+
+        Raises ``Refused`` with every refusal, after all that does not depend on one was made.
+        """
         self.put = []
+        self.runs += 1
         return self._deploy(template, parameters, group)
+
+    def known(self, identity: str) -> bool:
+        """Whether what was made has been there since an earlier run."""
+        return self.made_in.get(identity, 0) < self.runs
 
     def of_type(self, resource_type: str) -> dict[str, Json]:
         """The resources of a type, by id."""
@@ -71,14 +92,17 @@ class Azure:
         body = self.resources.get(identity.lower())
         if body is None:
             raise TemplateError(f"{identity} does not exist")
-        return {**(body.get("properties") or {}), **_runtime_properties(identity, body)}
+        return {**(body.get("properties") or {}), **self._runtime_properties(identity, body)}
+
+    def _runtime_properties(self, identity: str, body: Json) -> Json:
+        return _runtime_properties(identity, body, self.generation)
 
 
-def _runtime_properties(identity: str, body: Json) -> Json:
+def _runtime_properties(identity: str, body: Json, generation: int) -> Json:
     mark = identity.rsplit("/", 1)[1].lower()
     made: dict[str, Json] = {
         "microsoft.managedidentity/userassignedidentities": {
-            "principalId": f"principal-of-{mark}",
+            "principalId": f"principal-{generation}-of-{mark}",
             "clientId": f"client-of-{mark}",
         },
         "microsoft.storage/storageaccounts": {
@@ -94,6 +118,28 @@ def _runtime_properties(identity: str, body: Json) -> Json:
         "microsoft.web/sites": {"defaultHostName": f"{mark}.azurewebsites.example"},
     }
     return made.get(body["type"].lower(), {})
+
+
+def _check_bounds(name: str, definition: Json, given: Any) -> None:
+    kinds = {
+        "string": str,
+        "securestring": str,
+        "int": int,
+        "bool": bool,
+        "object": dict,
+        "secureobject": dict,
+        "array": list,
+    }
+    if not isinstance(given, kinds[definition["type"].lower()]):
+        raise TemplateError(f"parameter {name} is no {definition['type']}: {given!r}")
+    allowed = definition.get("allowedValues")
+    if allowed and given not in allowed:
+        raise TemplateError(f"parameter {name} is none of {allowed}")
+    size = len(given) if isinstance(given, (str, list)) else given
+    for least, most in (("minValue", "maxValue"), ("minLength", "maxLength")):
+        low, high = definition.get(least), definition.get(most)
+        if (low is not None and size < low) or (high is not None and size > high):
+            raise TemplateError(f"parameter {name} is {given!r}, outside {low} to {high}")
 
 
 class _Run:
@@ -121,9 +167,7 @@ class _Run:
                     raise TemplateError(f"parameter {name} is given no value")
                 evaluator = Evaluator(values, {}, self._runtime())
                 values[name] = evaluator.value(definition["defaultValue"])
-            allowed = definition.get("allowedValues")
-            if allowed and values[name] not in allowed:
-                raise TemplateError(f"parameter {name} is none of {allowed}")
+            _check_bounds(name, definition, values[name])
         return values
 
     def _runtime(self) -> dict[str, Any]:
@@ -177,12 +221,20 @@ class _Run:
             if identity in self.ours:
                 raise TemplateError(f"{identity} stands in the template twice")
             self.ours[identity] = raw
+        refused: dict[str, Refused] = {}
         for identity in self._in_order():
             raw = self.ours[identity]
             self.current = identity
+            if refused.keys() & self._before(identity):
+                continue
             if self.evaluator.value(raw.get("condition", True)):
-                self._put(identity, raw)
+                try:
+                    self._put(identity, raw)
+                except Refused as refusal:
+                    refused[identity] = refusal
         self.current = None
+        if refused:
+            raise Refused("; ".join(str(refusal) for refusal in refused.values()))
 
     def _before(self, identity: str) -> set[str]:
         """All that a resource depends on, at any distance."""
@@ -230,9 +282,13 @@ class _Run:
     def _put(self, identity: str, raw: Json) -> None:
         self._check_parent(identity, raw)
         if raw["type"] == "Microsoft.Resources/deployments":
-            self._put_deployment(raw)
+            self._put_deployment(identity, raw)
             return
         body = self.evaluator.value({k: v for k, v in raw.items() if k != "dependsOn"})
+        if self.azure.outage(identity):
+            raise Refused(f"{identity}: 500 InternalServerError")
+        check(self.azure, identity, body)
+        self.azure.made_in.setdefault(identity, self.azure.runs)
         self.azure.put.append(identity)
         if raw["type"] == "Microsoft.Resources/tags":
             self.azure.tags = dict(body["properties"]["tags"])
@@ -260,7 +316,7 @@ class _Run:
             schema["standardColumns"] = standard
         self.azure.resources[identity] = body
 
-    def _put_deployment(self, raw: Json) -> None:
+    def _put_deployment(self, identity: str, raw: Json) -> None:
         properties = raw["properties"]
         assert properties["expressionEvaluationOptions"] == {"scope": "inner"}
         given = {
@@ -268,7 +324,11 @@ class _Run:
             for name, item in properties["parameters"].items()
         }
         group = self.evaluator.value(raw.get("resourceGroup", self.group))
-        self.azure._deploy(properties["template"], given, group)
+        outputs = self.azure._deploy(properties["template"], given, group)
+        self.azure.resources[identity] = {
+            "type": raw["type"],
+            "properties": {"outputs": {name: {"value": item} for name, item in outputs.items()}},
+        }
 
     def _check_parent(self, identity: str, raw: Json) -> None:
         """What a resource is part of, or stands on, must be there before it."""

@@ -189,7 +189,9 @@ def test_storage_takes_identities_only(template: dict[str, Any], azure: Azure) -
     assert account["properties"]["allowBlobPublicAccess"] is False
     assert account["properties"]["minimumTlsVersion"] == "TLS1_2"
     containers = "Microsoft.Storage/storageAccounts/blobServices/containers"
-    assert names(azure, containers) == ["app-package", "dead-letters", "spool"]
+    assert names(azure, containers) == ["app-package", "dead-letters", "leases", "spool"]
+    queues = "Microsoft.Storage/storageAccounts/queueServices/queues"
+    assert names(azure, queues) == ["connection-polls", "delivery-retry"]
 
 
 def test_dead_letters_alone_are_deleted_after_a_while(

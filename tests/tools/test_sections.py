@@ -26,10 +26,10 @@ def test_each_table_is_in_one_section_and_the_health_rows_come_last() -> None:
 
 def test_a_section_is_switched_by_its_first_required_setting_that_is_no_secret() -> None:
     """A secret may stay empty at a later deployment, so it cannot tell; then a parameter does."""
-    conditions = {section.key: section.condition for section in sections()}
-    assert conditions["Jira"] == "variables('useJira')"
-    assert conditions["TrapEye"] == "variables('useTrapEye')"
-    assert conditions["OneLogin"] == "parameters('useOneLogin')"
+    switches = {section.key: section.without_name for section in sections() if section.condition}
+    assert switches["Jira"] == "not(empty(parameters('JiraHomeSiteName')))"
+    assert switches["TrapEye"] == "not(empty(parameters('TrapEyeObjectId')))"
+    assert switches["OneLogin"] == "parameters('useOneLogin')"
 
 
 def test_a_connector_without_a_table_has_no_section() -> None:

@@ -1,7 +1,7 @@
 """Makes azuredeploy.json from sentinel/ and the modules of this package.
 
 ``python -m tools template`` writes it, ``--check`` only says whether it is up to date. It deploys
-into the workspace's resource group; ``--workspace-elsewhere PATH`` writes the variant whose
+into the workspace's resource group; azuredeploy-workspace-elsewhere.json is the variant whose
 workspace is in another one.
 """
 
@@ -14,11 +14,24 @@ from pathlib import Path
 
 from tools import project
 from tools.content import load_tables
-from tools.template import app, codeless, content, ingestion, outputs, parameters, settings
-from tools.template.arm import OWN_GROUP, SCHEMA, Group, Json, parameter, value
-from tools.template.sections import sections
+from tools.template import (
+    app,
+    checks,
+    codeless,
+    connections,
+    content,
+    ingestion,
+    outputs,
+    parameters,
+    settings,
+    tables,
+    transforms,
+)
+from tools.template.arm import OWN_GROUP, SCHEMA, Group, Json, any_of, parameter, value, variable
+from tools.template.sections import Section, sections
 
 TEMPLATE = project.ROOT / "azuredeploy.json"
+ELSEWHERE = project.ROOT / "azuredeploy-workspace-elsewhere.json"
 
 _ELSEWHERE = Group(parameter("workspaceSubscriptionId"), parameter("workspaceResourceGroup"))
 
@@ -26,7 +39,7 @@ _ELSEWHERE = Group(parameter("workspaceSubscriptionId"), parameter("workspaceRes
 def build(*, elsewhere: bool = False) -> Json:
     """The whole template; ``elsewhere`` puts the workspace's part into its own group."""
     names = project.names_in_words([each.key for each in sections() if each.portal])
-    tables, group = load_tables(), _ELSEWHERE if elsewhere else OWN_GROUP
+    declared, group = load_tables(), _ELSEWHERE if elsewhere else OWN_GROUP
     return {
         "$schema": SCHEMA,
         "contentVersion": f"{project.version()}.0",
@@ -34,21 +47,39 @@ def build(*, elsewhere: bool = False) -> Json:
             "description": f"Security logs of {names} in Microsoft Sentinel. "
             "Generated from sentinel/ and tools/template/ by `make template`.",
         },
-        "parameters": parameters.parameters((table.name for table in tables), elsewhere=elsewhere),
-        "variables": {**_names(group), **content.variables(), **ingestion.variables(tables)},
+        "parameters": parameters.parameters(
+            (table.name for table in declared), elsewhere=elsewhere
+        ),
+        "variables": {
+            **_names(group),
+            **connections.variables(),
+            **content.variables(),
+            **tables.variables(declared),
+            **transforms.variables(declared),
+        },
         "resources": [
-            *app.resources(),
-            *ingestion.resources(tables, group),
-            *settings.resources(),
-            *content.resources(group),
+            checks.resource(declared, group),
+            *checks.first(
+                [
+                    *app.resources(),
+                    tables.resource(declared, group),
+                    *ingestion.resources(declared, group),
+                    *settings.resources(),
+                    *content.resources(group),
+                ]
+            ),
         ],
         "outputs": outputs.outputs(),
     }
 
 
 def _names(group: Group) -> Json:
-    prefix, unique = "parameters('namePrefix')", "variables('unique')"
+    prefix, unique = variable("prefix"), variable("unique")
+    # A vault's name takes no two hyphens in a row, and none at its end.
+    written = "lambda('word', not(empty(lambdaVariables('word'))))"
+    words = f"filter(split({parameter('namePrefix')}, '-'), {written})"
     return {
+        "prefix": value(f"join({words}, '-')"),
         "unique": value(f"uniqueString(resourceGroup().id, {prefix})"),
         "identity": value(f"concat({prefix}, '-', {unique}, '-identity')"),
         "storage": value(f"toLower(concat(replace({prefix}, '-', ''), {unique}))"),
@@ -71,11 +102,19 @@ def _names(group: Group) -> Json:
             )
         ),
         **{
-            section.use: value(f"not(empty({parameter(section.switch.name)}))")
+            section.use: value(any_of(_wanted(section)))
             for section in sections()
-            if section.switch
+            if section.condition
         },
     }
+
+
+def _wanted(section: Section) -> list[str]:
+    """What asks for a section: its settings, and for a connector a named connection too."""
+    return [
+        section.without_name,
+        *([connections.named(section)] if section.has_connections else []),
+    ]
 
 
 def render(template: Json) -> str:
@@ -87,14 +126,14 @@ def main(argv: Sequence[str]) -> int:
     """``template [--check]``: 1 if a committed file is not what its source makes."""
     parser = argparse.ArgumentParser(prog="python -m tools template", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail on drift")
-    parser.add_argument("--workspace-elsewhere", type=Path, metavar="PATH", help="write a variant")
     options = parser.parse_args(argv)
-    if options.workspace_elsewhere:
-        _up_to_date(options.workspace_elsewhere, render(build(elsewhere=True)), check=False)
-        return 0
     stale = [
         path
-        for path, template in ((TEMPLATE, build()), *codeless.templates())
+        for path, template in (
+            (TEMPLATE, build()),
+            (ELSEWHERE, build(elsewhere=True)),
+            *codeless.templates(),
+        )
         if not _up_to_date(path, render(template), check=options.check)
     ]
     for path in stale:

@@ -7,48 +7,39 @@ https://learn.microsoft.com/azure/azure-functions/flex-consumption-how-to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from tools.template import roles
 from tools.template.arm import (
     IDENTITY_API,
     SITES_API,
     STORAGE_API,
     Json,
     parameter,
+    quoted,
     resource_id,
-    role_assignment,
-    role_assignment_id,
     value,
     variable,
 )
+from tools.template.roles import IDENTITY, ROLES
 from tools.template.sections import secret_names
 
-# Built-in roles: https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
-STORAGE_BLOB_DATA_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
-STORAGE_QUEUE_DATA_CONTRIBUTOR = "974c5e8b-45b9-4653-ba55-5f855dd0fb88"
-STORAGE_TABLE_DATA_CONTRIBUTOR = "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"
-KEY_VAULT_SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
-MONITORING_METRICS_PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
-
-IDENTITY = resource_id("Microsoft.ManagedIdentity/userAssignedIdentities", variable("identity"))
 STORAGE = resource_id("Microsoft.Storage/storageAccounts", variable("storage"))
 VAULT = resource_id("Microsoft.KeyVault/vaults", variable("vault"))
 INSIGHTS = resource_id("Microsoft.Insights/components", variable("insights"))
 PLAN = resource_id("Microsoft.Web/serverfarms", variable("plan"))
 APP = resource_id("Microsoft.Web/sites", variable("app"))
 CODE_CONTAINER = "app-package"
-CONTAINERS = (CODE_CONTAINER, "dead-letters", "spool")
-QUEUE = "delivery-retry"
+# Refused records, records too large for the queue, and each connection's lease.
+CONTAINERS = (CODE_CONTAINER, "dead-letters", "spool", "leases")
+QUEUES = ("delivery-retry", "connection-polls")
 CHECKPOINTS = "ConnectorCheckpoints"
-PRINCIPAL = f"reference({IDENTITY}, '{IDENTITY_API}').principalId"
-_ROLES = (
-    (STORAGE, STORAGE_BLOB_DATA_OWNER),
-    (STORAGE, STORAGE_QUEUE_DATA_CONTRIBUTOR),
-    (STORAGE, STORAGE_TABLE_DATA_CONTRIBUTOR),
-    (VAULT, KEY_VAULT_SECRETS_USER),
-    (INSIGHTS, MONITORING_METRICS_PUBLISHER),
+_POLICIES = ("ftp", "scm")
+# The app's configuration is written by one resource at a time: the first of these after the app,
+# the next after it, settings after the last.
+NO_BASIC_PUBLISHING = resource_id(
+    "Microsoft.Web/sites/basicPublishingCredentialsPolicies",
+    variable("app"),
+    quoted(_POLICIES[-1]),
 )
-ROLE_IDS = tuple(role_assignment_id(scope, role, IDENTITY) for scope, role in _ROLES)
 
 
 def resources() -> list[Json]:
@@ -58,22 +49,11 @@ def resources() -> list[Json]:
         *_storage(),
         *_vault(),
         _insights(),
-        *(app_role(scope=scope, role=role, depends_on=[scope, IDENTITY]) for scope, role in _ROLES),
+        roles.on_what_the_app_uses([STORAGE, VAULT, INSIGHTS]),
         _plan(),
         _site(),
-        *(_no_basic_publishing(name) for name in ("ftp", "scm")),
+        *_no_basic_publishing(),
     ]
-
-
-def app_role(*, scope: str, role: str, depends_on: Sequence[str]) -> Json:
-    """A role for the app's identity."""
-    return role_assignment(
-        scope=scope,
-        role=role,
-        principal=PRINCIPAL,
-        name_of_principal=IDENTITY,
-        depends_on=depends_on,
-    )
 
 
 def secret_id(name: str) -> str:
@@ -113,7 +93,12 @@ def _storage() -> list[Json]:
             _in_storage(container, f"/default/{name}", {"publicAccess": "None"})
             for name in CONTAINERS
         ),
-        _in_storage("Microsoft.Storage/storageAccounts/queueServices/queues", f"/default/{QUEUE}"),
+        *(
+            _in_storage(
+                "Microsoft.Storage/storageAccounts/queueServices/queues", f"/default/{name}"
+            )
+            for name in QUEUES
+        ),
         _in_storage(
             "Microsoft.Storage/storageAccounts/tableServices/tables", f"/default/{CHECKPOINTS}"
         ),
@@ -137,12 +122,12 @@ def _in_storage(resource_type: str, name: str, properties: Json | None = None) -
 
 def _clean_up() -> Json:
     days = {"daysAfterModificationGreaterThan": value(parameter("deadLetterDays"))}
+    # The spool has no end: what is in it was not delivered yet.
     return {
         "name": "delete-old-dead-letters",
         "enabled": True,
         "type": "Lifecycle",
         "definition": {
-            # Spooled records are not delivered yet: they stay, however long an outage lasts.
             "filters": {"blobTypes": ["blockBlob"], "prefixMatch": ["dead-letters/"]},
             "actions": {"baseBlob": {"delete": days}},
         },
@@ -232,7 +217,7 @@ def _site() -> Json:
                     "'default'",
                     f"'{CODE_CONTAINER}'",
                 ),
-                *ROLE_IDS,
+                ROLES,
             )
         ],
         "properties": {
@@ -269,11 +254,18 @@ def _site() -> Json:
     }
 
 
-def _no_basic_publishing(name: str) -> Json:
-    return {
-        "type": "Microsoft.Web/sites/basicPublishingCredentialsPolicies",
-        "apiVersion": SITES_API,
-        "name": value(f"concat({variable('app')}, '/{name}')"),
-        "dependsOn": [value(APP)],
-        "properties": {"allow": False},
-    }
+def _no_basic_publishing() -> list[Json]:
+    kind = "Microsoft.Web/sites/basicPublishingCredentialsPolicies"
+    made, after = [], APP
+    for name in _POLICIES:
+        made.append(
+            {
+                "type": kind,
+                "apiVersion": SITES_API,
+                "name": value(f"concat({variable('app')}, '/{name}')"),
+                "dependsOn": [value(after)],
+                "properties": {"allow": False},
+            }
+        )
+        after = resource_id(kind, variable("app"), quoted(name))
+    return made

@@ -68,23 +68,35 @@ def create_object(members: Mapping[str, str]) -> str:
     return f"createObject({', '.join(f'{quoted(k)}, {v}' for k, v in members.items())})"
 
 
+def any_of(conditions: Sequence[str]) -> str:
+    """``or`` as an expression, of one condition or more."""
+    return conditions[0] if len(conditions) == 1 else f"or({', '.join(conditions)})"
+
+
+def declare(kind: str, description: str, **more: Any) -> Json:
+    """A nested template's parameter."""
+    return {"type": kind, **more, "metadata": {"description": description}}
+
+
 def either(condition: str, yes: str, no: str) -> str:
     """``if`` as an expression; Azure evaluates only the side that it takes."""
     return f"if({condition}, {yes}, {no})"
 
 
 def role_assignment(
-    *, scope: str, role: str, principal: str, name_of_principal: str, depends_on: Sequence[str]
+    *, scope: str, role: str, principal: str, depends_on: Sequence[str] = ()
 ) -> Json:
     """A role for a service principal on one resource, and on nothing above it.
 
-    ``scope``, ``principal``, ``name_of_principal`` are expressions (``principal`` may be a
-    reference, which a name may not hold), ``role`` is a built-in role's GUID.
+    ``scope`` and ``principal`` are expressions, ``role`` is a built-in role's GUID. The name is
+    made of the principal's id, so that an identity that was deleted and made again gets new
+    assignments: Azure lets nobody change the principal of one. A name may hold no reference, so
+    ``principal`` must be a parameter.
     """
     return {
         "type": "Microsoft.Authorization/roleAssignments",
         "apiVersion": "2022-04-01",
-        "name": value(role_assignment_name(scope, role, name_of_principal)),
+        "name": value(f"guid({scope}, {principal}, '{role}')"),
         "scope": value(scope),
         "dependsOn": [value(item) for item in depends_on],
         "properties": {
@@ -95,17 +107,6 @@ def role_assignment(
             "principalType": "ServicePrincipal",
         },
     }
-
-
-def role_assignment_name(scope: str, role: str, name_of_principal: str) -> str:
-    """The expression of an assignment's GUID: the same at every deployment."""
-    return f"guid({scope}, {name_of_principal}, '{role}')"
-
-
-def role_assignment_id(scope: str, role: str, name_of_principal: str) -> str:
-    """The expression of an assignment's id, to depend on."""
-    name = role_assignment_name(scope, role, name_of_principal)
-    return extension_id(scope, "Microsoft.Authorization/roleAssignments", name)
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def nested(
 ) -> Json:
     """A nested deployment with its parameters.
 
-    ``parameters`` maps names to expressions of the outer template.
+    ``parameters`` maps names to expressions of the outer template; ``template`` declares them.
     """
     return {
         **({"condition": value(condition)} if condition else {}),

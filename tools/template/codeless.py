@@ -26,7 +26,7 @@ from tools.template.arm import (
     value,
     variable,
 )
-from tools.template.ingestion import one_line
+from tools.template.transforms import one_line
 
 _API = "2025-09-01"
 _FOLDER = SENTINEL / "codeless"

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tools import project
-from tools.asim import custom_functions, load_asim
-from tools.content import Parser, load_parsers
+from tools.template import parser, rule
 from tools.template.arm import (
     OWN_GROUP,
-    TABLES_API,
     Group,
     Json,
+    declare,
+    either,
     literal,
     nested,
     parameter,
@@ -31,41 +31,23 @@ from tools.template.arm import (
     value,
     variable,
 )
-from tools.template.ingestion import TABLES_DEPLOYMENT
 from tools.template.sections import Section, health, sections
-from tools.template.settings import SETTINGS_DEPLOYMENT
+from tools.template.tables import TABLES_DEPLOYMENT, plans
 
 SENTINEL = project.ROOT / "sentinel"
-_RULE_API = "2025-09-01"
 _PAGE_API = "2025-09-01"
-_OPERATORS = {"gt": "GreaterThan", "lt": "LessThan", "eq": "Equal", "ne": "NotEqual"}
 _WORKSPACE = resource_id("Microsoft.OperationalInsights/workspaces", parameter("workspaceName"))
-# What a rule's file may leave out, as Azure wants it said.
-_RULE_DEFAULTS: Json = {"suppressionEnabled": False, "suppressionDuration": "PT5H"}
-_RULE_MEMBERS = (
-    "severity",
-    "query",
-    "queryFrequency",
-    "queryPeriod",
-    "triggerOperator",
-    "triggerThreshold",
-    "suppressionEnabled",
-    "suppressionDuration",
-    "tactics",
-    "entityMappings",
-    "customDetails",
-    "alertDetailsOverride",
-    "eventGroupingSettings",
-    "incidentConfiguration",
-)
 
 
 def resources(group: Group) -> list[Json]:
-    """A deployment for each connector's content, and the note of which have been made.
+    """A deployment for each connector's content, and notes of which have been made.
 
     ``group`` is the workspace's resource group.
     """
-    return [*(_content_of(section, group) for section in sections()), _installed(group)]
+    made = []
+    for section in sections():
+        made += [_content_of(section, group), _noted(section, group)]
+    return [*made, _noted_again()]
 
 
 def variables() -> Json:
@@ -90,13 +72,10 @@ def _wanted() -> Json:
 
 
 def _content_of(section: Section, group: Group) -> Json:
-    parsers = [_parser(parser) for parser in load_parsers() if _belongs(parser.alias, section)]
-    for asim in load_asim():
-        if _belongs(asim.product, section):
-            parsers += [_parser(asim.plain), _parser(asim.filtering)]
+    parsers = parser.of_section(section)
     # They name parsers of several connectors, so they are deployed with what is always there.
-    customs = [_custom(each) for each in custom_functions()] if section == health() else []
-    rules = [_rule(rule) for rule in _files("rules", section)]
+    customs = parser.custom_functions() if section == health() else []
+    rules = [rule.resource(each) for each in rule.of_section(section)]
     pages = [_page(page) for page in _files("connectors", section)]
     workbooks = [_workbook(workbook) for workbook in _files("workbooks", section)]
     named = {
@@ -111,18 +90,17 @@ def _content_of(section: Section, group: Group) -> Json:
         named["asimCustomFunctions"] = ("bool", "Whether to make these too.", chosen)
     if rules:
         named["enableRules"] = ("bool", "Whether rules are on.", parameter("enableRules"))
+        named["plans"] = ("object", "Each table's plan.", plans(group))
+    if any("activityData" in each.get("condition", "") for each in rules):
+        choice = parameter("activityData")
+        named["activityData"] = ("string", "How activities carry their details.", choice)
     if workbooks:
         named["location"] = ("string", "The workspace's.", parameter("workspaceLocation"))
     return nested(
         _deployment(section),
         condition=variable(f"content{section.key}"),
         group=group,
-        # A rule is refused while Sentinel does not see the table that it queries, which may take
-        # minutes after the table was made: so content comes after the app, not beside it.
-        depends_on=[
-            group.nested_id(TABLES_DEPLOYMENT),
-            OWN_GROUP.nested_id(SETTINGS_DEPLOYMENT),
-        ],
+        depends_on=[group.nested_id(TABLES_DEPLOYMENT)],
         parameters={name: expression for name, (_, _, expression) in named.items()},
         template={
             "parameters": {
@@ -132,7 +110,7 @@ def _content_of(section: Section, group: Group) -> Json:
             "resources": [
                 *parsers,
                 *customs,
-                *(_after(rule, parsers) for rule in rules),
+                *(_after(each, parsers) for each in rules),
                 *(_after(page, parsers) for page in pages),
                 *workbooks,
             ],
@@ -142,16 +120,6 @@ def _content_of(section: Section, group: Group) -> Json:
 
 def _deployment(section: Section) -> str:
     return f"content-{section.key.lower()}"
-
-
-def _belongs(name: str, section: Section) -> bool:
-    """A parser is named for its connector, with more behind it or not; the longest name counts."""
-    if any(name.startswith(table.removesuffix("_CL")) for table in health().tables):
-        return section.key == health().key
-    keys = [each.key for each in sections() if name.startswith(each.key)]
-    if not keys:
-        raise ValueError(f"{name}.kql: its name begins with no connector's")
-    return section.key == max(keys, key=len)
 
 
 def _files(folder: str, section: Section) -> list[Json]:
@@ -167,7 +135,7 @@ def _files(folder: str, section: Section) -> list[Json]:
 
 
 def _after(resource: Json, parsers: Iterable[Json]) -> Json:
-    names = [parser["name"].strip("[]") for parser in parsers]
+    names = [each["name"].strip("[]") for each in parsers]
     return {
         **resource,
         "dependsOn": [
@@ -184,69 +152,6 @@ def _last_segment(name_expression: str) -> str:
     match = re.search(r"'/([^']+)'\)$", name_expression)
     assert match is not None, name_expression  # noqa: S101 - made a few lines below
     return match[1]
-
-
-def _parser(parser: Parser) -> Json:
-    # One id for all deployments: a workspace can hold a function of one name only once.
-    return {
-        "condition": value(parameter("installParsers")),
-        "type": "Microsoft.OperationalInsights/workspaces/savedSearches",
-        "apiVersion": TABLES_API,
-        "name": value(
-            f"concat({parameter('workspaceName')}, '/security-log-connectors-{parser.alias}')"
-        ),
-        "properties": {
-            "category": "Security log connectors",
-            "displayName": parser.alias,
-            "functionAlias": parser.alias,
-            **({"functionParameters": parser.signature} if parser.parameters else {}),
-            "query": literal(parser.body),
-            "version": 2,
-            # Without it, writing a saved search that exists answers 409 NewerDataExists; at the
-            # resource's level Azure refuses it.
-            "etag": "*",
-        },
-    }
-
-
-def _custom(function: Parser) -> Json:
-    """A function that an owner may have already: made only where the deployment is told to."""
-    both = f"and({parameter('installParsers')}, {parameter('asimCustomFunctions')})"
-    return {**_parser(function), "condition": value(both)}
-
-
-def _rule(rule: Mapping[str, Any]) -> Json:
-    data = {**_RULE_DEFAULTS, **rule}
-    data["triggerOperator"] = _OPERATORS.get(data["triggerOperator"], data["triggerOperator"])
-    for name in ("queryFrequency", "queryPeriod", "suppressionDuration"):
-        data[name] = duration(data[name])
-    return {
-        "type": "Microsoft.SecurityInsights/alertRules",
-        "apiVersion": _RULE_API,
-        "name": value(f"guid({parameter('deployment')}, {quoted(rule['id'])})"),
-        "scope": value(_WORKSPACE),
-        "kind": "Scheduled",
-        "properties": {
-            "displayName": rule["name"],
-            "description": rule["description"].strip(),
-            "enabled": value(parameter("enableRules")),
-            **{
-                name: literal(data[name])
-                for name in _RULE_MEMBERS
-                if data.get(name) not in ([], None)
-            },
-            "techniques": rule.get("relevantTechniques", []),
-        },
-    }
-
-
-def duration(text: str) -> str:
-    """``5m``, ``1h`` and ``14d``, as Sentinel's rule files write them, in ISO 8601."""
-    short = re.fullmatch(r"(\d+)([mhd])", text)
-    if short is None:
-        return text
-    amount, unit = short.groups()
-    return f"P{amount}D" if unit == "d" else f"PT{amount}{unit.upper()}"
 
 
 def _page(page: Mapping[str, Any]) -> Json:
@@ -281,16 +186,54 @@ def _workbook(workbook: Mapping[str, Any]) -> Json:
     }
 
 
-def _installed(group: Group) -> Json:
-    """Notes in the app's resource group's tags what is installed, once it is."""
+def _noted(section: Section, group: Group) -> Json:
+    """Notes in the tags of the app's resource group that a section's content is installed.
+
+    It is written right after that content, so that what is refused elsewhere reinstalls nothing of
+    it. A tag is written with all of the group's other tags, as they are at that moment.
+    """
+    mark = {variable("mark" + section.key): parameter("packageVersion")}
+    return _tags(
+        f"installed-{section.key.lower()}",
+        ", ".join(f"{name}, {version}" for name, version in mark.items()),
+        condition=variable(f"content{section.key}"),
+        depends_on=[group.nested_id(_deployment(section))],
+    )
+
+
+def _noted_again() -> Json:
+    """Notes all of it at the end: two sections that end in one second may overwrite a tag."""
     marks = []
     for section in sections():
         mark = f"createObject({variable('mark' + section.key)}, {parameter('packageVersion')})"
-        marks.append(f"if({variable('content' + section.key)}, {mark}, createObject())")
-    return {
-        "type": "Microsoft.Resources/tags",
-        "apiVersion": "2022-09-01",
-        "name": "default",
-        "dependsOn": [value(group.nested_id(_deployment(section))) for section in sections()],
-        "properties": {"tags": value(f"union({variable('installed')}, {', '.join(marks)})")},
-    }
+        marks.append(either(variable(f"content{section.key}"), mark, "createObject()"))
+    return _tags(
+        "installed",
+        f"union({', '.join(marks)})",
+        depends_on=[
+            OWN_GROUP.nested_id(f"installed-{section.key.lower()}") for section in sections()
+        ],
+    )
+
+
+def _tags(
+    name: str, added: str, *, depends_on: Sequence[str], condition: str | None = None
+) -> Json:
+    now = "coalesce(tryGet(resourceGroup(), 'tags'), createObject())"
+    return nested(
+        name,
+        condition=condition,
+        depends_on=depends_on,
+        parameters={"added": added if condition is None else f"createObject({added})"},
+        template={
+            "parameters": {"added": declare("object", "The tags to add.")},
+            "resources": [
+                {
+                    "type": "Microsoft.Resources/tags",
+                    "apiVersion": "2022-09-01",
+                    "name": "default",
+                    "properties": {"tags": value(f"union({now}, {parameter('added')})")},
+                }
+            ],
+        },
+    )

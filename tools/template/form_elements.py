@@ -59,9 +59,14 @@ def text_box(
 
 
 def drop_down(
-    name: str, label: str, tooltip: str, choices: Sequence[Json], *, default: str | None = None
+    name: str,
+    label: str,
+    tooltip: str,
+    choices: Sequence[Json] | str,
+    *,
+    default: str | None = None,
 ) -> Json:
-    """A choice of one, or without ``default`` of any number."""
+    """A choice of one, or without ``default`` of any number; ``choices`` may be an expression."""
     return {
         "name": name,
         "type": "Microsoft.Common.DropDown",
@@ -72,7 +77,10 @@ def drop_down(
         "selectAll": False,
         "filter": False,
         "multiLine": True,
-        "constraints": {"allowedValues": list(choices), "required": default is not None},
+        "constraints": {
+            "allowedValues": choices if isinstance(choices, str) else list(choices),
+            "required": default is not None,
+        },
         "visible": True,
     }
 

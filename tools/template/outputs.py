@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools import project
-from tools.template import app
+from tools.template import app, rule
 from tools.template.arm import RULES_API, SITES_API, Json, either, value, variable
 from tools.template.ingestion import ENDPOINT, rule_id
 from tools.template.sections import Section, sections
@@ -47,6 +47,9 @@ def outputs() -> Json:
             for section in sections()
             if section.rule_setting is None
         },
+        # Rules that see less than was sent, and rules that are not there, by a person's choice.
+        "rulesThatReadFilteredStreams": _array(rule.behind_filters()),
+        "rulesLeftOutByActivityData": _array(rule.left_out()),
     }
 
 
@@ -62,6 +65,10 @@ def _of(section: Section, expression: str) -> Json:
     """An output of a section; empty where the section is not deployed."""
     condition = section.condition
     return _text(expression if condition is None else either(condition, expression, "''"))
+
+
+def _array(expression: str) -> Json:
+    return {"type": "array", "value": value(expression)}
 
 
 def _text(expression: str) -> Json:

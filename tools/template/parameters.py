@@ -32,7 +32,20 @@ def parameters(tables: Iterable[str], *, elsewhere: bool) -> Json:
 
     ``elsewhere``: also those that say in which resource group the workspace is.
     """
-    return {**_place(elsewhere), **_connectors(), **_content(tables), **_app(), **_package()}
+    return {
+        **_place(elsewhere),
+        **_connectors(),
+        "connections": _parameter(
+            "array",
+            'Further consoles, sites or accounts, like [{"connector": "SentinelOne", "name": '
+            '"emea", "settings": {"SentinelOneUrl": "https://…"}}]. No secrets: those go '
+            "into Key Vault as SentinelOneAPIToken--emea.",
+            [],
+        ),
+        **_content(tables),
+        **_app(),
+        **_package(),
+    }
 
 
 def _place(elsewhere: bool) -> Json:
@@ -119,6 +132,25 @@ def _content(tables: Iterable[str]) -> Json:
             [],
         ),
         **{column.parameter: _column(column) for column in optional_columns()},
+        "tablePlan": _text(
+            "The plan of tables that are new; a table that exists keeps its own. Rules, parsers "
+            "and the workbook read Analytics only. Auxiliary cannot be changed later.",
+            "Analytics",
+            allowedValues=["Analytics", "Basic", "Auxiliary"],
+        ),
+        "activityData": _text(
+            "How SentinelOne's activities carry their details: in columns, in DataFields_s as "
+            "JSON, or both. Rules that one of them would blind are left out.",
+            "both",
+            allowedValues=["both", "columns", "json"],
+        ),
+        "filters": _parameter(
+            "object",
+            "What is stored of a stream: a KQL predicate on its table's columns by the stream's "
+            'name, like {"Custom-SentinelOneActivities": "activityType_d != 5126"}. Check it '
+            "first: python -m tools check-filter.",
+            {},
+        ),
     }
 
 

@@ -40,7 +40,7 @@ class Section:
     @property
     def rule_name(self) -> str:
         """The expression of its data collection rule's name."""
-        return f"concat({parameter('namePrefix')}, '-{self.key.lower()}')"
+        return f"concat({variable('prefix')}, '-{self.key.lower()}')"
 
     @property
     def switch(self) -> Setting | None:
@@ -52,15 +52,27 @@ class Section:
 
     @property
     def use(self) -> str:
-        """The name of the variable or parameter that says whether to deploy the section."""
+        """The name of the variable that says whether to deploy the section, and of the parameter
+        that sets up the connection without a name where no setting does.
+        """
         return f"use{self.key}"
 
     @property
     def condition(self) -> str | None:
         """The expression under which the section is deployed; None: always."""
-        if self.portal is None:
-            return None
-        return variable(self.use) if self.switch else parameter(self.use)
+        return variable(self.use) if self.portal else None
+
+    @property
+    def without_name(self) -> str:
+        """The expression that says whether the connection without a name is set up."""
+        if self.switch:
+            return f"not(empty({parameter(self.switch.name)}))"
+        return parameter(self.use)
+
+    @property
+    def has_connections(self) -> bool:
+        """Whether it is a connector, which may have named connections."""
+        return self.portal is not None and self.rule_setting is not None
 
     @property
     def secrets(self) -> Sequence[Setting]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from shared.settings.app import HEALTH_RULE
 from shared.settings.setting import Setting
-from tools.template import app
+from tools.template import app, connections
 from tools.template.arm import (
     IDENTITY_API,
     OWN_GROUP,
@@ -26,6 +26,7 @@ from tools.template.arm import (
     variable,
 )
 from tools.template.ingestion import ENDPOINT, rule_id
+from tools.template.roles import IDENTITY, ROLES
 from tools.template.sections import Section, health, secret_names, sections
 
 SETTINGS_DEPLOYMENT = "settings"
@@ -38,14 +39,18 @@ def resources() -> list[Json]:
 
 def _settings() -> Json:
     current = resource_id("Microsoft.Web/sites/config", variable("app"), "'appsettings'")
-    groups = [_common(), *(group for section in sections() for group in _of(section))]
+    groups = [
+        _common(),
+        connections.settings(),
+        *(group for section in sections() for group in _of(section)),
+    ]
     rules = [rule_id(section) for section in sections() if section.rule_setting]
     return nested(
         SETTINGS_DEPLOYMENT,
         depends_on=[
-            app.APP,
+            app.NO_BASIC_PUBLISHING,
             app.STORAGE,
-            app.IDENTITY,
+            IDENTITY,
             app.INSIGHTS,
             ENDPOINT,
             *rules,
@@ -89,7 +94,7 @@ def _settings() -> Json:
 
 def _common() -> str:
     endpoints = f"reference({app.STORAGE}, '{STORAGE_API}').primaryEndpoints"
-    client = f"reference({app.IDENTITY}, '{IDENTITY_API}').clientId"
+    client = f"reference({IDENTITY}, '{IDENTITY_API}').clientId"
     insights = f"reference({app.INSIGHTS}, '2020-02-02').ConnectionString"
     return create_object(
         {
@@ -119,17 +124,20 @@ def _of(section: Section) -> list[str]:
         return []
     required = [each for each in section.settings.values() if each.required]
     together = {
-        **{each.name: _value(each) for each in required if each.secret or each == section.switch},
-        section.rule_setting: f"reference({rule_id(section)}, '{RULES_API}').immutableId",
+        each.name: _value(each) for each in required if each.secret or each == section.switch
     }
-    groups = [either(section.condition, create_object(together), "createObject()")]
+    rule = {section.rule_setting: f"reference({rule_id(section)}, '{RULES_API}').immutableId"}
+    groups = [
+        either(section.condition, create_object(rule), "createObject()"),
+        either(section.without_name, create_object(together), "createObject()"),
+    ]
     for each in section.settings.values():
         if each.name in together:
             continue
         # Written only where given: an empty one must not replace what a person set in the portal,
         # and a reference to a secret that does not exist reaches the app as its literal text.
         given = f"not(empty({parameter(each.name)}))"
-        wanted = f"and({section.condition}, {given})" if each.required else given
+        wanted = f"and({section.without_name}, {given})" if each.required else given
         groups.append(either(wanted, create_object({each.name: _value(each)}), "createObject()"))
     return groups
 
@@ -149,8 +157,7 @@ def _code() -> Json:
         "apiVersion": "2022-09-01",
         "name": value(f"concat({variable('app')}, '/onedeploy')"),
         "dependsOn": [
-            value(item)
-            for item in (app.APP, OWN_GROUP.nested_id(SETTINGS_DEPLOYMENT), *app.ROLE_IDS)
+            value(item) for item in (app.APP, OWN_GROUP.nested_id(SETTINGS_DEPLOYMENT), ROLES)
         ],
         # The package holds its dependencies: nothing is built in Azure.
         "properties": {"packageUri": value(variable("package")), "remoteBuild": False},
