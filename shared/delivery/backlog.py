@@ -84,10 +84,17 @@ def _queue(name: str, age: Callable[[Message | None, datetime], float]) -> Queue
     oldest: float | None = None
     for peeked in visible:
         message = _read(peeked.content)
-        causes[f"events of {message.stream}" if message else "unreadable"] += 1
+        causes[_cause(message)] += 1
         if peeked.inserted_on:
             oldest = max(oldest or 0.0, age(message, peeked.inserted_on))
     return Queue(count, oldest, tuple(causes.most_common()))
+
+
+def _cause(message: Message | None) -> str:
+    if message is None:
+        return "unreadable"
+    whose = f" of connection {message.connection}" if message.connection else ""
+    return f"events of {message.stream}{whose}"
 
 
 def _read(text: Any) -> Message | None:

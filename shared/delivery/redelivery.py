@@ -33,6 +33,7 @@ from shared.errors import (
     RuleRefusesRecords,
     SettingsError,
     StorageError,
+    error_boundary,
 )
 from shared.records.declared import declared_streams
 from shared.runtime.backoff import exponential_backoff
@@ -131,10 +132,12 @@ class Redelivery:
         if not self._deliver_alone(shown, message):
             return
         try:
-            self._take_along()
-        except StorageError as error:
+            with error_boundary():
+                self._take_along()
+        except ConnectorError as error:
             # The host's own message is delivered; those taken along are shown again.
-            _emit_waiting(message.stream, error, logging.WARNING)
+            passing = isinstance(error, StorageError)
+            _emit_waiting(message.stream, error, logging.WARNING if passing else logging.ERROR)
 
     def _read(self, shown: ShownMessage) -> Message | None:
         """Parse a message; None where it needs no delivery now, and is settled."""
@@ -147,7 +150,9 @@ class Redelivery:
             if message.rounds >= _ROUNDS:
                 times = _TIMES_SHOWN * (_ROUNDS + 1)
                 self._set_aside(
-                    shown, f"A spooled message ended its function without a result: {times} times"
+                    shown,
+                    f"A spooled message ended its function without a result: {times} times",
+                    message.connection,
                 )
                 return None
             self._spool.begin_round(message)
@@ -155,14 +160,18 @@ class Redelivery:
             return None
         if message.stream not in declared_streams():
             reason = f"this version has no stream {message.stream}"
-            self._set_aside(shown, f"A message of the queue {QUEUE} cannot be read: {reason}")
+            self._set_aside(
+                shown,
+                f"A message of the queue {QUEUE} cannot be read: {reason}",
+                message.connection,
+            )
             return None
         return message
 
-    def _set_aside(self, shown: ShownMessage, reason: str) -> None:
+    def _set_aside(self, shown: ShownMessage, reason: str, connection: str = "") -> None:
         """Make a dead letter of the message as it is: its content may be what ends a process."""
         body = shown.text.encode() if isinstance(shown.text, str) else shown.text
-        self._dead_letters.put(QUEUE, [Refused(body, 0, reason)])
+        self._dead_letters.put(QUEUE, [Refused(body, 0, reason)], connection)
         self.done.add(QUEUE, DeliveryCounters(dead_lettered=1))
         self._delete(shown)
 
@@ -192,7 +201,13 @@ class Redelivery:
             self._set_aside(shown, f"A message of the queue {QUEUE} cannot be read: {unreadable}")
             return None
         except SpoolBlobGone as gone:
-            self._set_aside(shown, f"The blob of a spooled message is gone: {gone}")
+            reason = f"The blob of a spooled message is gone: {gone}"
+            self._set_aside(shown, reason, message.connection)
+            return None
+        if not records:
+            # No upload tells whether the destination answers: leave the circuit breaker as it is.
+            self._delete(shown)
+            self._spool.forget(message)
             return None
         return SpooledMessage(shown, message, records, sink, destination)
 

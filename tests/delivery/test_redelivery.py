@@ -14,6 +14,7 @@ from local.azure.logs_ingestion import AzureMonitor
 from local.host.host import Host
 from local.loopback.faults import FOREVER, answer, delay
 from shared.azure import storage as clients
+from shared.delivery import backlog
 from shared.delivery.batch import compress
 from shared.delivery.redelivery import Redelivered, deliver_message
 from shared.delivery.sink import Sink, sink_of
@@ -289,3 +290,28 @@ def test_a_stream_that_no_version_knows_is_set_aside(
         "Custom-Other"
     )
     assert Spool().depth() == 0
+
+
+def test_a_fault_while_taking_along_repeats_nothing(
+    azure_monitor: AzureMonitor, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message that the host shows is delivered: the function must not fail after that."""
+
+    def fail(self: Spool) -> list[object]:
+        raise RuntimeError("a fault of the program")
+
+    monkeypatch.setattr(Spool, "take", fail)
+    spool_posts(2)
+    redeliver()
+    assert len(uuids(azure_monitor)) == 10
+    assert Spool().depth() == 1
+
+
+def test_waiting_messages_are_counted_by_connection(storage: str) -> None:
+    """The page tells which connection's events wait."""
+    Spool().put(STREAM, records(1), connection="emea")
+    Spool().put(STREAM, records(1))
+    assert dict(backlog.spool_queue().causes) == {
+        "events of Custom-OneLogin of connection emea": 1,
+        "events of Custom-OneLogin": 1,
+    }
