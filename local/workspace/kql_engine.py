@@ -30,6 +30,7 @@ from local.workspace.kql_rewrite import (
     with_existing_columns,
     with_ingestion_time,
     with_names,
+    without_absent_arms,
     without_calls,
 )
 from local.workspace.kql_search import TABLE
@@ -218,7 +219,8 @@ class Engine:
             made = duckdb_kql.to_sql(query, schema=self._schema)
             return _columns(connection, str(made), made.parameters)
 
-        text = with_names(with_ingestion_time(kql), self._twins)
+        present = without_absent_arms(kql, self.sources)
+        text = with_names(with_ingestion_time(present), self._twins)
         return with_existing_columns(text, columns_of, self._twins)
 
     def _prepare_parsers(self, connection: duckdb.DuckDBPyConnection, kql: str) -> None:

@@ -7,8 +7,9 @@ characters, so that the line and column of an error are those of the query as ty
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 # As long as "ingestion_time()", which it replaces.
 INGESTION_TIME = "__ingestion_time"
@@ -77,6 +78,40 @@ def without_calls(kql: str, names: Container[str]) -> str:
         if name.text in names and (opened.text, closed.text) == ("(", ")"):
             kql = replace(kql, name.start, closed.end, name.text)
     return kql
+
+
+def without_absent_arms(kql: str, known: Container[str]) -> str:
+    """Fuzzy unions without their arms in parentheses that read an unknown table.
+
+    ``union isfuzzy=true`` leaves out tables that do not exist; the engine does so for bare names
+    alone. The first arm is kept.
+    """
+    found = tokens(kql)
+    lets = {name.text for let, name in pairwise(found) if let.text == "let"}
+    for start in [index for index, token in enumerate(found) if token.text == "isfuzzy"]:
+        for first, last in _arms(found, start):
+            name, after = found[first + 1], found[first + 2]
+            table = name.kind == "name" and after.text in ("|", ")")
+            if table and name.text not in known and name.text not in lets:
+                kql = _replace(kql, found[first - 1].start, found[last].end, "")
+    return kql
+
+
+def _arms(found: Sequence[Token], start: int) -> Iterator[tuple[int, int]]:
+    """The first and last token of each arm in parentheses behind a comma, of a union's options."""
+    opened: list[int] = []
+    for index in range(start, len(found)):
+        token = found[index]
+        if token.kind == "string":
+            continue
+        if token.text in _OPENING:
+            opened.append(index)
+        elif token.text in _CLOSING and opened:
+            first = opened.pop()
+            if not opened and found[first - 1].text == ",":
+                yield first, index
+        elif not opened and token.text in ("|", ";", ")"):
+            return
 
 
 def with_names(kql: str, renamed: Mapping[str, str]) -> str:

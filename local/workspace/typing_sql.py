@@ -22,6 +22,8 @@ DUCKDB_TYPES = {
     "boolean": "BOOLEAN",
     "dynamic": "JSON",
     "datetime": "TIMESTAMP",
+    # Of tables that the Data Collector made; a stream has text.
+    "guid": "UUID",
 }
 _WHOLE = "('BIGINT', 'UBIGINT', 'HUGEINT', 'UHUGEINT')"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from tests.content.parsed import CODELESS, classic_tables
 from tools.asim import workspace_functions
 from tools.content import MAX_TRANSFORM_CHARACTERS, load_parsers, load_tables
 from tools.kql_check import Query
@@ -23,11 +26,17 @@ REFUSED = {
     "source | parse id with a '-' b '-' c '-' d '-' e '-' f '-' g '-' h '-' i '-' j '-' k": "11",
     "source | where id == '" + "x" * MAX_TRANSFORM_CHARACTERS + "'": "characters",
 }
-# A workspace with everything, one whose tables have hardly a column, and one without our tables.
-WORKSPACES = {
+_OURS = {table.name: table.columns for table in load_tables()}
+# Ours alone, ones whose tables have hardly a column, one without our tables, classic tables with
+# their guids, and those of Microsoft's codeless connectors beside ours and alone.
+WORKSPACES: dict[str, Mapping[str, Mapping[str, str]] | None] = {
     "whole": None,
-    "bare": {table.name: {"TimeGenerated": "datetime"} for table in load_tables()},
+    "bare": {name: {"TimeGenerated": "datetime"} for name in _OURS},
     "empty": {},
+    "bare codeless": {name: {"TimeGenerated": "datetime"} for name in (*_OURS, *CODELESS)},
+    "classic": {table.name: table.columns for table in classic_tables()},
+    "codeless": CODELESS,
+    "both": {**_OURS, **CODELESS},
 }
 
 

@@ -87,28 +87,69 @@ threatInfo_sha256_s threatInfo_threatId_s threatInfo_threatName_s threatInfo_upd
 CLASSIC = "Computer MG ManagementGroupName RawData SourceSystem TenantId _ResourceId"
 TYPES = {"s": "string", "g": "string", "d": "real", "b": "boolean", "t": "datetime"}
 
+# What Microsoft's first parsers output, by type: those that came before the codeless connectors.
 ALIASES = {
-    "SentinelOne": """
-        EventCreationTime EventId EventOriginalMessage EventSubStatus EventTypeDetailed EventType
-        UserIdentity SrcUserName DataUserName SrcDvcDomain SrcDvcModelName SrcDvcOs DataPolicyId
-        DataNewValue DataNewValueb DataUuid Uuid ActivityType EventVendor EventProduct AccountId
-        AccountName DataAccountName DataFullScopeDetails DataSiteId DataRuleName DataOptionalGroups
-        SiteId SiteName GroupId GroupName AgentId Comments UpdatedAt ComputerName IsActive Infected
-        ThreatRebootRequired UserActionsNeeded TotalMemory Creator Inherits IsDefault Name
-        RegistrationToken LicenseKey TotalAgents Type NetworkInterfaces ScanFinishedAt
+    "SentinelOne": {
+        "datetime": """
+            TimeGenerated EventCreationTime UpdatedAt LastActiveDate OsStartTime RegisteredAt
+            ScanFinishedAt ScanStartedAt
         """,
-    "OneLogin": """
-        TargetAppName TargetAppId RoleName RoleId PolicyName PolicyType PolicyId HttpUserAgent
-        UserId UserName UserAttributesUsername UserAttributesEmail UserAttributesAccountId
-        EventOriginalUid UUID ActorSystem CustomMessage AccountId SrcIpAddr ActorUserName
-        ActorUserId Message EventTypeId EventStartTime EventVendor EventProduct EventType
+        "real": "ActivityType ActiveThreats CoreCount CpuCount TotalMemory TotalAgents",
+        "boolean": """
+            DataNewValueb AllowRemoteShell EncryptedApplications FirewallEnabled
+            InRemoteShellSession Infected IsActive IsDecommissioned IsPendingUninstall
+            IsUninstalled IsUpToDate LocationEnabled NetworkQuarantineEnabled ThreatRebootRequired
+            Inherits IsDefault
         """,
-    "JiraAudit": """
-        EventId EventMessage SrcIpAddr UserName UserSid EventCreationTime EventSource ObjectItemId
-        ObjectItemName ObjectItemTypeName ObjectItemParentId ObjectItemParentName ChangedValues
-        AssociatedItems EventCategoryType EventVendor EventProduct
+        "string": """
+            EventVendor EventProduct AccountId AccountName DataAccountName DataFullScopeDetails
+            DataScopeLevel DataScopeName DataSiteId DataSiteName SrcUserName EventId
+            EventOriginalMessage SiteId SiteName UserIdentity EventType DataByUser DataRole
+            DataUserScope EventTypeDetailed DataSource DataExpiryDateStr DataExpiryTime
+            DataNetworkquarantine DataRuleCreationTime DataRuleDescription DataRuleExpirationMode
+            DataRuleId DataRuleName DataRuleQueryDetails DataRuleQueryType DataRuleSeverity
+            DataScopeId DataStatus DataSystemUser DataTreatasthreat DataUserId DataUserName
+            EventSubStatus AgentId DataComputerName DataExternalIp DataGroupName DataSystem
+            DataUuid GroupId GroupName DataGroup DataOptionalGroups DataCreatedAt DataDownloadUrl
+            DataFilePath DataFilename DataUploadedFilename Comments DataNewValue DataPolicyId
+            DataPolicyName DataShouldReboot DataRoleName DataScopeLevelName
+            ActiveDirectoryComputerDistinguishedName ActiveDirectoryComputerMemberOf
+            ActiveDirectoryLastUserDistinguishedName ActiveDirectoryLastUserMemberOf AgentVersion
+            AppsVulnerabilityStatus ComputerName ConsoleMigrationStatus CpuId SrcDvcDomain
+            ExternalId ExternalIp GroupIp InstallerType LastIpToMgmt LastLoggedInUserName
+            LicenseKey LocationType Locations MachineType MitigationMode MitigationModeSuspicious
+            SrcDvcModelName NetworkInterfaces NetworkStatus OperationalState OsArch SrcDvcOs
+            OsRevision OsType RangerStatus RangerVersion RemoteProfilingState ScanStatus
+            UserActionsNeeded Uuid Creator CreatorId Name RegistrationToken Type
         """,
+    },
+    "OneLogin": {
+        "datetime": "TimeGenerated",
+        "real": """
+            TargetAppId RoleId PolicyId UserId UserAttributesAccountId AccountId ActorUserId
+            EventTypeId
+        """,
+        "string": """
+            TargetAppName RoleName PolicyName PolicyType HttpUserAgent UserAttributesUsername_s
+            UserAttributesUsername UserAttributesDepartment UserAttributesFirstname
+            UserAttributesEmail UserAttributesOpenidName UserAttributesTitle
+            UserAttributesLastname UserName EventOriginalUid UUID ActorSystem CustomMessage
+            SrcIpAddr ActorUserName Message EventStartTime EventVendor EventProduct EventType
+            TenantId SourceSystem MG ManagementGroupName Computer RawData Type _ResourceId
+        """,
+    },
+    "JiraAudit": {
+        "datetime": "TimeGenerated EventCreationTime",
+        "real": "EventId",
+        "string": """
+            EventVendor EventProduct EventMessage SrcIpAddr UserName UserSid EventSource
+            ObjectItemId ObjectItemName ObjectItemTypeName ObjectItemParentId ObjectItemParentName
+            ChangedValues AssociatedItems EventCategoryType
+        """,
+    },
 }
+# What every parser of ours outputs besides.
+OURS = {"EventTime": "datetime", "Connection": "string", "AdditionalFields": "dynamic"}
 
 
 @pytest.mark.parametrize(
@@ -150,10 +191,20 @@ def test_a_column_that_is_missing_would_be_noticed() -> None:
 
 @pytest.mark.parametrize("alias", ALIASES)
 def test_parsers_keep_their_names(analyses: Mapping[str, Analysis], alias: str) -> None:
-    """Each alias gives the columns that queries on it have been reading."""
+    """Each alias gives the columns that queries on it have been reading, with their types."""
     columns = analyses[f"alias {alias}"].columns
     assert columns is not None
-    assert set(ALIASES[alias].split()) <= columns.keys()
+    expected = {name: kind for kind, names in ALIASES[alias].items() for name in names.split()}
+    expected |= OURS
+    assert {name: columns.get(name) for name in expected} == expected
+
+
+def test_onelogins_parser_keeps_every_raw_column(analyses: Mapping[str, Analysis]) -> None:
+    """OneLogin_CL's own columns are there beside the names that the parser gives them."""
+    columns = analyses["alias OneLogin"].columns
+    assert columns is not None
+    raw = {found.name: found.columns for found in load_tables()}["OneLogin_CL"]
+    assert {name: columns.get(name) for name in raw} == raw
 
 
 def test_there_is_a_parser_for_each_alias() -> None:

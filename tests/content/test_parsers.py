@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
 from local.workspace.workspace import Workspace
 from shared.records.timestamps import parse_time
 from tests.content.golden import NOW, STREAMS, cases, sent
+from tests.content.parsed import ALIASES, CODELESS, KINDS, golden, open_workspace, output, store
 from tools.content import load_parsers, load_tables
 from tools.kql_check import Analysis
 
@@ -88,18 +91,64 @@ def test_onelogin_event_types_have_names(workspace: Workspace) -> None:
 
 
 def test_onelogin_times_are_times(filled: Workspace) -> None:
-    """EventStartTime is OneLogin's text as a time, so that it can be compared with one."""
-    found = filled.query("OneLogin | project EventStartTime, UserName, TargetAppName")
-    assert found.rows == [(parse_time("2026-01-20 08:13:06 UTC"), "Carla Rossi", "Payroll")]
+    """EventTime is OneLogin's text as a time, so that it can be compared with one."""
+    found = filled.query("OneLogin | project EventTime, EventStartTime, UserName, TargetAppName")
+    text = "2026-01-20 08:13:06 UTC"
+    assert found.rows == [(parse_time(text), text, "Carla Rossi", "Payroll")]
 
 
 def test_jira_lists_can_be_taken_apart(filled: Workspace) -> None:
-    """ChangedValues and AssociatedItems are dynamic: an index and a name reach into them."""
+    """ChangedValues and AssociatedItems are JSON, as texts that todynamic() reaches into."""
     found = filled.query(
-        "JiraAudit | project EventCategoryType, ChangedValues[0].changedTo,"
-        " AssociatedItems[0].typeName, ObjectItemName"
+        "JiraAudit | project EventCategoryType, todynamic(ChangedValues)[0].changedTo,"
+        " todynamic(AssociatedItems)[0].typeName, ObjectItemName"
     )
     assert found.rows == [("group management", "ben.okafor", "USER", "site-admins")]
+
+
+@pytest.fixture(scope="module", params=["ours", "classic"])
+def golden_workspace(request: pytest.FixtureRequest) -> Iterator[tuple[str, Workspace]]:
+    """A workspace with all golden rows of ours and of the codeless connectors, or classic ones."""
+    workspace = open_workspace(request.param)
+    for alias in ALIASES:
+        store(workspace, _of_workspace(request.param, alias))
+    yield request.param, workspace
+    workspace.close()
+
+
+def _of_workspace(name: str, alias: str) -> list[dict[str, Any]]:
+    return [row for row in golden(alias) if (row["kind"] == "classic") == (name == "classic")]
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_rows_of_every_kind_become_the_outputs_that_were_reviewed(
+    golden_workspace: tuple[str, Workspace], alias: str
+) -> None:
+    """Read together, rows of ours, classic and codeless tables appear once, as reviewed."""
+    name, workspace = golden_workspace
+    left = output(workspace, alias)
+    for row in _of_workspace(name, alias):
+        assert row["output"] in left, row["what"]
+        left.remove(row["output"])
+    assert left == []
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_golden_rows_cover_each_kind_and_table(alias: str) -> None:
+    """There are golden rows of all three kinds, and of each table that the parser reads."""
+    parser = next(parser for parser in load_parsers() if parser.alias == alias)
+    read = {name for name in CODELESS if re.search(rf"\({name}\b", parser.body)}
+    rows = golden(alias)
+    assert {row["kind"] for row in rows} == set(KINDS)
+    tables = {row["table"] for row in rows if row["kind"] == "codeless"}
+    tables |= {further["table"] for row in rows for further in row.get("further", [])}
+    assert read == tables
+
+
+def test_every_codeless_table_is_read_by_a_parser() -> None:
+    """No table that a person may come from is forgotten."""
+    bodies = " ".join(parser.body for parser in load_parsers())
+    assert not [name for name in CODELESS if f"({name}" not in bodies]
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,11 @@ def filled() -> Iterator[Workspace]:
         ),
         ("union isfuzzy=true OneLogin_CL, Absent_CL | where event_type_id_d == 6 | count", [(1,)]),
         (
+            "union isfuzzy=true (datatable(a: string)[]), (Absent_CL | project a = b), "
+            "(OneLogin_CL | project a = user_name_s | where a == 'Carla Rossi'), (Absent_CL)",
+            [("Carla Rossi",)],
+        ),
+        (
             "union OneLogin_CL, Jira_Audit_CL | summarize n = count() by Type | project n",
             [(3,), (3,)],
         ),
@@ -84,7 +89,7 @@ def filled() -> Iterator[Workspace]:
         ("OneLogin() | where EventTypeId == 8 | project TargetAppName", [("Payroll",)]),
         ("SentinelOne | where EventType == 'Activities.' and ActivityType == 27 | count", [(1,)]),
         (
-            "JiraAudit | mv-expand AssociatedItems | project n = tostring(AssociatedItems.name)"
+            "JiraAudit | mv-expand i = todynamic(AssociatedItems) | project n = tostring(i.name)"
             " | where n == 'ben.okafor'",
             [("ben.okafor",)],
         ),
