@@ -41,7 +41,10 @@ def cases(stream: str) -> list[dict[str, Any]]:
 
 
 def sent(stream: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record as it reaches Azure Monitor: through the function, or as TrapEye sends it."""
+    """The record as it reaches Azure Monitor: through the function, or as TrapEye sends it.
+
+    A golden record's ``Connection`` is the name of the connection that brings it.
+    """
     if declared_streams()[stream].rule_setting is None:
         return dict(record)
     if declared_streams()[stream].rule_setting == HEALTH_RULE:
@@ -50,8 +53,9 @@ def sent(stream: str, record: Mapping[str, Any]) -> dict[str, Any]:
         return sent_row
     found = next(s for c in connectors() for s in c.streams if s.name == stream)
     encoded = encode(
-        record,
+        {name: value for name, value in record.items() if name != "Connection"},
         time_generated=_time(record),
+        connection=record.get("Connection", ""),
         declared=declared_fields(stream),
         added=found.added,
         redact=found.redact,
