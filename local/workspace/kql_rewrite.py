@@ -93,7 +93,7 @@ def without_absent_arms(kql: str, known: Container[str]) -> str:
             name, after = found[first + 1], found[first + 2]
             table = name.kind == "name" and after.text in ("|", ")")
             if table and name.text not in known and name.text not in lets:
-                kql = _replace(kql, found[first - 1].start, found[last].end, "")
+                kql = replace(kql, found[first - 1].start, found[last].end, "")
     return kql
 
 

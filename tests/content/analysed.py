@@ -27,16 +27,20 @@ REFUSED = {
     "source | where id == '" + "x" * MAX_TRANSFORM_CHARACTERS + "'": "characters",
 }
 _OURS = {table.name: table.columns for table in load_tables()}
-# Ours alone, ones whose tables have hardly a column, one without our tables, classic tables with
-# their guids, and those of Microsoft's codeless connectors beside ours and alone.
+# A workspace with everything, one whose tables have hardly a column, and one without our tables.
 WORKSPACES: dict[str, Mapping[str, Mapping[str, str]] | None] = {
     "whole": None,
     "bare": {name: {"TimeGenerated": "datetime"} for name in _OURS},
     "empty": {},
-    "bare codeless": {name: {"TimeGenerated": "datetime"} for name in (*_OURS, *CODELESS)},
+}
+# For parsers besides: classic tables with their guids, and those of Microsoft's codeless connectors
+# beside ours, alone, and with hardly a column.
+PARSED_WORKSPACES: dict[str, Mapping[str, Mapping[str, str]] | None] = {
+    **WORKSPACES,
     "classic": {table.name: table.columns for table in classic_tables()},
-    "codeless": CODELESS,
     "both": {**_OURS, **CODELESS},
+    "codeless": CODELESS,
+    "bare codeless": {name: {"TimeGenerated": "datetime"} for name in (*_OURS, *CODELESS)},
 }
 
 
@@ -51,7 +55,7 @@ def queries() -> list[Query]:
     parsers = [
         Query(f"{parser.alias} in {name}", parser.body, tables=tables)
         for parser in load_parsers()
-        for name, tables in WORKSPACES.items()
+        for name, tables in PARSED_WORKSPACES.items()
     ]
     functions = [
         Query(f"{function.alias} in {name}", function.alias, tables=tables)

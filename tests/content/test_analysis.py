@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.content.analysed import REFUSED, STREAMS, WORKSPACES
+from tests.content.analysed import PARSED_WORKSPACES, REFUSED, STREAMS
 from tools.content import (
     MAX_COLUMN_NAME,
     MAX_COLUMNS,
@@ -63,7 +63,7 @@ def test_what_azure_refuses_in_a_transform_is_found(
 @pytest.mark.parametrize("alias", [parser.alias for parser in load_parsers()])
 def test_parsers_stand_whatever_is_absent(analyses: Mapping[str, Analysis], alias: str) -> None:
     """A parser has the same columns and types with all tables, hardly a column, or no table."""
-    found = [analyses[f"{alias} in {workspace}"] for workspace in WORKSPACES]
+    found = [analyses[f"{alias} in {workspace}"] for workspace in PARSED_WORKSPACES]
     assert not [error for analysis in found for error in analysis.errors]
     whole, *others = [analysis.columns for analysis in found]
     assert whole
