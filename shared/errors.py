@@ -19,6 +19,7 @@ ConnectorError
 │   ├── CheckpointConflict     another run moved the checkpoint: this one stops
 │   ├── LeaseLost              another run may hold the connection: this one ends, without an alert
 │   └── CheckpointUnreadable   an entity of a newer format, or edited by hand
+├── NoProgress                 two runs ended at the same place of a stream, without an end
 ├── UnexpectedError            a bug: named by its exception class and its place
 └── RunFailed                  one or more streams of a run failed: names each cause
 
@@ -175,6 +176,10 @@ class CheckpointUnreadable(StorageError):
     """The stored checkpoint cannot be read; the message says how to reset the stream."""
 
 
+class NoProgress(ConnectorError):
+    """Runs of a stream end without having come further; the message says where they stand."""
+
+
 class UnexpectedError(ConnectorError):
     """A bug; leave its text out of the message, since it could quote a record or a secret."""
 
@@ -256,6 +261,11 @@ ADVICE: Mapping[str, str] = {
     "CheckpointConflict": (
         "Once is harmless. If it goes on, a second function app reads the same tenant with the "
         "same storage account: stop one of them."
+    ),
+    "NoProgress": (
+        "Nothing is lost, and each run tries again. Give runs more time (functionTimeout) or more "
+        "requests a second, and see whether the vendor answers slower than it used to. If it "
+        "stays, report it with this message."
     ),
     "CheckpointUnreadable": "Do as the message says: it names the rows to delete.",
 }

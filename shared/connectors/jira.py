@@ -101,16 +101,18 @@ class AuditRecords:
         self._client = client
         self._url = url + PATH
 
-    def pages(self, window: Window | None) -> Iterator[Page]:
+    def pages(self, window: Window | None, after: str = "") -> Iterator[Page]:
         """Yield a page a (sub-)window, oldest record first."""
         if window is None:
             raise ValueError("Jira's audit records are read by windows")
-        return ascending(window, self._newest_first, AUDIT.watermark, LIMIT)
+        return ascending(window, self._newest_first, AUDIT.watermark, LIMIT, after)
 
-    def _newest_first(self, window: Window) -> Iterator[Page]:
+    def _newest_first(self, window: Window, after: str) -> Iterator[Page]:
         # Both ends are inclusive: a record on an edge comes twice and is known by its id.
         times = {"from": _milliseconds(window.start), "to": _milliseconds(window.end, up=True)}
-        offset = 0
+        # Records that arrive meanwhile come first: they push others to a higher offset, where these
+        # come twice.
+        offset = int(after or 0)
         while True:
             params = {"offset": offset, "limit": LIMIT, **times}
             response = self._client.get(self._url, params, _AuditPage)
@@ -119,9 +121,9 @@ class AuditRecords:
                 raise response.invalid("with records that are no objects")
             total = response.json.get("total")
             total = total if isinstance(total, int) else None
-            yield Page(records, response.size, total, response.vendor_time)
             # Advance by what came: a page may be shorter than its limit.
             offset += len(records)
+            yield Page(records, response.size, total, response.vendor_time, cursor=str(offset))
             whole = len(records) < LIMIT and total is not None and offset >= total
             if not records or whole:
                 return

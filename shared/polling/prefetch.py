@@ -1,6 +1,7 @@
 """Yield a window's pages in ascending order; fetch a backlog's sub-windows in parallel.
 
-The first page tells how many records the window has. Read a few pages sequentially. Cut a longer
+The first page tells how many records the window has. Read a few pages sequentially, as well as a
+moment of more records than a page, and a window that an earlier run left inside one. Cut a longer
 rest into half-open sub-windows of about ``RECORDS_EACH`` records, by the density of the last ones;
 prepare their pages in the threads that fetch them and yield them in order. Read-ahead is bounded in
 bytes, so memory does not grow with the backlog.
@@ -8,14 +9,18 @@ bytes, so memory does not grow with the backlog.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from operator import gt
 
 from shared.polling.prepare import PreparedPage
 from shared.source.stream import Page, Source, Window
+from shared.state.fingerprints import Fingerprint
 
 # A little under two of a vendor's largest pages: records are not spread evenly, and a third page
 # for a few of them costs a whole request.
@@ -24,28 +29,113 @@ READ_AHEAD_BYTES = 16_000_000
 # Sub-windows begun per fetching thread, so that a thread with a short one need not wait.
 _AHEAD = 2
 _SHORTEST = timedelta(milliseconds=10)
+# A page with more records out of order than this says nothing of how far the window is read.
+_OUT_OF_ORDER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where an earlier run left a window: behind ``cursor``, in the part that ends at ``end``."""
+
+    cursor: str
+    end: datetime
 
 
 def prefetch_pages(
-    source: Source, window: Window | None, prepare: Callable[[Page], PreparedPage]
+    source: Source,
+    window: Window,
+    prepare: Callable[[Page], PreparedPage],
+    resume: Resume | None = None,
 ) -> Generator[PreparedPage, None, None]:
-    """Yield the window's pages, oldest first; raise the source's errors at their place in order."""
+    """Yield the window's pages, oldest first; raise the source's errors at their place in order.
+
+    With ``resume``, those behind that place; the window's start is the position that goes with it.
+    """
+    rest: Window | None = window
+    if resume:
+        rest = yield from _resumed(source, window, prepare, resume)
+    if rest:
+        yield from _prefetch(source, rest, prepare)
+
+
+def _resumed(
+    source: Source, window: Window, prepare: Callable[[Page], PreparedPage], resume: Resume
+) -> Generator[PreparedPage, None, Window | None]:
+    """Yield pages behind the cursor, and return what is left of the window; None: nothing.
+
+    Leave the cursor where a page is beyond the window's start: from there the rest can be cut.
+    """
+    part = Window(window.start, resume.end)
+    for page in source.pages(part, resume.cursor):
+        prepared = _prepared(page, part, prepare)
+        prepared.last = page.last and part.end >= window.end
+        cut = _cut(prepared, part)
+        leave = source.parallelism > 1 and not page.last and cut is not None and cut > part.start
+        del page  # free it before the next one is read
+        yield prepared
+        if leave and cut is not None:
+            return Window(cut, window.end)
+    return Window(part.end, window.end) if part.end < window.end else None
+
+
+def _prefetch(
+    source: Source, window: Window, prepare: Callable[[Page], PreparedPage]
+) -> Generator[PreparedPage, None, None]:
     pages = source.pages(window)
-    records_read = 0
+    records_read, total = 0, 0
     for page in pages:
-        prepared = prepare(page)
+        prepared = _prepared(page, window, prepare)
         records_read += len(page.records)
-        left = (page.total or 0) - records_read
+        total = page.total or total
+        left = total - records_read
         backlog = source.parallelism > 1 and left > RECORDS_EACH and not page.last
-        last = prepared.last_time
+        cut = _cut(prepared, window) if backlog else None
+        again = _from(prepared, cut)
         del page  # free it before the next one is read
         yield prepared
         del prepared
-        # Cut at times inside the window only: a record updated while paging may be beyond it.
-        if backlog and window is not None and last is not None and last < window.end:
-            rest = Window(max(last, window.start), window.end)
-            yield from _prefetch_in_parallel(source, rest, left, prepare)
+        # A moment of more records than a page is read on by its cursor.
+        if cut is not None and cut > window.start:
+            rest = _prefetch_in_parallel(source, Window(cut, window.end), left, prepare)
+            with contextlib.closing(rest):
+                if first := next(rest, None):
+                    yield first.only([known not in again for known in first.fingerprints])
+                    del first
+                yield from rest
             return
+
+
+def _from(page: PreparedPage, cut: datetime | None) -> set[Fingerprint]:
+    """The records of the page at or after ``cut``, which the next one brings again."""
+    if cut is None:
+        return set()
+    pairs = zip(page.times, page.fingerprints, strict=True)
+    return {known for moment, known in pairs if moment and moment >= cut}
+
+
+def _prepared(page: Page, window: Window, prepare: Callable[[Page], PreparedPage]) -> PreparedPage:
+    prepared = prepare(page)
+    prepared.cursor_end = window.end
+    if page.last:
+        prepared.complete_to = window.end
+    return prepared
+
+
+def _cut(page: PreparedPage, window: Window) -> datetime | None:
+    """A time inside the window before which all is read; None where the page does not tell."""
+    times = [moment for moment in page.times if moment is not None and moment < window.end]
+    if not page.ordered or not times or sum(map(gt, times, times[1:])) > _OUT_OF_ORDER:
+        return None
+    return max(trusted_time(sorted(times)), window.start)
+
+
+def trusted_time(times: Sequence[datetime]) -> datetime:
+    """The time before which all is read, by a page's sorted times.
+
+    Not the last of them: a record out of order, or updated while paging, would move it beyond
+    others that are still to come.
+    """
+    return times[max(len(times) - 1 - _OUT_OF_ORDER, 0)]
 
 
 class SubWindow:
@@ -68,7 +158,7 @@ class SubWindow:
             for page in () if self._stopped else source.pages(self.window):
                 if self.total is None:
                     self.total = page.total or len(page.records)
-                prepared = prepare(page)
+                prepared = _prepared(page, self.window, prepare)
                 del page  # free it before the next one is read
                 if not self._put(prepared):
                     return
@@ -112,7 +202,7 @@ class SubWindow:
 
 def _prefetch_in_parallel(
     source: Source, rest: Window, left: int, prepare: Callable[[Page], PreparedPage]
-) -> Iterator[PreparedPage]:
+) -> Generator[PreparedPage, None, None]:
     """Fetch sub-windows of ``rest``, ``source.parallelism`` at a time; yield pages in order."""
     width = (rest.end - rest.start) / max(left / RECORDS_EACH, 1)
     start = rest.start

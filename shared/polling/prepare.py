@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import compress
 from typing import Any
 
 from shared.records.declared import MAX_RECORD_BYTES
@@ -33,8 +34,10 @@ class PreparedPage:
     """A page ready for delivery.
 
     ``bodies``, ``fingerprints`` and ``times`` are parallel: each record's JSON, fingerprint and
-    watermark's time (None: it has none). ``size`` is the bytes of all bodies, ``bytes_read`` those
-    of the answer.
+    watermark's time (None: it has none); so are ``ids`` where the stream is read by id (None: no
+    number), else there are none. ``size`` is the bytes of all bodies, ``bytes_read`` those of the
+    answer. ``cursor``, ``complete_to`` and ``ordered`` are the page's; ``cursor_end`` is the end of
+    the window that the cursor belongs to.
     """
 
     bodies: list[bytes]
@@ -42,9 +45,23 @@ class PreparedPage:
     times: list[datetime | None]
     size: int
     bytes_read: int
-    last_time: datetime | None
     vendor_time: datetime | None
     last: bool
+    ids: list[int | None] = field(default_factory=list)
+    cursor: str = ""
+    cursor_end: datetime | None = None
+    complete_to: datetime | None = None
+    ordered: bool = True
+
+    def only(self, wanted: Sequence[bool]) -> PreparedPage:
+        """The page with those records alone; ``wanted`` is parallel to them."""
+        return replace(
+            self,
+            bodies=list(compress(self.bodies, wanted)),
+            fingerprints=list(compress(self.fingerprints, wanted)),
+            times=list(compress(self.times, wanted)),
+            ids=list(compress(self.ids, wanted)),
+        )
 
 
 class RecordPreparer:
@@ -61,17 +78,31 @@ class RecordPreparer:
         self._watermark = read.getter(stream.watermark) if times else _no_time
         self._event_time = read.getter(times[1]) if len(set(times)) > 1 else None
         self._finders = [_key_finder(read, key) for key in stream.keys]
+        self._id = self._finders[0] if stream.by_id else None
 
     def __call__(self, page: Page) -> PreparedPage:
         bodies: list[bytes] = []
         fingerprints: list[Fingerprint] = []
         times: list[datetime | None] = []
+        ids: list[int | None] = []
         for first in range(0, len(page.records), _CHUNK_RECORDS):
-            self._add(page.records[first : first + _CHUNK_RECORDS], bodies, fingerprints, times)
-        last = next((time for time in reversed(times) if time), None)
+            records = page.records[first : first + _CHUNK_RECORDS]
+            values = self._add(records, bodies, fingerprints, times)
+            if self._id is not None:
+                ids += map(_number, map(self._id, values))
         size = sum(map(len, bodies))
         return PreparedPage(
-            bodies, fingerprints, times, size, page.size, last, page.vendor_time, page.last
+            bodies,
+            fingerprints,
+            times,
+            size,
+            page.size,
+            page.vendor_time,
+            page.last,
+            ids=ids,
+            cursor=page.cursor,
+            complete_to=page.complete_to,
+            ordered=page.ordered,
         )
 
     def _add(
@@ -80,7 +111,7 @@ class RecordPreparer:
         bodies: list[bytes],
         fingerprints: list[Fingerprint],
         times: list[datetime | None],
-    ) -> None:
+    ) -> Sequence[Values]:
         values, moved = self._read(records)
         watermarks = event_times = list(map(parse_time, map(self._watermark, values)))
         if self._event_time:
@@ -90,6 +121,7 @@ class RecordPreparer:
         key = _content if self._stream.snapshot else self._key
         fingerprints += map(fingerprint, map(key, records, values), watermarks)
         times += watermarks
+        return values
 
     def _bodies(
         self,
@@ -142,6 +174,12 @@ class RecordPreparer:
             self._stream.name,
             problem,
         )
+
+
+def _number(value: object) -> int | None:
+    """A record's id as a number, which alone says which of two is higher; None for none."""
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 def _no_time(_: Values) -> None:

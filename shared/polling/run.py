@@ -20,6 +20,7 @@ from shared.delivery.sink import Sink, sink_for
 from shared.errors import (
     ConnectorError,
     LeaseLost,
+    NoProgress,
     RunFailed,
     SettingsError,
     StorageError,
@@ -30,13 +31,14 @@ from shared.health import rows
 from shared.polling.budget import budget_seconds
 from shared.polling.leased_sink import LeasedSink
 from shared.polling.stream_poll import Lookback, StreamPoll
-from shared.records.timestamps import utc_now
+from shared.records.timestamps import isoformat, utc_now
 from shared.settings import key_vault
 from shared.settings.app import PollingSettings, read_destination, read_polling
 from shared.source.connector import Connection, Connector
 from shared.source.stream import Source, Stream
-from shared.state.checkpoint import TABLE, Progress, StreamCheckpoint, partition_key
+from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
 from shared.state.lease import PollLease, held_lease
+from shared.state.progress import Progress
 from shared.telemetry.events import emit
 from shared.telemetry.history import age, ever_succeeded, history_after
 from shared.telemetry.run import RunCounters, RunResult, RunState, worst
@@ -45,6 +47,10 @@ from shared.telemetry.run import RunCounters, RunResult, RunState, worst
 # function's timeout in all, and for no less than a 32nd of the budget.
 DELIVERY_SHARE = 0.125
 _LEAST_DELIVERY = 1 / 32
+# A stream that is behind is polled once more in a run where at least this share of it is left.
+_LEAST_SHARE = 1 / 50
+# So many runs of a stream that end neither with an end nor further on are stuck.
+_STUCK_AFTER = 2
 _LAST_ANSWER_SECONDS = 20.0
 _RETRY_DISABLED_AFTER = timedelta(hours=1)
 # Timers tick a little early or late: a stream due on this tick must not wait for the next.
@@ -88,6 +94,7 @@ def poll_under(lease: PollLease, run: PollRun, *, put_off: bool = False) -> list
         emit(logger, "run_not_ended", **run.whose, Runs=lease.unended)
     raise_gc_thresholds()
     run.hold(lease)
+    run.unended = lease.unended
     outcome = RunState.FAILING
     try:
         results = run.all_streams()
@@ -156,6 +163,9 @@ class PollRun:
         self._end = self._deadline + self._budget * DELIVERY_SHARE
         self._failures: dict[str, Exception] = {}
         self._results: list[RunResult] = []
+        self._began_at: dict[str, Progress] = {}
+        self.unended = 0
+        """Runs before this one that began and did not end; each counts as without progress."""
 
     @property
     def whose(self) -> Mapping[str, Any]:
@@ -182,8 +192,15 @@ class PollRun:
     def all_streams(self) -> list[RunResult]:
         """Poll the streams in turn and post their health rows. Raises RunFailed at the end."""
         connection = self._first_connection
-        for number in range(len(connection.sources)):
-            connection = self._run_stream(self._task(connection, number))
+        waiting = list(range(len(connection.sources)))
+        while waiting:
+            for place, number in enumerate(waiting):
+                task = self._task(connection, number, len(waiting) - place)
+                connection = self._run_stream(task)
+            waiting = self._still_behind(connection)
+        for result in self._results:
+            if result.status == RunState.CATCHING_UP:
+                result.log()
         expires = connection.token_expires
         rows.post(
             self._connector.name,
@@ -195,10 +212,25 @@ class PollRun:
             raise RunFailed(self._connector.name, self._failures)
         return self._results
 
-    def _task(self, connection: Connection, number: int) -> StreamTask:
-        """Share the remaining time equally: one stream's backlog must not starve the others."""
+    def _still_behind(self, connection: Connection) -> list[int]:
+        """The streams to poll once more in this run: those catching up, while time is left.
+
+        After each stream had its share, the time that the others left goes to these.
+        """
+        left = self._deadline - time.monotonic()
+        behind = {r.stream for r in self._results if _goes_on(r)}
+        if left < self._budget * _LEAST_SHARE * len(behind):
+            return []
+        sources = enumerate(connection.sources)
+        return [number for number, source in sources if source.stream.name in behind]
+
+    def _task(self, connection: Connection, number: int, sharing: int = 1) -> StreamTask:
+        """Share the remaining time equally: one stream's backlog must not starve the others.
+
+        ``sharing`` counts the streams of this round that are still to come, with this one.
+        """
         now = time.monotonic()
-        share = max(self._deadline - now, 0.0) / (len(connection.sources) - number)
+        share = max(self._deadline - now, 0.0) / sharing
         longer = max(share * DELIVERY_SHARE, self._budget * _LEAST_DELIVERY)
         return StreamTask(
             connection=connection,
@@ -226,6 +258,8 @@ class PollRun:
         except ConnectorError as error:
             self._check_lease()
             result = self._failed(stream, counters, error)
+        else:
+            self._failures.pop(stream.setting_name, None)
         if result:
             self._record(result)
         return task.connection
@@ -254,8 +288,16 @@ class PollRun:
         return counters.result(RunState.FAILING, error=error)
 
     def _record(self, result: RunResult) -> None:
-        self._results.append(result)
-        result.log()
+        """Keep a stream's result, added to that of its earlier rounds; log it at its end."""
+        for place, before in enumerate(self._results):
+            if before.stream == result.stream:
+                result = before.followed_by(result)
+                self._results[place] = result
+                break
+        else:
+            self._results.append(result)
+        if result.status != RunState.CATCHING_UP:
+            result.log()
 
     def _check_lease(self) -> None:
         """Raise LeaseLost where another run may poll by now."""
@@ -315,12 +357,35 @@ class PollRun:
         stream_poll.count_delivered()
         if failure and not sender.counters.accepted and _may_be_disabled(stream, past, failure):
             return self._disable(checkpoint, counters, failure)
-        result = counters.result(state, error=failure)
+        stalled = 0
+        if state == RunState.CATCHING_UP:
+            stalled = self._runs_without_progress(stream, past, checkpoint.progress, counters)
+            if stalled >= _STUCK_AFTER:
+                failure = _stuck(stream, checkpoint.progress, stalled)
+        note = "" if failure else stream_poll.note
+        state = RunState.FAILING if failure else state
+        result = counters.result(state, error=failure, note=note)
         if state in (RunState.FAILING, RunState.CATCHING_UP):
-            _keep_history(checkpoint, stream_poll.history_with(result), failure)
+            progress = replace(checkpoint.progress, history=stream_poll.history_with(result))
+            if stalled or not failure:
+                progress = replace(progress, stalled=stalled)
+            _keep(checkpoint, progress, failure)
         if failure:
             raise failure
         return result
+
+    def _runs_without_progress(
+        self, stream: Stream, past: Progress, now: Progress, counters: RunCounters
+    ) -> int:
+        """How many runs, with this one, ended where the stream stood before; 0 for none.
+
+        Rounds of one run count as one.
+        """
+        began = self._began_at.setdefault(stream.name, past)
+        delivered = sum(r.records for r in self._results if r.stream == stream.name)
+        if now.place != began.place or delivered or counters.records:
+            return 0
+        return began.stalled + self.unended + 1
 
     def _disable(
         self, checkpoint: StreamCheckpoint, counters: RunCounters, error: ConnectorError
@@ -360,7 +425,7 @@ def _is_due(stream: Stream, past: Progress, inventory_minutes: float) -> bool:
     if past.disabled_since and idle < _RETRY_DISABLED_AFTER - _TICK_SLACK:
         return False
     interval = timedelta(minutes=inventory_minutes)
-    return not (stream.inventory and not past.window_end and idle < interval - _TICK_SLACK)
+    return not (stream.inventory and not past.unfinished and idle < interval - _TICK_SLACK)
 
 
 def _may_be_disabled(stream: Stream, past: Progress, error: ConnectorError) -> bool:
@@ -370,13 +435,24 @@ def _may_be_disabled(stream: Stream, past: Progress, error: ConnectorError) -> b
     return stream.optional and never_worked and refused
 
 
-def _keep_history(
-    checkpoint: StreamCheckpoint, history: str, failure: ConnectorError | None
-) -> None:
-    """Write the history for the status page, after a run that did not end with a commit."""
+def _goes_on(result: RunResult) -> bool:
+    """Whether the stream has more to read, so that it uses the time that others leave."""
+    return result.status == RunState.CATCHING_UP or isinstance(result.error, NoProgress)
+
+
+def _stuck(stream: Stream, progress: Progress, runs: int) -> NoProgress:
+    """The error of a stream whose runs end at the same place."""
+    where = f"behind {isoformat(progress.position)}" if progress.position else "at its beginning"
+    return NoProgress(
+        f"{runs} runs of {stream.setting_name} ended {where} without an end and without a new "
+        "record: a run's time does not suffice for what is to be read there at once"
+    )
+
+
+def _keep(checkpoint: StreamCheckpoint, progress: Progress, failure: ConnectorError | None) -> None:
+    """Write ``progress`` with its history, after a run that did not end with a commit."""
     if isinstance(failure, StorageError):
         return  # another run owns the row, or it cannot be written
-    progress = replace(checkpoint.progress, history=history)
     try:
         if not checkpoint.advance(progress, []):
             checkpoint.rewrite(progress, [])

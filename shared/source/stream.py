@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from shared.records.raw import Record
@@ -24,7 +24,10 @@ class Page:
 
     ``size`` is the answer's bytes; ``total`` how many records the vendor says the whole window has,
     None where it did not say; ``vendor_time`` the ``Date`` of the answer; ``last`` whether the
-    window is known to end with it.
+    window is known to end with it. ``cursor`` resumes behind this page, also in a later run: text
+    that ``pages`` of the same source takes, '' where there is none. ``complete_to``: with this
+    page every record of the window before that time has come. ``ordered`` is False for a page
+    that later ones may precede in time; only ``complete_to`` tells then how far the window is read.
     """
 
     records: Sequence[Record]
@@ -32,6 +35,23 @@ class Page:
     total: int | None = None
     vendor_time: datetime | None = None
     last: bool = False
+    cursor: str = ""
+    complete_to: datetime | None = None
+    ordered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ById:
+    """How a stream is read whose times are not when the vendor learned of its records.
+
+    Each poll reads the highest ids down to the highest one of the last poll. Where ids are seen not
+    to grow, a window that reaches ``back`` further (None: to the beginning) is read ``every`` so
+    often instead; ``meaning`` says so to a person.
+    """
+
+    every: timedelta
+    back: timedelta | None
+    meaning: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +64,8 @@ class Stream:
     ``key`` are the paths whose values together name a record; of several ``keys`` the first whose
     values are there counts. ``inventory`` streams are looked at hourly; an ``optional`` one may be
     missing from a licence. Fields named in ``redact`` are the vendor's secrets: they are removed at
-    any depth. A snapshot is sent where its content changed.
+    any depth. A snapshot is sent where its content changed. ``by_id``: it is read by its first key
+    too, and its source is an ``IdSource``.
     """
 
     name: str
@@ -56,6 +77,7 @@ class Stream:
     redact: tuple[str, ...] = ()
     optional: bool = False
     inventory: bool = False
+    by_id: ById | None = None
 
     @property
     def snapshot(self) -> bool:
@@ -67,11 +89,23 @@ class Source(Protocol):
     """One stream of one vendor, as the engine reads it.
 
     ``pages`` of a window come in ascending order of the watermark's time; a snapshot's window is
-    None. ``parallelism`` is into how many sub-windows a backlog may be cut at a time: 1 where the
-    vendor cannot be asked so. Raises the VendorError tree.
+    None. With ``after``, a page's cursor, they resume behind that page: the window's end is then
+    that of the pages before, its start a time before which all is read; a cursor that the vendor
+    refuses is read from the window's start. ``parallelism`` is into how many sub-windows a backlog
+    may be cut at a time: 1 where the vendor cannot be asked so. Raises the VendorError tree.
     """
 
     stream: Stream
     parallelism: int
 
-    def pages(self, window: Window | None, /) -> Iterator[Page]: ...
+    def pages(self, window: Window | None, after: str = "", /) -> Iterator[Page]: ...
+
+
+class IdSource(Source, Protocol):
+    """A source that also lists all its records by id.
+
+    ``newest`` yields them highest id first; with ``after``, a page's cursor, behind that page, or
+    from the highest again where the vendor refuses the cursor.
+    """
+
+    def newest(self, after: str = "", /) -> Iterator[Page]: ...

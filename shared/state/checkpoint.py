@@ -14,23 +14,21 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from shared.azure.storage import create_on_first_use, storage_errors
 from shared.errors import CheckpointConflict, CheckpointUnreadable, StorageUnavailable
-from shared.records.timestamps import isoformat, parse_time
 from shared.state.addresses import carry_over, key_of_address
 from shared.state.fingerprints import FINGERPRINT_BYTES, Fingerprint, FingerprintSet, pack, unpack
 from shared.state.keys import connection_key
+from shared.state.progress import Progress, ProgressUnreadable, read_progress
+from shared.state.progress import properties as progress_properties
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
 
 TABLE = "ConnectorCheckpoints"
-FORMAT = 1
 # 13 properties of 5,000 fingerprints are 780 KB: under a row's limit of 1 MiB also as base64, which
 # Azurite measures. 16 rows hold a million fingerprints.
 PER_PROPERTY = 5_000
@@ -39,38 +37,6 @@ PER_ROW = PER_PROPERTY * PROPERTIES
 MAX_ROWS = 16
 
 logger = logging.getLogger("connectors.checkpoints")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """A stream's progress; every time aware UTC.
-
-    ``watermark``: every earlier record is delivered; None before the first window ended.
-    ``window_start`` and ``window_end``: the open window, None between windows.
-    ``watermark_next``: the watermark after that window. ``position``: every earlier record of the
-    window is delivered. ``last_polled_at``: when the stream was last read to its end.
-    ``disabled_since``: since when an optional stream is disabled. ``history``: JSON for the status
-    page.
-    """
-
-    watermark: datetime | None = None
-    window_start: datetime | None = None
-    window_end: datetime | None = None
-    watermark_next: datetime | None = None
-    position: datetime | None = None
-    last_polled_at: datetime | None = None
-    disabled_since: datetime | None = None
-    history: str = ""
-
-
-# Stored property names are a contract: rows of an earlier version must stay readable.
-_STORED_NAMES = {"last_polled_at": "looked_at", "disabled_since": "off_since"}
-# The attributes of Progress that are times, and the property of each.
-_TIMES = {
-    field.name: _STORED_NAMES.get(field.name, field.name)
-    for field in fields(Progress)
-    if field.name != "history"
-}
 
 
 def partition_key(connector: str, address: str, connection: str = "") -> str:
@@ -209,11 +175,9 @@ class StreamCheckpoint:
         entity: dict[str, Any] = {
             "PartitionKey": self.partition,
             "RowKey": self.stream,
-            "format": FORMAT,
             "generation": self._generation,
             "rows": 1 + len(self._extra_etags),
-            "history": progress.history,
-            **{stored: _text(getattr(progress, name)) for name, stored in _TIMES.items()},
+            **progress_properties(progress),
             **properties,
         }
         self._etag = self._put(entity, self._etag, replace=replace)
@@ -268,18 +232,10 @@ class StreamCheckpoint:
         )
 
     def _read_progress(self, row: Mapping[str, Any]) -> Progress:
-        if row.get("format") != FORMAT:
-            raise self._unreadable(f"its format is {row.get('format')!r}, this version's {FORMAT}")
-        times: dict[str, datetime | None] = {}
-        for name, stored in _TIMES.items():
-            text = row.get(stored)
-            times[name] = parse_time(text) if text else None
-            if text and times[name] is None:
-                raise self._unreadable(f"its {stored} is no time")
-        window = [times[n] for n in ("window_start", "window_end", "watermark_next", "position")]
-        if any(window) and not all(window):
-            raise self._unreadable("its window is incomplete")
-        return Progress(**times, history=str(row.get("history") or ""))
+        try:
+            return read_progress(row)
+        except ProgressUnreadable as error:
+            raise self._unreadable(str(error)) from None
 
     def _read_seen(self, row: Mapping[str, Any]) -> Iterator[Fingerprint]:
         for number in range(PROPERTIES):
@@ -308,7 +264,3 @@ class StreamCheckpoint:
             f"{TABLE} whose PartitionKey is '{self.partition}' and whose RowKey begins with "
             f"'{self.stream}'"
         )
-
-
-def _text(moment: datetime | None) -> str:
-    return isoformat(moment) if moment else ""

@@ -16,6 +16,8 @@ Fingerprint = int
 FINGERPRINT_BYTES = 12
 # The second of a record without a time: it never expires by age, only when the vendor drops it.
 TIMELESS = 0xFFFF_FFFF
+# The second of a mark: the snapshot that is being read has a record of that content.
+ENCOUNTERED = 0xFFFF_FFFE
 _HASH_BITS = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Do not prune fewer fingerprints than this: a scan costs more than it frees.
@@ -32,9 +34,14 @@ def fingerprint(key: bytes, moment: datetime | None) -> Fingerprint:
     if moment is not None:
         since = moment - _EPOCH  # three times faster than moment.timestamp()
         second = since.days * 86_400 + since.seconds
-        if not 0 <= second < TIMELESS:
-            second = min(max(second, 0), TIMELESS - 1)
+        if not 0 <= second < ENCOUNTERED:
+            second = min(max(second, 0), ENCOUNTERED - 1)
     return second << _HASH_BITS | int.from_bytes(digest, "little")
+
+
+def encountered_mark(known: Fingerprint) -> Fingerprint:
+    """The mark that an unfinished snapshot has met the timeless record ``known``."""
+    return known - (1 << _HASH_BITS)
 
 
 class FingerprintSet(set[Fingerprint]):
@@ -49,9 +56,16 @@ class FingerprintSet(set[Fingerprint]):
         """Return the unexpired ones, sorted by time."""
         return sorted(self.unexpired(self))
 
-    def prune(self, before: float) -> None:
-        """Let fingerprints older than the second of ``before`` (epoch seconds) expire."""
+    def expire(self, before: float) -> None:
+        """Let fingerprints older than the second of ``before`` (epoch seconds) expire.
+
+        They are known until ``prune`` drops them, yet stored no more.
+        """
         self._floor = max(int(before), 0) << _HASH_BITS
+
+    def prune(self, before: float) -> None:
+        """Let fingerprints older than the second of ``before`` expire, and drop them."""
+        self.expire(before)
         # Scan again only after the set has doubled, so that the cost per record stays constant.
         if len(self) >= self._prune_at:
             self._keep(self.unexpired(self))
@@ -60,6 +74,12 @@ class FingerprintSet(set[Fingerprint]):
     def unexpired(self, fingerprints: Iterable[Fingerprint]) -> list[Fingerprint]:
         """Return those of ``fingerprints`` that the last ``prune`` did not let expire."""
         return [known for known in fingerprints if known >= self._floor]
+
+    def take_encountered(self) -> set[Fingerprint]:
+        """Remove the marks of an unfinished snapshot; return the records that they name."""
+        marks = {k for k in self if ENCOUNTERED <= k >> _HASH_BITS < TIMELESS}
+        self.difference_update(marks)
+        return {mark + (1 << _HASH_BITS) for mark in marks}
 
     def keep_timeless(self, encountered: set[Fingerprint]) -> None:
         """Drop fingerprints of records without a time that the vendor no longer returns."""

@@ -11,7 +11,7 @@ from shared.errors import ADVICE, OTHER_ADVICE
 from shared.polling.budget import budget_seconds
 from shared.records.timestamps import isoformat, parse_time
 from shared.source.stream import Stream
-from shared.state.checkpoint import FORMAT
+from shared.state.progress import READABLE_FORMATS
 from shared.status.model import Assessment, Hour, LastError, StreamStatus
 from shared.telemetry.history import read_history
 from shared.telemetry.humanize import many, span
@@ -52,7 +52,7 @@ class StoredRow:
     def parse(cls, row: Mapping[str, Any], *, polled: bool) -> StoredRow:
         """Parse the table's entity; the row of a webhook has no ``format``."""
         times = {name: parse_time(row.get(name)) for name in ("watermark", "position", "looked_at")}
-        readable = not polled or row.get("format") == FORMAT
+        readable = not polled or row.get("format") in READABLE_FORMATS
         return cls(read_history(str(row.get("history") or "")), **times, readable=readable)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -79,6 +79,22 @@ class RunResult:
     def message(self) -> str:
         """The error's text, else the note."""
         return str(self.error) if self.error else self.note
+
+    def followed_by(self, later: RunResult) -> RunResult:
+        """This result and that of a later round of the same run: sums, and the later outcome."""
+        return replace(
+            later,
+            started=self.started,
+            records=self.records + later.records,
+            bytes_read=self.bytes_read + later.bytes_read,
+            bytes_sent=self.bytes_sent + later.bytes_sent,
+            requests=self.requests + later.requests,
+            retries=self.retries + later.retries,
+            repeats=self.repeats + later.repeats,
+            dead_lettered=self.dead_lettered + later.dead_lettered,
+            watermark=later.watermark or self.watermark,
+            duration=self.duration + later.duration,
+        )
 
     def log(self) -> None:
         """Log one line at info; an error is logged where it is raised."""

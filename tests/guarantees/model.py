@@ -35,7 +35,7 @@ from shared.errors import (
     StorageUnavailable,
     VendorUnavailable,
 )
-from shared.polling import prefetch, stream_poll
+from shared.polling import pipeline, prefetch, stream_poll
 from shared.polling import run as polling_run
 from shared.records.raw import Record, as_record
 from shared.records.timestamps import isoformat
@@ -61,7 +61,7 @@ EPOCH = datetime(2026, 3, 29, tzinfo=UTC)  # clocks change in Europe at one o'cl
 OVERLAP = timedelta(minutes=10)
 PAGE = 3
 BATCH_BYTES = 400
-IN_FLIGHT_BYTES = stream_poll.IN_FLIGHT * BATCH_BYTES
+IN_FLIGHT_BYTES = pipeline.IN_FLIGHT * BATCH_BYTES
 PARTITION = "Model:model.example"
 STREAM = Stream("Custom-Model", "model", "at", "at", (("id", "at"),))
 
@@ -78,6 +78,7 @@ class Plan:
     time to fetch, in pages. ``arrivals``: after the n-th page appears a record of that id, so many
     seconds late. ``eager`` says of each upload whether it is done as soon as it is
     begun, or only when somebody waits for it. ``other_host_at`` has another run happen there.
+    ``refuse_cursor``: the vendor does not take a cursor that an earlier run kept.
     """
 
     kill_at: int | None = None
@@ -88,6 +89,7 @@ class Plan:
     other_host_at: int | None = None
     arrivals: dict[int, tuple[str, int]] = field(default_factory=dict)
     seconds_a_page: int = 1
+    refuse_cursor: bool = False
 
 
 class World:
@@ -107,6 +109,7 @@ class World:
         self.allowed_bytes = 0
         self.overflowed = False
         self.records: list[tuple[str, str]] = []  # (at, id), as the vendor sorts them
+        self.sorted_at: dict[str, str] = {}  # of an id that the vendor sorts by an earlier time
         self.process = Process(self, Plan())
         self.killed_at = ""
         self.runs = 0
@@ -232,30 +235,39 @@ class ModelSource:
         self._world = world
         self._newest_first = newest_first
 
-    def pages(self, window: Window | None) -> Iterator[Page]:
+    def pages(self, window: Window | None, after: str = "") -> Iterator[Page]:
         assert window is not None
+        if after and self._world.process.plan.refuse_cursor:
+            after = ""
         if self._newest_first:
-            return ascending.ascending(window, self._by_offset, "at", PAGE)
-        return self._by_key(window)
+            return ascending.ascending(window, self._by_offset, "at", PAGE, after)
+        return self._by_key(window, after)
 
-    def _by_key(self, window: Window) -> Iterator[Page]:
-        after = ("", "")
+    def _by_key(self, window: Window, cursor: str) -> Iterator[Page]:
+        """The cursor is the filter's start, as it was, and the last key."""
+        start, *last = cursor.split("|") if cursor else [isoformat(window.start), "", ""]
+        window = Window(datetime.fromisoformat(start), window.end)
+        after = tuple(last)
         while True:
             found, vendor_time = self._fetch(window)
-            page = [key for key in found if key > after]
-            records = [_record(*key) for key in page[:PAGE]]
-            yield Page(records, 1, len(found), vendor_time, len(page) <= PAGE)
-            if len(page) <= PAGE:
+            keys = sorted((self._world.sorted_at.get(name, at), name, at) for at, name in found)
+            page = [key for key in keys if key[:2] > after]
+            records = [_record(at, name) for _, name, at in page[:PAGE]]
+            after = page[PAGE - 1][:2] if len(page) > PAGE else ()
+            cursor = "|".join([start, *after]) if after else ""
+            total = 0 if last[0] else len(found)
+            yield Page(records, 1, total, vendor_time, not after, cursor)
+            if not after:
                 return
-            after = page[PAGE - 1]
 
-    def _by_offset(self, window: Window) -> Iterator[Page]:
-        offset = 0
+    def _by_offset(self, window: Window, after: str) -> Iterator[Page]:
+        offset = int(after or 0)
         while True:
             found, vendor_time = self._fetch(window)
             page = found[::-1][offset : offset + PAGE]
-            yield Page([_record(*key) for key in page], 1, len(found), vendor_time)
             offset += len(page)
+            records = [_record(*key) for key in page]
+            yield Page(records, 1, len(found), vendor_time, cursor=str(offset))
             if offset >= len(found):
                 return
 
@@ -418,7 +430,7 @@ def install(world: World, patch: pytest.MonkeyPatch, *, rows: int) -> logging.Ha
     patch.setattr(prefetch, "ThreadPoolExecutor", Fetchers)
     patch.setattr(ascending, "PAGES", 2)
     patch.setattr(stream_poll, "ThreadPoolExecutor", lambda *_, **__: Uploads(world))
-    patch.setattr(stream_poll, "Packer", functools.partial(Packer, limit=BATCH_BYTES))
+    patch.setattr(pipeline, "Packer", functools.partial(Packer, limit=BATCH_BYTES))
     clock = SimpleNamespace(monotonic=lambda: world.process.fetched)
     patch.setattr(stream_poll, "time", clock)
     patch.setattr(stream_poll, "utc_now", world.host_clock)
@@ -431,5 +443,5 @@ def install(world: World, patch: pytest.MonkeyPatch, *, rows: int) -> logging.Ha
 
     patch.setattr(polling_run, "BatchSender", delivery)
     handler = _Warnings(world)
-    stream_poll.logger.addHandler(handler)
+    pipeline.logger.addHandler(handler)
     return handler

@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from shared.delivery.batch import Batch
-from shared.polling import stream_poll
+from shared.polling import pipeline
 from shared.telemetry.run import RunState
 from tests.guarantees.model import (
     IN_FLIGHT_BYTES,
@@ -32,7 +32,7 @@ def polled_never(rows: int = 60) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         handler = install(made, patch, rows=rows)
         yield made
-        stream_poll.logger.removeHandler(handler)
+        pipeline.logger.removeHandler(handler)
 
 
 def all_arrived(world: World) -> bool:

@@ -41,7 +41,7 @@ class ManyAtOnce:
         self.seconds = seconds
         self.begun = utc_now() - timedelta(minutes=5)
 
-    def pages(self, window: Window | None) -> Iterator[Page]:
+    def pages(self, window: Window | None, after: str = "") -> Iterator[Page]:
         assert window is not None
         for first in range(0, self.count, PAGE):
             numbers = range(first, min(first + PAGE, self.count))

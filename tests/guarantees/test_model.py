@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from shared.polling import stream_poll
+from shared.polling import pipeline
 from shared.records.timestamps import isoformat
 from shared.telemetry.run import RunState
 from tests.guarantees.model import (
@@ -143,7 +143,7 @@ class Histories(RuleBasedStateMachine):
                 assert sum(self.world.arrived.values()) == before
             self._repeats_are_bounded()
         finally:
-            stream_poll.logger.removeHandler(self.handler)
+            pipeline.logger.removeHandler(self.handler)
             self.patch.undo()
 
 

@@ -12,7 +12,7 @@ import pytest
 from local.azure.logs_ingestion import AzureMonitor
 from local.vendors.sentinelone import SentinelOne
 from shared.connectors.sentinelone import CONNECTOR
-from shared.polling import stream_poll
+from shared.polling import pipeline
 from shared.polling.run import poll
 from shared.records.timestamps import isoformat, utc_now
 from shared.telemetry.run import RunState
@@ -46,7 +46,7 @@ def test_a_night_on_which_clocks_are_changed_is_a_night_like_others(
             world.now += timedelta(minutes=5)
             assert world.run(Plan()) == RunState.OK
             assert world.must_have_arrived() == set(world.arrived)
-        stream_poll.logger.removeHandler(handler)
+        pipeline.logger.removeHandler(handler)
     assert set(world.arrived.values()) == {1}
 
 
@@ -60,7 +60,7 @@ def test_an_event_with_a_time_to_come_arrives_once_when_it_has_come() -> None:
             world.now += timedelta(minutes=5)
             world.add(world.new(f"at {world.now}", 1))
             assert world.run(Plan()) == RunState.OK
-        stream_poll.logger.removeHandler(handler)
+        pipeline.logger.removeHandler(handler)
     assert sum("ahead" in name for name in world.arrived) == 1
     assert set(world.arrived.values()) == {1}
 

@@ -8,8 +8,9 @@ import pytest
 
 import shared.azure.storage
 from shared.records.timestamps import utc_now
-from shared.state.checkpoint import PER_ROW, TABLE, Progress, StreamCheckpoint
+from shared.state.checkpoint import PER_ROW, TABLE, StreamCheckpoint
 from shared.state.fingerprints import Fingerprint
+from shared.state.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("storage")
 

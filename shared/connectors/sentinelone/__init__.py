@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from shared.connectors.sentinelone.alerts import UnifiedAlerts
 from shared.connectors.sentinelone.lists import Endpoint, ListSource
@@ -18,7 +19,7 @@ from shared.settings.setting import setting
 from shared.source.advice import Advice
 from shared.source.client import ApiClient
 from shared.source.connector import Connection, Connector, Portal
-from shared.source.stream import Source, Stream
+from shared.source.stream import ById, Source, Stream
 
 # Groups carry a site's registration token, agents a licence key.
 _SECRETS = ("registrationToken", "licenseKey")
@@ -31,6 +32,7 @@ def _stream(
     event_time: str = "",
     optional: bool = False,
     inventory: bool = False,
+    by_id: ById | None = None,
 ) -> Stream:
     return Stream(
         name=f"Custom-SentinelOne{name}",
@@ -42,6 +44,7 @@ def _stream(
         redact=_SECRETS,
         optional=optional,
         inventory=inventory,
+        by_id=by_id,
     )
 
 
@@ -56,10 +59,27 @@ ALERTS = _stream(
 UNIFIED_ALERTS = _stream("UnifiedAlerts", "detectedAt", ("id",), optional=True)
 THREATS = _stream("Threats", "threatInfo.updatedAt", ("id", "threatInfo.updatedAt"))
 ACTIVITIES = _stream("Activities", "createdAt", ("id",))
-DEVICE_CONTROL = _stream("DeviceControl", "eventTime", ("id",), optional=True)
+# The clock of a device that may have been off line for days.
+DEVICE_CONTROL = _stream(
+    "DeviceControl",
+    "eventTime",
+    ("id",),
+    optional=True,
+    by_id=ById(
+        timedelta(hours=1), timedelta(days=1), "Once an hour a day is looked back at instead"
+    ),
+)
 AGENTS = _stream("Agents", "updatedAt", ("id", "updatedAt"), inventory=True)
 GROUPS = _stream("Groups", "updatedAt", ("id", "updatedAt"), inventory=True)
-APPLICATIONS = _stream("Applications", "installedAt", ("id",), optional=True, inventory=True)
+# A day of installation: years ago for an agent that enrols today.
+APPLICATIONS = _stream(
+    "Applications",
+    "installedAt",
+    ("id",),
+    optional=True,
+    inventory=True,
+    by_id=ById(timedelta(days=7), None, "Once a week the whole inventory is read instead"),
+)
 POLICIES = _stream("Policies", "", optional=True, inventory=True)
 SITES = _stream("Sites", "", optional=True, inventory=True)
 

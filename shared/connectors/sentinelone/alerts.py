@@ -48,13 +48,13 @@ class UnifiedAlerts:
         self._client = client
         self._url = url + API + PATH
 
-    def pages(self, window: Window | None) -> Iterator[Page]:
+    def pages(self, window: Window | None, after: str = "") -> Iterator[Page]:
         """One page a window, or a half of a half of one, oldest alert first."""
         if window is None:
             raise ValueError("unified alerts are read by windows")
-        return ascending(window, self._in_any_order, self.stream.watermark, LIMIT)
+        return ascending(window, self._in_any_order, self.stream.watermark, LIMIT, after)
 
-    def _in_any_order(self, window: Window) -> Iterator[Page]:
+    def _in_any_order(self, window: Window, after: str) -> Iterator[Page]:
         # Whether the range's ends belong to it is nowhere said: a millisecond more on both sides.
         start, end = epoch_milliseconds(window)
         variables: dict[str, Any] = {
@@ -63,6 +63,8 @@ class UnifiedAlerts:
                 {"fieldId": "detectedAt", "dateTimeRange": {"start": start - 1, "end": end + 1}}
             ],
         }
+        if after:
+            variables["after"] = after
         while True:
             response = self._client.post(self._url, {"query": QUERY, "variables": variables})
             edges = list_of(response, "data", "alerts", "edges")
@@ -71,16 +73,17 @@ class UnifiedAlerts:
                 raise response.invalid("with edges without a node")
             alerts = response.json["data"]["alerts"]
             count = alerts.get("totalCount")
+            more = response.require("data", "alerts", "pageInfo", "hasNextPage")
+            following = alerts["pageInfo"].get("endCursor")
+            if more and (not following or following == variables.get("after")):
+                raise response.invalid("without a new endCursor")
             yield Page(
                 nodes,
                 response.size,
                 count if isinstance(count, int) else None,
                 response.vendor_time,
+                cursor=str(following) if more else "",
             )
-            more = response.require("data", "alerts", "pageInfo", "hasNextPage")
-            after = alerts["pageInfo"].get("endCursor")
             if not more:
                 return
-            if not after or after == variables.get("after"):
-                raise response.invalid("without a new endCursor")
-            variables["after"] = after
+            variables["after"] = following

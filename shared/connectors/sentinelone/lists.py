@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
@@ -49,15 +49,20 @@ class ListSource:
         self._url = url + API + endpoint.path
         self._watermark = getter(stream.watermark)
 
-    def pages(self, window: Window | None) -> Iterator[Page]:
-        """The window's pages. A cursor refused half-way begins anew at the last record's time."""
+    def pages(self, window: Window | None, after: str = "") -> Iterator[Page]:
+        """The window's pages; ``after`` is the vendor's cursor behind the start it was made for.
+
+        A cursor that is refused half-way begins anew at the last record's time.
+        """
         if window is None:
             raise ValueError(f"{self.stream.name} is read by windows")
+        began, _, cursor = after.partition(" ")
         start, restarts = window.start, 0
+        walk = self._walk(parse_time(began) or start, window.end, cursor)
         while True:
             reached = start
             try:
-                for page in self._walk(Window(start, window.end)):
+                for page in walk:
                     reached = self._last_time(page, window.end) or reached
                     yield page
                     del page
@@ -68,21 +73,37 @@ class ListSource:
                     raise refused.error from None
                 logger.info("%s: a cursor was refused, walking on from there", self.stream.name)
                 start = max(start, reached)
+                walk = self._walk(start, window.end)
 
-    def _walk(self, window: Window) -> Iterator[Page]:
-        endpoint = self._endpoint
-        asked: dict[str, Any] = {
-            "limit": endpoint.limit,
-            "sortBy": endpoint.sort_by,
-            "sortOrder": "asc",
-            **self._filters(window),
-        }
-        cursor: str | None = None
+    def newest(self, after: str = "") -> Iterator[Page]:
+        """All records, highest id first; a cursor that is refused begins with the highest again."""
+        restarts = 0
+        while True:
+            try:
+                yield from self._pages({"sortBy": "id", "sortOrder": "desc"}, after)
+                return
+            except _CursorRefused as refused:
+                restarts += 1
+                if restarts > _RESTARTS:
+                    raise refused.error from None
+                after = ""
+
+    def _walk(self, start: datetime, end: datetime, cursor: str = "") -> Iterator[Page]:
+        """The pages of a window, whose cursors say for which start they were made."""
+        sort = {"sortBy": self._endpoint.sort_by, "sortOrder": "asc"}
+        for page in self._pages({**sort, **self._filters(Window(start, end))}, cursor):
+            yield replace(page, cursor=f"{isoformat(start)} {page.cursor}") if page.cursor else page
+            del page
+
+    def _pages(self, asked: Mapping[str, str], cursor: str) -> Iterator[Page]:
+        """The pages of one list. Raises _CursorRefused."""
         while True:
             # A cursor is tied to its filters and its sort: the same go with each.
-            extra = {"cursor": cursor, "skipCount": "true"} if cursor else {}
+            params: dict[str, Any] = {"limit": self._endpoint.limit, **asked}
+            if cursor:
+                params |= {"cursor": cursor, "skipCount": "true"}
             try:
-                response = self._client.get(self._url, {**asked, **extra}, Listed)
+                response = self._client.get(self._url, params, Listed)
             except VendorRefused as error:
                 if cursor and error.status == 400:
                     raise _CursorRefused(error) from error
@@ -90,15 +111,19 @@ class ListSource:
             records = list_of(response, "data")
             pagination = response.json.get("pagination") or {}
             following = next_cursor(response)
+            if following and following == cursor:
+                raise response.invalid("with the same nextCursor twice")
             yield Page(
-                records, response.size, total(pagination), response.vendor_time, following is None
+                records,
+                response.size,
+                total(pagination),
+                response.vendor_time,
+                following is None,
+                cursor=following or "",
             )
-            del records  # a page's memory goes before the next one's comes
+            del records, response  # a page's memory goes before the next one's comes
             if following is None:
                 return
-            if following == cursor:
-                raise response.invalid("with the same nextCursor twice")
-            del response
             cursor = following
 
     def _filters(self, window: Window) -> dict[str, str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
 from shared.connectors.sentinelone.answers import API, list_of, total
 from shared.connectors.sentinelone.lists import next_cursor
 from shared.errors import VendorRefused
+from shared.records.codec import dump_json, parse_json
 from shared.records.raw import Record, as_record, decoded
 from shared.source.client import ApiClient
 from shared.source.stream import Page, Stream, Window
@@ -18,27 +20,51 @@ _SCOPES = (
     ("site", "/sites", ("data", "sites")),
     ("group", "/groups", ("data",)),
 )
-_POLICIES_A_PAGE = 100
 
 
-def _all(client: ApiClient, url: str, path: str, *names: str) -> Iterator[Page]:
-    """Every page of an endpoint that has no filter by time."""
-    cursor: str | None = None
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How far the policies are read: the last scope, and the page of the list that has it.
+
+    ``readable``: whether the token was allowed to see any policy so far.
+    """
+
+    level: str = ""
+    listed: str = ""
+    scope_id: str = ""
+    readable: bool = False
+
+
+def _all(client: ApiClient, url: str, path: str, *names: str, after: str = "") -> Iterator[Page]:
+    """Every page of an endpoint that has no filter by time; from the first where ``after`` is
+    refused. Each page's cursor resumes behind it."""
+    cursor = after
     while True:
         asked: dict[str, object] = {"limit": _LIMITS[path]}
         if cursor:
             asked["cursor"] = cursor
-        response = client.get(url + API + path, asked)
+        try:
+            response = client.get(url + API + path, asked)
+        except VendorRefused as error:
+            if error.status != 400 or not after or cursor != after:
+                raise
+            cursor = after = ""
+            continue
         records = list_of(response, *names)
         pagination = response.json.get("pagination") or {}
         following = next_cursor(response)
+        if following and following == cursor:
+            raise response.invalid("with the same nextCursor twice")
         yield Page(
-            records, response.size, total(pagination), response.vendor_time, following is None
+            records,
+            response.size,
+            total(pagination),
+            response.vendor_time,
+            following is None,
+            cursor=following or "",
         )
         if following is None:
             return
-        if following == cursor:
-            raise response.invalid("with the same nextCursor twice")
         cursor = following
 
 
@@ -52,9 +78,9 @@ class Sites:
         self._client = client
         self._url = url
 
-    def pages(self, _: Window | None) -> Iterator[Page]:
+    def pages(self, _: Window | None, after: str = "") -> Iterator[Page]:
         """All sites as they are now."""
-        return _all(self._client, self._url, "/sites", "data", "sites")
+        return _all(self._client, self._url, "/sites", "data", "sites", after=after)
 
 
 class Policies:
@@ -71,31 +97,30 @@ class Policies:
         self._client = client
         self._url = url
 
-    def pages(self, _: Window | None) -> Iterator[Page]:
-        """All policies as they are now, one request each."""
-        waiting: list[Record] = []
-        size, readable, refusal = 0, 0, None
-        for level, scope_id, name, path in self._scopes():
+    def pages(self, _: Window | None, after: str = "") -> Iterator[Page]:
+        """All policies as they are now, one request and one page each, so that each is a place."""
+        place = _place(after)
+        readable, refusal = place.readable, None
+        for scope, listed in self._scopes(place):
+            policies: list[Record] = []
+            size = 0
             try:
-                response = self._client.get(self._url + API + path)
+                response = self._client.get(self._url + API + scope.path)
             except VendorRefused as error:
                 if error.status not in (403, 404):
                     raise
                 refusal = error
-                continue
-            policy = response.require("data")
-            if not isinstance(policy, dict):
-                raise response.invalid("with data that is no object")
-            readable += 1
-            scope = {"scopeLevel": level, "scopeId": scope_id, "scopeName": name}
-            waiting.append(as_record({**policy, **scope}))
-            size += response.size
-            if len(waiting) == _POLICIES_A_PAGE:
-                yield Page(waiting, size)
-                waiting, size = [], 0
+            else:
+                policy = response.require("data")
+                if not isinstance(policy, dict):
+                    raise response.invalid("with data that is no object")
+                readable = True
+                policies, size = [as_record({**policy, **scope.named()})], response.size
+            here = _Place(scope.level, listed, scope.scope_id, readable)
+            yield Page(policies, size, cursor=dump_json(asdict(here)).decode())
         if not readable and refusal:
             raise refusal
-        yield Page(waiting, size, last=True)
+        yield Page([], 0, last=True)
 
     def probe(self) -> None:
         """One request, for the tenant's policy; a token of one site sees only its own scopes'."""
@@ -106,21 +131,59 @@ class Policies:
                 raise
             self._client.get(self._url + API + "/sites", {"limit": 1})
 
-    def _scopes(self) -> Iterator[tuple[str, str, str, str]]:
-        """(level, id, name, path of the policy) of every scope."""
-        yield "tenant", "", "", "/tenant/policy"
-        for level, path, names in _SCOPES:
+    def _scopes(self, place: _Place) -> Iterator[tuple[_Scope, str]]:
+        """Every scope behind ``place``, and the cursor of the page of the list that has it."""
+        levels = [level for level, _, _ in _SCOPES]
+        if place.level not in levels and place.level != _TENANT.level:
+            yield _TENANT, ""
+        first = levels.index(place.level) if place.level in levels else 0
+        for level, path, names in _SCOPES[first:]:
+            resumed = place if level == place.level else _Place()
             try:
-                for page in _all(self._client, self._url, path, *names):
-                    for scope in map(decoded, page.records):
-                        scope_id = str(scope.get("id", ""))
-                        yield (
-                            level,
-                            scope_id,
-                            str(scope.get("name", "")),
-                            f"{path}/{scope_id}/policy",
-                        )
+                yield from self._listed(level, path, names, resumed)
             except VendorRefused as error:
                 # A token of one site sees no accounts.
                 if error.status not in (403, 404):
                     raise
+
+    def _listed(
+        self, level: str, path: str, names: tuple[str, ...], place: _Place
+    ) -> Iterator[tuple[_Scope, str]]:
+        listed = place.listed
+        for page in _all(self._client, self._url, path, *names, after=listed):
+            scopes = [_scope(level, path, record) for record in page.records]
+            found = [n for n, scope in enumerate(scopes) if scope.scope_id == place.scope_id]
+            # Without the last scope, which is gone or on another page by now, read its page again.
+            behind = found[0] + 1 if found and place.level else 0
+            for scope in scopes[behind:]:
+                yield scope, listed
+            listed = page.cursor
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    level: str
+    scope_id: str
+    name: str
+    path: str
+
+    def named(self) -> dict[str, str]:
+        return {"scopeLevel": self.level, "scopeId": self.scope_id, "scopeName": self.name}
+
+
+_TENANT = _Scope("tenant", "", "", "/tenant/policy")
+
+
+def _scope(level: str, path: str, record: Record) -> _Scope:
+    found = decoded(record)
+    scope_id = str(found.get("id", ""))
+    return _Scope(level, scope_id, str(found.get("name", "")), f"{path}/{scope_id}/policy")
+
+
+def _place(after: str) -> _Place:
+    """The place that a page's cursor names; the beginning for any other text."""
+    try:
+        found = parse_json(after.encode()) if after else {}
+        return _Place(**found)
+    except (ValueError, TypeError):
+        return _Place()
