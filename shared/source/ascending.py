@@ -42,8 +42,10 @@ def ascending(
     waiting = [window]
     if (piece := _parse(after)) and piece[0].end <= window.end:
         part, cursor = piece
-        if resumed := _resumed(fetch(part, cursor)):
-            waiting = [Window(part.end, window.end)] if part.end < window.end else []
+        if not cursor:
+            waiting = [*_behind(part, window), part]
+        elif resumed := _resumed(fetch(part, cursor)):
+            waiting = _behind(part, window)
             yield from _in_pieces(part, resumed, when, last=not waiting)
     while waiting:
         part = waiting.pop()
@@ -52,10 +54,14 @@ def ascending(
         if length <= _SHORTEST:
             yield from _in_pieces(part, pages, when, last=not waiting)
             continue
-        collected = _collect(pages, page_size)
-        if collected is None:
+        collected, whole = _collect(pages, page_size)
+        if not whole:
             middle = part.start + max(length / 2, _SHORTEST)
-            waiting += [Window(middle, part.end), Window(part.start, middle)]
+            older = Window(part.start, middle)
+            waiting += [Window(middle, part.end), older]
+            # A run that ends here has not bisected in vain.
+            vendor_time = collected[0].vendor_time
+            yield Page([], 0, vendor_time=vendor_time, cursor=_name(older, ""), ordered=False)
             continue
         yield _sorted(collected, when, part.end, last=not waiting)
         del collected, pages  # free them before the next part is read
@@ -76,14 +82,18 @@ def _resumed(pages: Iterator[Page]) -> Iterator[Page] | None:
     return None
 
 
-def _collect(pages: Iterator[Page], page_size: int) -> list[Page] | None:
-    """All pages; None as soon as they turn out to be more than ``PAGES``."""
+def _behind(part: Window, window: Window) -> list[Window]:
+    return [Window(part.end, window.end)] if part.end < window.end else []
+
+
+def _collect(pages: Iterator[Page], page_size: int) -> tuple[list[Page], bool]:
+    """All pages, and True; the first ones, and False, if they are more than ``PAGES``."""
     collected: list[Page] = []
     for page in pages:
-        if len(collected) == PAGES or (page.total or 0) > PAGES * page_size:
-            return None
         collected.append(page)
-    return collected
+        if len(collected) > PAGES or (page.total or 0) > PAGES * page_size:
+            return collected, False
+    return collected, True
 
 
 def _in_pieces(
@@ -94,7 +104,7 @@ def _in_pieces(
     for page in pages:
         if len(collected) == PAGES:
             cursor = collected[-1].cursor
-            name = f"{isoformat(part.start)} {isoformat(part.end)} {cursor}" if cursor else ""
+            name = _name(part, cursor) if cursor else ""
             yield _sorted(collected, when, None, last=False, cursor=name)
             collected = []
         collected.append(page)
@@ -122,8 +132,12 @@ def _sorted(
     )
 
 
+def _name(part: Window, cursor: str) -> str:
+    return f"{isoformat(part.start)} {isoformat(part.end)} {cursor}"
+
+
 def _parse(after: str) -> tuple[Window, str] | None:
-    """The part and the vendor's cursor that a page's cursor names."""
+    """The part and the vendor's cursor in it that a page's cursor names."""
     names = after.split(" ", 2)
     if len(names) != 3:
         return None
