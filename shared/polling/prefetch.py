@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import gt
+from typing import cast
 
 from shared.polling.prepare import PreparedPage
-from shared.source.stream import Page, Source, Window
+from shared.source.stream import Page, ResumableSource, Source, Window
 from shared.state.fingerprints import Fingerprint
 
 # A little under two of a vendor's largest pages: records are not spread evenly, and a third page
@@ -66,7 +67,7 @@ def _resumed(
     Leave the cursor where a page is beyond the window's start: from there the rest can be cut.
     """
     part = Window(window.start, resume.end)
-    for page in source.pages(part, resume.cursor):
+    for page in cast(ResumableSource, source).pages(part, resume.cursor):
         prepared = _prepared(page, part, prepare)
         prepared.last = page.last and part.end >= window.end
         cut = _cut(prepared, part)

@@ -29,9 +29,11 @@ from shared.errors import (
 )
 from shared.health import rows
 from shared.polling.budget import budget_seconds
+from shared.polling.due import is_due, may_be_disabled
 from shared.polling.leased_sink import LeasedSink
 from shared.polling.stream_poll import Lookback, StreamPoll
-from shared.records.timestamps import isoformat, utc_now
+from shared.polling.stuck import STUCK_AFTER, ProgressWatch, stuck
+from shared.records.timestamps import utc_now
 from shared.settings import key_vault
 from shared.settings.app import PollingSettings, read_destination, read_polling
 from shared.source.connector import Connection, Connector
@@ -40,7 +42,7 @@ from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
 from shared.state.lease import PollLease, held_lease
 from shared.state.progress import Progress
 from shared.telemetry.events import emit
-from shared.telemetry.history import age, ever_succeeded, history_after
+from shared.telemetry.history import history_after
 from shared.telemetry.run import RunCounters, RunResult, RunState, worst
 
 # Deliver the last pages for an eighth of a stream's share longer than fetching, 90 % of the
@@ -49,12 +51,7 @@ DELIVERY_SHARE = 0.125
 _LEAST_DELIVERY = 1 / 32
 # A stream that is behind is polled once more in a run where at least this share of it is left.
 _LEAST_SHARE = 1 / 50
-# So many runs of a stream that end neither with an end nor further on are stuck.
-_STUCK_AFTER = 2
 _LAST_ANSWER_SECONDS = 20.0
-_RETRY_DISABLED_AFTER = timedelta(hours=1)
-# Timers tick a little early or late: a stream due on this tick must not wait for the next.
-_TICK_SLACK = timedelta(seconds=30)
 
 logger = logging.getLogger("connectors.polling")
 
@@ -94,7 +91,6 @@ def poll_under(lease: PollLease, run: PollRun, *, put_off: bool = False) -> list
         emit(logger, "run_not_ended", **run.whose, Runs=lease.unended)
     raise_gc_thresholds()
     run.hold(lease)
-    run.unended = lease.unended
     outcome = RunState.FAILING
     try:
         results = run.all_streams()
@@ -163,9 +159,7 @@ class PollRun:
         self._end = self._deadline + self._budget * DELIVERY_SHARE
         self._failures: dict[str, Exception] = {}
         self._results: list[RunResult] = []
-        self._began_at: dict[str, Progress] = {}
-        self.unended = 0
-        """Runs before this one that began and did not end; each counts as without progress."""
+        self._watch = ProgressWatch()
 
     @property
     def whose(self) -> Mapping[str, Any]:
@@ -181,6 +175,7 @@ class PollRun:
         """Poll and upload only while ``lease`` is sure."""
         self._lease = lease
         self._sink = LeasedSink(self._sink, lease)
+        self._watch.unended = lease.unended
 
     def fail(self, error: ConnectorError) -> NoReturn:
         """Record ``error`` as the failure of every stream; raises RunFailed."""
@@ -334,7 +329,8 @@ class PollRun:
         seen = checkpoint.load()
         past = checkpoint.progress
         counters.watermark = past.watermark
-        if not _is_due(stream, past, connection.inventory_minutes):
+        self._watch.begin(stream, past)
+        if not is_due(stream, past, connection.inventory_minutes):
             return None
         # Allow the page in flight at the fetch deadline to arrive: StreamPoll stops between pages.
         client.begin(min(task.fetch_deadline + _LAST_ANSWER_SECONDS, self._end))
@@ -355,13 +351,15 @@ class PollRun:
             raise _SecretsChanged(fresh)
         counters.requests, counters.retries = client.requests, client.retries
         stream_poll.count_delivered()
-        if failure and not sender.counters.accepted and _may_be_disabled(stream, past, failure):
+        if failure and not sender.counters.accepted and may_be_disabled(stream, past, failure):
             return self._disable(checkpoint, counters, failure)
         stalled = 0
         if state == RunState.CATCHING_UP:
-            stalled = self._runs_without_progress(stream, past, checkpoint.progress, counters)
-            if stalled >= _STUCK_AFTER:
-                failure = _stuck(stream, checkpoint.progress, stalled)
+            before = sum(r.records for r in self._results if r.stream == stream.name)
+            delivered = before + counters.records
+            stalled = self._watch.stalled_runs(stream, checkpoint.progress, delivered)
+            if stalled >= STUCK_AFTER:
+                failure = stuck(stream, checkpoint.progress, stalled)
         note = "" if failure else stream_poll.note
         state = RunState.FAILING if failure else state
         result = counters.result(state, error=failure, note=note)
@@ -373,19 +371,6 @@ class PollRun:
         if failure:
             raise failure
         return result
-
-    def _runs_without_progress(
-        self, stream: Stream, past: Progress, now: Progress, counters: RunCounters
-    ) -> int:
-        """How many runs, with this one, ended where the stream stood before; 0 for none.
-
-        Rounds of one run count as one.
-        """
-        began = self._began_at.setdefault(stream.name, past)
-        delivered = sum(r.records for r in self._results if r.stream == stream.name)
-        if now.place != began.place or delivered or counters.records:
-            return 0
-        return began.stalled + self.unended + 1
 
     def _disable(
         self, checkpoint: StreamCheckpoint, counters: RunCounters, error: ConnectorError
@@ -419,34 +404,9 @@ def _reconnected(task: StreamTask, connection: Connection) -> StreamTask:
     return replace(task, connection=connection, source=source)
 
 
-def _is_due(stream: Stream, past: Progress, inventory_minutes: float) -> bool:
-    """Whether to poll now: hourly where disabled, an inventory at its interval, others always."""
-    idle = age(past.last_polled_at)
-    if past.disabled_since and idle < _RETRY_DISABLED_AFTER - _TICK_SLACK:
-        return False
-    interval = timedelta(minutes=inventory_minutes)
-    return not (stream.inventory and not past.unfinished and idle < interval - _TICK_SLACK)
-
-
-def _may_be_disabled(stream: Stream, past: Progress, error: ConnectorError) -> bool:
-    """Whether to disable a stream: an optional one that never worked, refused by 403 or 404."""
-    never_worked = past.watermark is None and not ever_succeeded(past.history)
-    refused = isinstance(error, VendorRefused) and error.status in (403, 404)
-    return stream.optional and never_worked and refused
-
-
 def _goes_on(result: RunResult) -> bool:
     """Whether the stream has more to read, so that it uses the time that others leave."""
     return result.status == RunState.CATCHING_UP or isinstance(result.error, NoProgress)
-
-
-def _stuck(stream: Stream, progress: Progress, runs: int) -> NoProgress:
-    """The error of a stream whose runs end at the same place."""
-    where = f"behind {isoformat(progress.position)}" if progress.position else "at its beginning"
-    return NoProgress(
-        f"{runs} runs of {stream.setting_name} ended {where} without an end and without a new "
-        "record: a run's time does not suffice for what is to be read there at once"
-    )
 
 
 def _keep(checkpoint: StreamCheckpoint, progress: Progress, failure: ConnectorError | None) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from typing import cast
 
 from shared.polling.prepare import PreparedPage
-from shared.source.stream import Page, Source
+from shared.source.stream import Page, ResumableSource, Source
 from shared.state.progress import MAX_CURSOR, Progress
 
 
@@ -22,7 +23,10 @@ class SnapshotWalk:
 
     def pages(self) -> Generator[PreparedPage, None, None]:
         """The pages behind the cursor."""
-        yield from map(self._prepare, self._source.pages(None, self.progress.cursor))
+        cursor = self.progress.cursor
+        source = self._source
+        pages = cast(ResumableSource, source).pages(None, cursor) if cursor else source.pages(None)
+        yield from map(self._prepare, pages)
 
     def begin(self, page: PreparedPage) -> None:
         """A snapshot's page needs no preparation."""

@@ -25,7 +25,7 @@ class Page:
     ``size`` is the answer's bytes; ``total`` how many records the vendor says the whole window has,
     None where it did not say; ``vendor_time`` the ``Date`` of the answer; ``last`` whether the
     window is known to end with it. ``cursor`` resumes behind this page, also in a later run: text
-    that ``pages`` of the same source takes, '' where there is none. ``complete_to``: with this
+    that a ``ResumableSource`` takes, '' where there is none. ``complete_to``: with this
     page every record of the window before that time has come. ``ordered`` is False for a page
     that later ones may precede in time; only ``complete_to`` tells then how far the window is read.
     """
@@ -89,19 +89,29 @@ class Source(Protocol):
     """One stream of one vendor, as the engine reads it.
 
     ``pages`` of a window come in ascending order of the watermark's time; a snapshot's window is
-    None. With ``after``, a page's cursor, they resume behind that page: the window's end is then
-    that of the pages before, its start a time before which all is read; a cursor that the vendor
-    refuses is read from the window's start. ``parallelism`` is into how many sub-windows a backlog
-    may be cut at a time: 1 where the vendor cannot be asked so. Raises the VendorError tree.
+    None. ``parallelism`` is into how many sub-windows a backlog may be cut at a time: 1 where the
+    vendor cannot be asked so. Raises the VendorError tree.
     """
 
     stream: Stream
     parallelism: int
 
+    def pages(self, window: Window | None, /) -> Iterator[Page]: ...
+
+
+class ResumableSource(Source, Protocol):
+    """A source whose pages have cursors.
+
+    With ``after``, a page's cursor, ``pages`` resumes behind that page: the window's end is then
+    that of the pages before, its start a time before which all is read. A cursor that the vendor
+    refuses is read from the window's start. Without cursors, more records of one moment than a run
+    can read would be read again and again.
+    """
+
     def pages(self, window: Window | None, after: str = "", /) -> Iterator[Page]: ...
 
 
-class IdSource(Source, Protocol):
+class IdSource(ResumableSource, Protocol):
     """A source that also lists all its records by id.
 
     ``newest`` yields them highest id first; with ``after``, a page's cursor, behind that page, or
