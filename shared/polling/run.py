@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import gc
 import logging
-import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -31,27 +30,20 @@ from shared.health import rows
 from shared.polling.budget import budget_seconds
 from shared.polling.due import is_due, may_be_disabled
 from shared.polling.leased_sink import LeasedSink
+from shared.polling.shares import Shares, StreamTask
 from shared.polling.stream_poll import Lookback, StreamPoll
 from shared.polling.stuck import STUCK_AFTER, ProgressWatch, stuck
 from shared.records.timestamps import utc_now
 from shared.settings import key_vault
 from shared.settings.app import PollingSettings, read_destination, read_polling
 from shared.source.connector import Connection, Connector
-from shared.source.stream import Source, Stream
+from shared.source.stream import Stream
 from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
 from shared.state.lease import PollLease, held_lease
 from shared.state.progress import Progress
 from shared.telemetry.events import emit
 from shared.telemetry.history import history_after
 from shared.telemetry.run import RunCounters, RunResult, RunState, worst
-
-# Deliver the last pages for an eighth of a stream's share longer than fetching, 90 % of the
-# function's timeout in all, and for no less than a 32nd of the budget.
-DELIVERY_SHARE = 0.125
-_LEAST_DELIVERY = 1 / 32
-# A stream that is behind is polled once more in a run where at least this share of it is left.
-_LEAST_SHARE = 1 / 50
-_LAST_ANSWER_SECONDS = 20.0
 
 logger = logging.getLogger("connectors.polling")
 
@@ -110,19 +102,6 @@ def raise_gc_thresholds() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamTask:
-    """A stream's part of a run; the deadlines are readings of ``time.monotonic``.
-
-    Start no page after ``fetch_deadline`` and no upload after ``deliver_deadline``.
-    """
-
-    connection: Connection
-    source: Source
-    fetch_deadline: float
-    deliver_deadline: float
-
-
 class _SecretsChanged(Exception):
     """The vendor refused the sign-in, and the vault has another: ``connection`` has it."""
 
@@ -154,9 +133,7 @@ class PollRun:
         self._first_connection = connection
         self._sink = target
         self._run_id = uuid.uuid4().hex
-        self._budget = budget_seconds() if budget is None else budget
-        self._deadline = time.monotonic() + self._budget
-        self._end = self._deadline + self._budget * DELIVERY_SHARE
+        self._shares = Shares(budget_seconds() if budget is None else budget)
         self._failures: dict[str, Exception] = {}
         self._results: list[RunResult] = []
         self._watch = ProgressWatch()
@@ -190,7 +167,7 @@ class PollRun:
         waiting = list(range(len(connection.sources)))
         while waiting:
             for place, number in enumerate(waiting):
-                task = self._task(connection, number, len(waiting) - place)
+                task = self._shares.task(connection, number, len(waiting) - place)
                 connection = self._run_stream(task)
             waiting = self._still_behind(connection)
         for result in self._results:
@@ -208,31 +185,12 @@ class PollRun:
         return self._results
 
     def _still_behind(self, connection: Connection) -> list[int]:
-        """The streams to poll once more in this run: those catching up, while time is left.
-
-        After each stream had its share, the time that the others left goes to these.
-        """
-        left = self._deadline - time.monotonic()
+        """The streams to poll once more in this run: those catching up, while time is left."""
         behind = {r.stream for r in self._results if _goes_on(r)}
-        if left < self._budget * _LEAST_SHARE * len(behind):
+        if not self._shares.suffice(len(behind)):
             return []
         sources = enumerate(connection.sources)
         return [number for number, source in sources if source.stream.name in behind]
-
-    def _task(self, connection: Connection, number: int, sharing: int = 1) -> StreamTask:
-        """Share the remaining time equally: one stream's backlog must not starve the others.
-
-        ``sharing`` counts the streams of this round that are still to come, with this one.
-        """
-        now = time.monotonic()
-        share = max(self._deadline - now, 0.0) / sharing
-        longer = max(share * DELIVERY_SHARE, self._budget * _LEAST_DELIVERY)
-        return StreamTask(
-            connection=connection,
-            source=connection.sources[number],
-            fetch_deadline=now + share,
-            deliver_deadline=min(now + share + longer, self._end),
-        )
 
     def _run_stream(self, task: StreamTask) -> Connection:
         """Poll a stream and record its result; return the connection for the next stream."""
@@ -245,7 +203,7 @@ class PollRun:
                 try:
                     result = self._poll(task, counters)
                 except _SecretsChanged as changed:
-                    task = _reconnected(task, changed.connection)
+                    task = task.over(changed.connection)
                     counters = counters.restarted()
                     result = self._poll(task, counters, may_reconnect=False)
         except LeaseLost:
@@ -333,7 +291,7 @@ class PollRun:
         if not is_due(stream, past, connection.inventory_minutes):
             return None
         # Allow the page in flight at the fetch deadline to arrive: StreamPoll stops between pages.
-        client.begin(min(task.fetch_deadline + _LAST_ANSWER_SECONDS, self._end))
+        client.begin(self._shares.answers_until(task))
         sender = BatchSender(self._sink, DeadLetters(), connection=self._first_connection.name)
         lookback = Lookback(
             timedelta(hours=self._polling.initial_lookback_hours),
@@ -395,13 +353,6 @@ class PollRun:
         )
         checkpoint.rewrite(progress, [])
         return result
-
-
-def _reconnected(task: StreamTask, connection: Connection) -> StreamTask:
-    """The same stream's task over ``connection``."""
-    name = task.source.stream.name
-    source = next(source for source in connection.sources if source.stream.name == name)
-    return replace(task, connection=connection, source=source)
 
 
 def _goes_on(result: RunResult) -> bool:

@@ -37,6 +37,7 @@ from shared.errors import (
 )
 from shared.polling import pipeline, prefetch, stream_poll
 from shared.polling import run as polling_run
+from shared.polling.shares import StreamTask
 from shared.records.raw import Record, as_record
 from shared.records.timestamps import isoformat
 from shared.settings.app import PollingSettings
@@ -168,7 +169,7 @@ class World:
         connector = connector_of("Model", self.source)
         run = polling_run.PollRun(connector, connection, self.destination, polling)
         run._run_id = f"{self.runs:012d}"
-        task = polling_run.StreamTask(
+        task = StreamTask(
             connection=connection,
             source=self.source,
             fetch_deadline=self.process.fetched + (10**6 if plan.pages is None else plan.pages),

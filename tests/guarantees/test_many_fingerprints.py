@@ -79,7 +79,7 @@ def poll(source: ManyAtOnce) -> tuple[RunResult, int]:
     connection = Connection(ADDRESS, session, [source])
     target = Counting()
     run = polling_run.PollRun(connector_of("Many", source), connection, target, polling)
-    run._run_stream(run._task(connection, 0))
+    run._run_stream(run._shares.task(connection, 0, 1))
     assert not run._failures
     return run._results[0], target.records
 

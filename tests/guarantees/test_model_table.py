@@ -51,6 +51,9 @@ def answers(table: Any) -> list[Any]:
         said.append(newer not in ("", etag))
         read()
         etag = newer
+    within = "PartitionKey ge 'p' and PartitionKey lt 'q' and RowKey eq"
+    found = (table.query_entities(f"{within} '{name}'") for name in ("r", "s"))
+    said.extend([dict(row) for row in rows] for rows in found)
     ask("delete_entity", "p", "r")
     update({"b": 4}, UpdateMode.MERGE, etag)
     read()

@@ -14,6 +14,7 @@ from shared.connections.opening import open_connection
 from shared.delivery.sink import sink_for
 from shared.polling import run as polling_run
 from shared.polling import stream_poll
+from shared.polling.shares import StreamTask
 from shared.settings.app import read_destination, read_polling
 from shared.source.connector import Connector
 from shared.telemetry.run import RunResult
@@ -43,7 +44,7 @@ class ShortRuns:
         run = polling_run.PollRun(
             self.connector, connection, sink_for(read_destination()), read_polling()
         )
-        task = polling_run.StreamTask(
+        task = StreamTask(
             connection, source, clock.monotonic() + self.pages, time.monotonic() + 2 * _FAR
         )
         run._run_stream(task)

@@ -11,11 +11,11 @@ from shared.records.timestamps import isoformat, parse_time, utc_now
 from shared.state.checkpoint import (
     PER_ROW,
     TABLE,
-    Progress,
     StreamCheckpoint,
     partition_key,
 )
 from shared.state.fingerprints import fingerprint
+from shared.state.progress import Progress
 from tests.app import App
 
 STREAM = "Custom-SentinelOneActivities"

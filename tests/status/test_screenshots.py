@@ -14,7 +14,7 @@ from local.loopback.faults import FOREVER, answer
 from local.vendors.onelogin_records import onelogin_event
 from shared.delivery.spool import POISON_QUEUE, Message, Spool
 from shared.errors import RunFailed
-from shared.polling import run as polling_run
+from shared.polling import shares
 from shared.records.timestamps import utc_now
 from tests.app import App, replay_a_day
 from tests.status.browser import Screen, chromium, render
@@ -62,7 +62,8 @@ def catching_up(app: App) -> None:
     app.fill(12_000)
     app.sentinelone.server.latency = 0.3
     # The timeout is seconds instead of ten minutes: leave a page the time it takes.
-    app.settings.setattr(polling_run, "DELIVERY_SHARE", 20.0)
+    app.settings.setattr(shares, "DELIVERY_SHARE", 20.0)
+    app.settings.setenv("SentinelOneRequestsPerSecond", "3")
     app.poll_sentinelone()
     app.settings.delenv("AzureFunctionsJobHost__functionTimeout")
     app.poll_jira()
