@@ -8,11 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from shared import VERSION
+from shared.connections.names import set_up
 from shared.connections.opening import open_connection, valid_tokens
 from shared.connections.registry import polled, received
 from shared.delivery import backlog
@@ -30,6 +32,8 @@ from shared.settings.app import (
 from shared.source.connector import Connection, Connector
 from shared.state.addresses import LeftBehind
 from shared.state.checkpoint import partition_key
+from shared.state.keys import connection_key
+from shared.state.lease import Leases, read_leases
 from shared.state.rows import Row, checkpoint_rows, other_addresses
 from shared.state.webhook_history import webhook_partition
 from shared.status.assess import polled_stream, webhook_stream
@@ -46,6 +50,8 @@ from shared.telemetry.run import SEVERITY, RunState, worst
 # Timeout of one read.
 SECONDS = 15.0
 _EXPIRES_SOON_DAYS = 14
+# Of 150 connections, so many are read at a time.
+_THREADS = 32
 Result = TypeVar("Result")
 
 
@@ -76,17 +82,23 @@ def collect_status(now: datetime | None = None) -> AppStatus:
     """Collect the app's status as of ``now``; takes about ``SECONDS`` at most, whatever is down."""
     moment = now or utc_now()
     collector = _Collector()
-    timers, webhooks = polled(), received()
-    with ThreadPoolExecutor(6 + len(timers) + len(webhooks)) as pool:
+    timers = [(c, name) for c in polled() for name in _connections(c)]
+    webhooks = [(c, name) for c in received() for name in _connections(c)]
+    with ThreadPoolExecutor(min(7 + len(timers) + len(webhooks), _THREADS)) as pool:
         spool_read = pool.submit(collector.get, backlog.spool_queue, Queue(None))
         poison_read = pool.submit(collector.get, backlog.poison_queue, Queue(None))
         dead_read = pool.submit(collector.get, backlog.dead_letters, DeadLetterStatus(None))
         settings_read = pool.submit(collector.get, read_destination, None)
         polling_read = pool.submit(collector.get, read_polling, None)
-        found = [pool.submit(_polled, connector, collector, moment) for connector in timers]
+        none = Leases(moment, {}, frozenset())
+        leases_read = pool.submit(collector.get, read_leases, none)
+        found = [
+            pool.submit(_polled, connector, name, collector, moment) for connector, name in timers
+        ]
         spool = spool_read.result()
-        found += [pool.submit(_received, source, spool, moment) for source in webhooks]
-        connectors = [future.result() for future in found]
+        found += [pool.submit(_received, source, n, spool, moment) for source, n in webhooks]
+        leases = leases_read.result()
+        connectors = [_with_due(future.result(), leases) for future in found]
         polling_read.result()
         poison, dead = poison_read.result(), dead_read.result()
         destination, address = _destination(settings_read.result())
@@ -112,6 +124,23 @@ def collect_status(now: datetime | None = None) -> AppStatus:
         poison=poison,
         dead_letters=dead,
     )
+
+
+def _connections(connector: Connector) -> Sequence[str]:
+    """The connector's connections, and the suffixes that are no names; '' where it is off."""
+    try:
+        found = set_up(connector)
+    except SettingsError:
+        return [""]  # its own card says why
+    return [*found.names, *sorted(found.problems)] or [""]
+
+
+def _with_due(status: ConnectorStatus, leases: Leases) -> ConnectorStatus:
+    """Add when a connection is polled next that is put off."""
+    last = leases.polls.get(connection_key(status.name, status.connection))
+    if last is None or last.due is None or last.due < leases.now:
+        return status
+    return replace(status, due=last.due)
 
 
 def _destination(settings: DestinationSettings | None) -> tuple[str, str]:
@@ -172,7 +201,7 @@ def _token_problems(connectors: list[ConnectorStatus], now: datetime) -> list[As
             found.append(
                 Assessment(
                     RunState.LATE if left > 0 else RunState.FAILING,
-                    f"The token of {connector.name} {when}.",
+                    f"The token of {connector.title} {when}.",
                     "Make a new one with the vendor and store it where the old one is; the "
                     "connector reads it by itself.",
                 )
@@ -180,23 +209,26 @@ def _token_problems(connectors: list[ConnectorStatus], now: datetime) -> list[As
     return found
 
 
-def _polled(connector: Connector, collector: _Collector, now: datetime) -> ConnectorStatus:
+def _polled(
+    connector: Connector, name: str, collector: _Collector, now: datetime
+) -> ConnectorStatus:
     try:
-        connection = open_connection(connector)
+        connection = open_connection(connector, name)
     except SettingsError as error:
-        return _misconfigured(connector.name, error)
+        return _misconfigured(connector.name, name, error)
     if connection is None:
         return ConnectorStatus(
             connector.name, False, Assessment(RunState.OFF, "None of its settings are set.")
         )
-    partition = partition_key(connector.name, connection.address)
+    partition = partition_key(connector.name, connection.address, name)
     rows = collector.get(lambda: checkpoint_rows(partition), None)
     none: Sequence[LeftBehind] = ()
     others = collector.get(lambda: other_addresses(partition), none)
-    expires = connection.token_expires
+    # A page of many connections asks no vendor: their health rows tell when their tokens end.
+    expires = None if name else connection.token_expires
     token = expires() if expires else None
     note = ""
-    if token is None:
+    if token is None and not name:
         note = (
             "unknown: the token may not ask for it, as service users' often may not"
             if expires
@@ -212,6 +244,7 @@ def _polled(connector: Connector, collector: _Collector, now: datetime) -> Conne
         token_note=note,
         address_note=_address_note(connection, bool(rows), others, collector, now),
         streams=streams,
+        connection=name,
     )
 
 
@@ -263,18 +296,21 @@ def _streams(
     return streams + [StreamStatus(name, LEFT_OUT) for name in left_out]
 
 
-def _received(connector: Connector, spool: Queue, now: datetime) -> ConnectorStatus:
+def _received(connector: Connector, name: str, spool: Queue, now: datetime) -> ConnectorStatus:
     (declared,) = connector.streams
     try:
-        if valid_tokens(connector) is None:
+        problems = set_up(connector).problems
+        if name in problems:
+            raise SettingsError([problems[name]])
+        if valid_tokens(connector, name) is None:
             return ConnectorStatus(
                 connector.name, False, Assessment(RunState.OFF, "None of its settings are set.")
             )
     except SettingsError as error:
-        return _misconfigured(connector.name, error)
+        return _misconfigured(connector.name, name, error)
     try:
         rows = call_with_timeout(
-            SECONDS, lambda: checkpoint_rows(webhook_partition(connector.name))
+            SECONDS, lambda: checkpoint_rows(webhook_partition(connector.name, name))
         )
         stream = webhook_stream(declared.name, rows.get(declared.name), spool.messages, now)
     except (StorageError, SettingsError, TimeoutError):
@@ -283,12 +319,17 @@ def _received(connector: Connector, spool: Queue, now: datetime) -> ConnectorSta
             RunState.FAILING, "Unknown, since the storage account does not answer."
         )
         stream = StreamStatus(declared.name, unknown)
-    return ConnectorStatus(connector.name, True, _summary([stream]), streams=[stream])
-
-
-def _misconfigured(name: str, error: SettingsError) -> ConnectorStatus:
     return ConnectorStatus(
-        name, True, Assessment(RunState.FAILING, str(error), ADVICE["SettingsError"])
+        connector.name, True, _summary([stream]), streams=[stream], connection=name
+    )
+
+
+def _misconfigured(connector: str, name: str, error: SettingsError) -> ConnectorStatus:
+    return ConnectorStatus(
+        connector,
+        True,
+        Assessment(RunState.FAILING, str(error), ADVICE["SettingsError"]),
+        connection=name,
     )
 
 

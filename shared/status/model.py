@@ -62,9 +62,11 @@ class StreamStatus:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorStatus:
-    """One connector; ``address`` is the vendor's host, '' for a webhook or where off.
+    """One connection of a connector, by its name: '' for the one without.
 
-    ``address_note`` says what an earlier address left behind, '' where there was none.
+    ``address`` is the vendor's host, '' for a webhook or where off. ``address_note`` says what an
+    earlier address left behind, '' where there was none. ``due`` is when a connection is polled
+    next that is put off, since its vendor does not answer at all; None for at the next tick.
     """
 
     name: str
@@ -75,6 +77,13 @@ class ConnectorStatus:
     token_note: str = ""
     address_note: str = ""
     streams: Sequence[StreamStatus] = ()
+    connection: str = ""
+    due: datetime | None = None
+
+    @property
+    def title(self) -> str:
+        """The connector's name, and the connection's where it has one."""
+        return f"{self.name} {self.connection}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,9 +129,9 @@ def problems(status: AppStatus) -> list[Problem]:
     found = [_Finding("The app", "", "look", problem) for problem in status.problems]
     for connector in status.connectors:
         if connector.on and not connector.streams:
-            found.append(_Finding(connector.name, "", "", connector.assessment))
+            found.append(_Finding(connector.title, "", "", connector.assessment))
         found.extend(
-            _Finding(connector.name, short(connector.name, stream.name), "", stream.assessment)
+            _Finding(connector.title, short(connector.name, stream.name), "", stream.assessment)
             for stream in connector.streams
         )
     trouble = [f for f in found if f.assessment.state in (RunState.FAILING, RunState.LATE)]
