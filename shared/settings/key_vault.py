@@ -163,16 +163,15 @@ def doubts() -> list[str]:
 def refresh_secrets(*, seconds: float = WAIT_SECONDS) -> bool:
     """Read every secret again after a credential failed; return whether any has changed.
 
-    At most once a minute; wait until ``seconds`` after the read began, also where another thread
-    began it. If the vault does not answer, the known secrets stay in use.
+    Each at most once a minute; wait until ``seconds`` after the read began, also where another
+    thread began it. If the vault does not answer, the known secrets stay in use.
     """
     with _lock:
         every = dict(_secrets)
         before = {name: each.value for name, each in every.items() if each.known}
         if not every:
             return False
-        if time.monotonic() - max(each.tried_at for each in every.values()) >= REFRESH_SECONDS:
-            _start(every, 0.0)
+        _start(every, REFRESH_SECONDS)
     _wait_for(every.values(), seconds)
     with _lock:
         after = {name: each.value for name, each in every.items() if each.known}

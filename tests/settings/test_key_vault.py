@@ -234,3 +234,18 @@ def test_a_named_settings_secret_has_dashes_for_underscores(key_vault: Vault) ->
     """Key Vault allows no underscore in a name."""
     key_vault.secrets["SentinelOneAPIToken--emea"] = "a-token"
     assert vault.lookup("SentinelOneAPIToken__emea", secret=True) == "a-token"
+
+
+def test_a_secret_that_cannot_be_read_keeps_no_other_from_being_read_again(
+    key_vault: Vault,
+) -> None:
+    """Each secret has a minute of its own: one that was tried just now delays no other."""
+    key_vault.secrets["SentinelOneAPIToken"] = "an-old-token"
+    assert vault.lookup("SentinelOneAPIToken", secret=True) == "an-old-token"
+    key_vault.secrets["SentinelOneAPIToken"] = "a-new-token"
+    vault._secrets["SentinelOneAPIToken"].tried_at -= vault.REFRESH_SECONDS
+    key_vault.server.faults.add("/secrets/JiraAccessToken", answer(403))
+    with pytest.raises(SettingsError):
+        vault.lookup("JiraAccessToken", secret=True)
+    assert vault.refresh_secrets()
+    assert vault.lookup("SentinelOneAPIToken", secret=True) == "a-new-token"
