@@ -193,6 +193,7 @@ class Pipeline:
                 logger.info("%s: a later batch failed too", self._stream)
         if not acknowledged or not self._writable:
             return
+        self.progress = _stored(self.progress)
         try:
             if not self._checkpoint.advance(self.progress, acknowledged):
                 self._rewrite(sorted({*self.acknowledged(), *acknowledged}))
