@@ -58,7 +58,7 @@ class UnknownConnection(SettingsError):
         super().__init__(
             [
                 f"Records of the connection {connection} wait, since it is not set up any more: "
-                f"set its settings (…__{connection}) again, or discard them on the status page"
+                f"set its settings (…__{connection}) again, and they are sent"
             ]
         )
 
@@ -251,8 +251,8 @@ ADVICE: Mapping[str, str] = {
         "machine, in local.settings.json."
     ),
     "UnknownConnection": (
-        "Give the connection its settings again, or discard what waits for it; records of other "
-        "connections are not affected."
+        "Give the connection its settings again until nothing waits for it any more; records of "
+        "other connections are not affected. Its dead letters can also be discarded."
     ),
     "StorageUnavailable": (
         "See that the function app's own storage account is there, that its network rules let the "
