@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from shared.connectors import jira, sentinelone
 from shared.polling.prepare import RecordPreparer
 from shared.records.declared import declared_fields
 from shared.records.raw import as_record
+from shared.records.timestamps import isoformat
 from shared.source.stream import Page
 from tests.content.golden import NOW, STREAMS, cases, sent
+from tests.content.parsed import open_workspace, stream_of
 
 PAGES = Path(__file__).parents[2] / "docs"
 LOGINS = "Custom-OneLogin"
@@ -73,3 +76,35 @@ def test_the_query_that_removes_repeats_removes_nothing_else() -> None:
     workspace.close()
     for table, rows in zip(TABLES[:2], once, strict=False):
         assert (found[table]["Rows"], found[table]["Records"]) == (2 * rows, rows)
+
+
+def test_copies_of_an_old_record_are_one_though_their_times_were_replaced() -> None:
+    """Copies that arrive days late and apart have two TimeGenerated, and one own time."""
+    clock = [NOW + timedelta(days=30)]
+    workspace = Workspace(None, now=lambda: clock[0])
+    for _ in range(2):
+        for stream in ("Custom-SentinelOneThreats", "Custom-JiraAudit"):
+            workspace.ingest(stream, [sent(stream, cases(stream)[0]["record"])])
+        clock[0] += timedelta(minutes=7)
+    times = workspace.query("SentinelOne_CL | distinct TimeGenerated")
+    left = sizes(workspace, queries("guarantees.md", "arg_max")[:2])
+    workspace.close()
+    assert len(times.rows) == 2
+    assert left == [1, 1]
+
+
+def test_the_guide_tells_what_codeless_and_own_tables_have_in_common() -> None:
+    """One activity in both tables, one in ours alone, one in theirs alone: each is counted so."""
+    workspace = open_workspace("ours")
+    for own, theirs in ((True, True), (True, False), (False, True)):
+        record = {"id": f"{own}{theirs}", "createdAt": isoformat(NOW), "updatedAt": isoformat(NOW)}
+        if own:
+            stream = "Custom-SentinelOneActivities"
+            workspace.ingest(stream, [sent(stream, record)])
+        if theirs:
+            row = {"Id": record["id"], "CreatedAt": record["createdAt"], "TimeGenerated": NOW}
+            workspace.ingest(stream_of("SentinelOneActivities_CL"), [row])
+    (query,) = queries("migrate.md", "OnlyTheirs")
+    (row,) = workspace.query(query).dicts()
+    workspace.close()
+    assert (row["Both"], row["OnlyOurs"], row["OnlyTheirs"]) == (1, 1, 1)
