@@ -82,8 +82,8 @@ class PollingSettings:
 
     initial_lookback_hours: float = setting(
         "InitialLookbackHours",
-        "How far back a stream begins that has no checkpoint. Azure stamps events over two days old "
-        "with the time of receipt; the parsers' EventTime stays the event's own.",
+        "How far back a stream begins that has no checkpoint. Azure stamps events over two days "
+        "old with the time of receipt; the parsers' EventTime stays the event's own.",
         default="24",
         bounds=(0, 365 * 24),
     )
