@@ -13,7 +13,7 @@ from pathlib import Path
 from local.commands.settings_file import SETTINGS_FILE, SettingsFileInvalid, read_settings
 from local.commands.start import connectors_on, local_parts
 from local.world import environment
-from shared.diagnostics.connection_test import ALL, choices, test
+from shared.diagnostics.connection_test import ALL, check_connections, choices
 from shared.diagnostics.steps import TestReport
 
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     with ExitStack() as world:
         settings |= local_parts(settings, world, None)
         world.enter_context(environment(settings))
-        report = test(options.section)
+        report = check_connections(options.section)
         set_up = options.section != ALL or any(connectors_on())
     print(as_text(report, set_up=set_up))
     return 0 if report.passed and set_up else 1

@@ -13,15 +13,17 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from shared.connections.names import set_up
 from shared.connections.registry import polled, received
 from shared.diagnostics.section import TestSection, logger
 from shared.diagnostics.sink_steps import destination_steps
 from shared.diagnostics.steps import FAILED, TestReport
 from shared.diagnostics.vendor_steps import polled_steps, received_steps
-from shared.errors import UnexpectedError
+from shared.errors import SettingsError, UnexpectedError
 from shared.runtime.process import on_reset
 from shared.runtime.timeout import call_with_timeout
 from shared.settings import key_vault
+from shared.source.connector import Connector
 from shared.telemetry.events import emit
 
 ALL = "all"
@@ -29,6 +31,9 @@ DESTINATION = "destination"
 SECONDS = 50.0
 # One test at a time, then a pause: each test sends requests to every endpoint.
 PAUSE_SECONDS = 10.0
+# So many connections of a connector are tested together; any other by its name.
+MOST_CONNECTIONS = 6
+SectionTest = tuple[str, Callable[[TestSection], None]]
 _running = threading.Lock()
 _last_finished: dict[str, float] = {}
 on_reset(_last_finished.clear)
@@ -52,29 +57,32 @@ def choices() -> Mapping[str, str]:
     }
 
 
-def run_test(what: str) -> TestReport:
-    """Test ``what``, one of ``choices``; raises ``TestThrottled``."""
+def run_test(what: str, connection: str = "") -> TestReport:
+    """Test ``what``, one of ``choices``; raises ``TestThrottled``.
+
+    ``connection`` is the name of the connection to test; '' tests the first few of each connector.
+    """
     if not _running.acquire(blocking=False):
         raise TestThrottled(PAUSE_SECONDS)
     try:
         left = _last_finished.get("ended", -PAUSE_SECONDS) + PAUSE_SECONDS - time.monotonic()
         if left > 0:
             raise TestThrottled(left)
-        report = test(what)
+        report = check_connections(what, connection)
         _last_finished["ended"] = time.monotonic()
         return report
     finally:
         _running.release()
 
 
-def test(what: str) -> TestReport:
+def check_connections(what: str, connection: str = "") -> TestReport:
     """As ``run_test``, without the limit: ``make check`` calls it."""
     began = time.monotonic()
     # Test the secrets that are in the Key Vault now, not those cached.
     key_vault.refresh_secrets()
-    tests = _section_tests(what)
+    tests = _section_tests(what, connection)
     sections = [TestSection(name, began + SECONDS) for name, _ in tests]
-    with ThreadPoolExecutor(len(tests)) as pool:
+    with ThreadPoolExecutor(max(len(tests), 1)) as pool:
         for section, (_, run) in zip(sections, tests, strict=True):
             pool.submit(_run_section, section, run)
     steps = [step for section in sections for step in section.steps]
@@ -92,15 +100,33 @@ def test(what: str) -> TestReport:
     return TestReport(what, passed, seconds, steps)
 
 
-def _section_tests(what: str) -> list[tuple[str, Callable[[TestSection], None]]]:
-    tests: list[tuple[str, Callable[[TestSection], None]]] = [
-        (connector.name, functools.partial(polled_steps, connector)) for connector in polled()
-    ]
+def _section_tests(what: str, connection: str) -> list[SectionTest]:
+    tests: list[SectionTest] = []
+    for connector in polled():
+        if what in (ALL, connector.name.lower()):
+            tests += _connection_tests(connector, connection)
     tests += [
-        (connector.name, functools.partial(received_steps, connector)) for connector in received()
+        (connector.name, functools.partial(received_steps, connector))
+        for connector in received()
+        if what in (ALL, connector.name.lower())
     ]
-    tests.append(("Destination", destination_steps))
-    return [(name, run) for name, run in tests if what in (ALL, name.lower())]
+    if what in (ALL, DESTINATION):
+        tests.append(("Destination", destination_steps))
+    return tests
+
+
+def _connection_tests(connector: Connector, connection: str) -> list[SectionTest]:
+    """A section for each connection: the one of that name, or the first few."""
+    try:
+        names = set_up(connector).names or ("",)
+    except SettingsError:
+        names = ("",)  # its section says what is wrong
+    if connection:
+        names = [name for name in names if name.lower() == connection.lower()]
+    return [
+        (f"{connector.name} {name}".rstrip(), functools.partial(polled_steps, connector, name))
+        for name in names[:MOST_CONNECTIONS]
+    ]
 
 
 def _run_section(section: TestSection, run: Callable[[TestSection], None]) -> None:

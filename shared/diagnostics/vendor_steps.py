@@ -32,12 +32,12 @@ class Probed(Protocol):
         ...
 
 
-def polled_steps(connector: Connector, section: TestSection) -> None:
+def polled_steps(connector: Connector, name: str, section: TestSection) -> None:
     """Test a connector that polls."""
     connections: list[Connection] = []
 
     def settings() -> str:
-        connection = open_connection(connector)
+        connection = open_connection(connector, name)
         if connection is None:
             raise StepSkipped("The connector is off: none of its settings are set")
         connections.append(connection)

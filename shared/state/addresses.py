@@ -74,27 +74,20 @@ def carry_over(table: TableClient, partition: str, stream: str) -> bool:
     return True
 
 
-def left_behind(table: TableClient, partition: str) -> list[LeftBehind]:
+def left_behind(partitions: Mapping[str, Mapping[str, Any]], partition: str) -> list[LeftBehind]:
     """Return the other addresses that the connection of ``partition`` has checkpoints of.
 
-    Raises ``StorageUnavailable``.
+    ``partitions`` has the table's rows by PartitionKey and RowKey.
     """
-    from azure.core.exceptions import ResourceNotFoundError
-
     key = partition.partition(":")[0]
     furthest: dict[str, datetime | None] = {}
-    with storage_errors("Reading the checkpoints"):
-        try:
-            columns = ["PartitionKey", "RowKey", "watermark", "position"]
-            for row in _rows(table, key, select=columns):
-                other = _canonical(row["PartitionKey"])
-                if other in (partition, f"{key}:webhook") or "~" in row["RowKey"]:
-                    continue
-                marks = [parse_time(row.get("watermark")), parse_time(row.get("position"))]
-                known = [mark for mark in (*marks, furthest.get(other)) if mark]
-                furthest[other] = max(known, default=None)
-        except ResourceNotFoundError:
-            return []
+    for stored, rows in partitions.items():
+        other = _canonical(stored)
+        if stored.partition(":")[0] != key or other in (partition, f"{key}:webhook"):
+            continue
+        marks = [parse_time(row.get(n)) for row in rows.values() for n in ("watermark", "position")]
+        known = [mark for mark in (*marks, furthest.get(other)) if mark]
+        furthest[other] = max(known, default=None)
     return [
         LeftBehind(other.partition(":")[2].replace("|", "/"), mark)
         for other, mark in sorted(furthest.items())

@@ -62,11 +62,11 @@ class StreamStatus:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorStatus:
-    """One connection of a connector, by its name: '' for the one without.
+    """One connection of a connector; ``connection`` is its name, '' for the one without.
 
-    ``address`` is the vendor's host, '' for a webhook or where off. ``address_note`` says what an
-    earlier address left behind, '' where there was none. ``due`` is when a connection is polled
-    next that is put off, since its vendor does not answer at all; None for at the next tick.
+    ``address`` is the vendor's host, '' for a webhook or where off; ``address_note`` says what an
+    earlier address left behind, '' where there was none. ``due`` is when a connection that
+    was put off is polled again.
     """
 
     name: str
@@ -76,19 +76,23 @@ class ConnectorStatus:
     token_expires: datetime | None = None
     token_note: str = ""
     address_note: str = ""
-    streams: Sequence[StreamStatus] = ()
     connection: str = ""
     due: datetime | None = None
+    streams: Sequence[StreamStatus] = ()
 
     @property
     def title(self) -> str:
-        """The connector's name, and the connection's where it has one."""
+        """The connector's name, with the connection's behind it."""
         return f"{self.name} {self.connection}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class AppStatus:
-    """The whole status as of ``at``; ``problems`` are those of the app itself, the worst first."""
+    """The whole status as of ``at``; ``problems`` are those of the app itself, the worst first.
+
+    ``connectors`` has an entry for each connection, the worst first; ``shown`` is the text that
+    chose them by name, '' for all.
+    """
 
     state: RunState
     at: datetime
@@ -97,6 +101,7 @@ class AppStatus:
     destination_address: str
     problems: Sequence[Assessment]
     connectors: Sequence[ConnectorStatus]
+    shown: str
     spool: Queue
     poison: Queue
     dead_letters: DeadLetterStatus

@@ -25,6 +25,8 @@ from shared.telemetry.humanize import ago, clock, many, size, span
 from shared.telemetry.run import SEVERITY, RunState
 
 TEMPLATES = Path(__file__).with_name("templates")
+# So many connections are shown with all of their streams.
+_WHOLE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +89,22 @@ def environment() -> Environment:
     return made
 
 
-def page(
-    status: AppStatus,
-    *,
-    test: TestReport | None = None,
-    redriven: RedriveReport | None = None,
-    notice: str = "",
-) -> str:
-    """Render the document; the result of a button (``test``, ``redriven``, ``notice``) is first."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a button did, or ``notice``: why it did not."""
+
+    test: TestReport | None = None
+    redriven: RedriveReport | None = None
+    notice: str = ""
+
+
+def page(status: AppStatus, result: Result | None = None, *, key: str = "") -> str:
+    """Render the document, the result of a button first.
+
+    ``key`` is the function's key in the address that the page was asked by: a link within the page
+    carries it on. With more connections than ``_WHOLE`` each is a line, its streams on demand.
+    """
+    done = result or Result()
     return (
         environment()
         .get_template("page.html")
@@ -103,9 +113,11 @@ def page(
             headline=headline(status),
             problems=problems(status),
             test_choices=choices(),
-            test=test,
-            redriven=redriven,
-            notice=notice,
+            test=done.test,
+            redriven=done.redriven,
+            notice=done.notice,
+            key=key,
+            whole=sum(connection.on for connection in status.connectors) <= _WHOLE,
             # Verbatim: the policy's hash is of these very bytes.
             style=Markup(style()),  # noqa: S704  (a file of this package)
         )
@@ -128,7 +140,8 @@ def problems(status: AppStatus) -> list[Problem]:
     """Collect what fails or is late, the worst first; ten refused streams are one wrong token."""
     found = [_Finding("The app", "", "look", problem) for problem in status.problems]
     for connector in status.connectors:
-        if connector.on and not connector.streams:
+        own = connector.assessment.state == RunState.FAILING and connector.due
+        if connector.on and (own or not connector.streams):
             found.append(_Finding(connector.title, "", "", connector.assessment))
         found.extend(
             _Finding(connector.title, short(connector.name, stream.name), "", stream.assessment)

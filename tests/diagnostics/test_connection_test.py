@@ -21,7 +21,7 @@ from tests.app import App, ask
 
 def steps_of(what: str = "all") -> dict[str, dict[str, Any]]:
     """Run a test; return its steps by section and name."""
-    report = connection_test.test(what)
+    report = connection_test.check_connections(what)
     value = orjson.loads(orjson.dumps(report))
     return {f"{step['part']}: {step['name']}": step for step in value["steps"]}
 
@@ -177,7 +177,7 @@ def test_a_vendor_that_never_answers_costs_its_time_and_no_more(app: App) -> Non
     app.settings.setattr(connection_test, "SECONDS", 2.0)
     app.settings.setattr(vendor_steps, "_STREAM_SECONDS", 5.0)
     app.jira.faults.add("/rest/api", silence(), times=FOREVER)
-    report = connection_test.test("all")
+    report = connection_test.check_connections("all")
     assert report.seconds < 10
     assert not report.passed
     assert any(step.part == "Jira" and step.result == "failed" for step in report.steps)
@@ -218,7 +218,7 @@ def test_a_fault_of_the_program_is_told_without_its_text(
         raise KeyError("hush-hush")
 
     monkeypatch.setattr(connection_test, "destination_steps", fail)
-    report = connection_test.test("destination")
+    report = connection_test.check_connections("destination")
     assert "KeyError" in report.steps[-1].detail
     assert "KeyError at test_connection_test.py" in caplog.text
     assert "hush-hush" not in caplog.text

@@ -16,7 +16,7 @@ from shared.delivery.redrive import RedriveReport
 from shared.diagnostics import steps
 from shared.diagnostics.steps import FAILED, PASSED, SKIPPED, Step
 from shared.status.model import AppStatus, Assessment, ConnectorStatus, StreamStatus
-from shared.status.page import TEMPLATES, environment, page, style
+from shared.status.page import TEMPLATES, Result, environment, page, style
 from shared.telemetry.humanize import many, size, span
 from shared.telemetry.run import RunState
 
@@ -36,6 +36,7 @@ def _status(state: RunState = RunState.OK) -> AppStatus:
         destination_address="ingest.example",
         problems=[],
         connectors=[ConnectorStatus("Acme", True, assessment, streams=[stream])],
+        shown="",
         spool=Queue(0),
         poison=Queue(None),
         dead_letters=DeadLetterStatus(0),
@@ -70,9 +71,11 @@ def test_results_of_buttons_are_escaped() -> None:
     found = [Step(EVIL, EVIL, FAILED, 0.5, EVIL, EVIL), Step("a", "b", SKIPPED, 0.0, EVIL)]
     shown = page(
         _status(),
-        test=steps.TestReport(EVIL, False, 1.5, found),
-        redriven=RedriveReport(EVIL, 2_000, 1, EVIL),
-        notice=EVIL,
+        Result(
+            test=steps.TestReport(EVIL, False, 1.5, found),
+            redriven=RedriveReport(EVIL, 2_000, 1, EVIL),
+            notice=EVIL,
+        ),
     )
     assert "<script" not in shown
     assert shown.count(ESCAPED) == 9
@@ -83,7 +86,7 @@ def test_results_of_buttons_are_escaped() -> None:
 def test_a_passed_test_says_so() -> None:
     """The outcome of a test is in words beside its colour."""
     report = steps.TestReport("acme", True, 1.0, [Step("a", "b", PASSED, 1.0)])
-    assert "1 step, all passed, in 1.0 s" in page(_status(), test=report)
+    assert "1 step, all passed, in 1.0 s" in page(_status(), Result(test=report))
 
 
 def test_each_connector_has_a_button() -> None:

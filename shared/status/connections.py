@@ -1,0 +1,235 @@
+"""The status of each connection, from its stored rows and its lease."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from shared.connections.names import set_up
+from shared.connections.opening import open_connection, valid_tokens
+from shared.connections.registry import polled, received
+from shared.delivery.backlog import Queue
+from shared.errors import ADVICE, SettingsError
+from shared.records.timestamps import isoformat
+from shared.settings.app import PollingSettings, read_polling
+from shared.source.connector import Connection, Connector
+from shared.state.addresses import LeftBehind, left_behind
+from shared.state.checkpoint import partition_key
+from shared.state.keys import connection_key
+from shared.state.lease import LastPoll
+from shared.state.rows import Row
+from shared.state.webhook_history import webhook_partition
+from shared.status.assess import polled_stream, webhook_stream
+from shared.status.collector import Collector
+from shared.status.model import LEFT_OUT, Assessment, ConnectorStatus, StreamStatus
+from shared.telemetry.humanize import many
+from shared.telemetry.run import SEVERITY, RunState, worst
+
+# With more connections than these, vendors are not asked for each token's end.
+_TOKENS_ASKED = 6
+_STUCK_AFTER = 2
+_NOT_ASKED = "unknown: show this connection alone, and the vendor is asked"
+_UNTOLD = "unknown: the vendor does not tell"
+_MAY_NOT_ASK = "unknown: the token may not ask for it, as service users' often may not"
+_NO_STORAGE = Assessment(RunState.FAILING, "Unknown, since the storage account does not answer.")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What storage has: rows by PartitionKey (None: unknown), last polls by key, the spool."""
+
+    rows: Mapping[str, Mapping[str, Row]] | None
+    polls: Mapping[str, LastPoll]
+    spool: Queue
+
+
+def connection_statuses(
+    stored: Stored, collector: Collector, now: datetime, chosen: str = ""
+) -> list[ConnectorStatus]:
+    """Every connection that ``chosen`` names, the worst first; a connector that is off, last."""
+    found: list[ConnectorStatus] = []
+    for connector in polled():
+        found += _of_connector(connector, stored, collector, now, chosen)
+    for connector in received():
+        found += [_received(connector, name, stored, now) for name in _names(connector)]
+    wanted = [status for status in found if _is_chosen(status, chosen)]
+    return sorted(wanted, key=lambda s: (not s.on, SEVERITY.index(s.assessment.state), s.title))
+
+
+def _is_chosen(status: ConnectorStatus, chosen: str) -> bool:
+    return chosen.lower() in f"{status.title} {status.address}".lower()
+
+
+def _of_connector(
+    connector: Connector, stored: Stored, collector: Collector, now: datetime, chosen: str
+) -> list[ConnectorStatus]:
+    names = _names(connector)
+    statuses = [_polled(connector, name, stored, collector, now) for name in names]
+    if connector.events and not any(status.on for status in statuses):
+        return []  # it is polled beside its webhook where it has settings for that
+    asked = [status for status in statuses if status.on and _is_chosen(status, chosen)]
+    if len(asked) > _TOKENS_ASKED:
+        return statuses
+    return [_with_token(connector, status) if status in asked else status for status in statuses]
+
+
+def _polled(
+    connector: Connector, name: str, stored: Stored, collector: Collector, now: datetime
+) -> ConnectorStatus:
+    try:
+        connection = open_connection(connector, name)
+    except SettingsError as error:
+        return _misconfigured(connector.name, name, error)
+    if connection is None:
+        return ConnectorStatus(
+            connector.name, False, Assessment(RunState.OFF, "None of its settings are set.")
+        )
+    partition = partition_key(connector.name, connection.address, name)
+    rows = None if stored.rows is None else stored.rows.get(partition, {})
+    others = left_behind(stored.rows or {}, partition)
+    streams = _streams(connector, connection, rows, now)
+    poll = stored.polls.get(connection_key(connector.name, name), LastPoll())
+    due = poll.due if poll.due and poll.due > now else None
+    return ConnectorStatus(
+        name=connector.name,
+        on=True,
+        assessment=_with_last_poll(_summary(streams), poll, due),
+        address=urlsplit(connection.address).netloc,
+        token_note=_NOT_ASKED,
+        address_note=_address_note(connection, bool(rows), others, collector, now),
+        connection=name,
+        due=due,
+        streams=streams,
+    )
+
+
+def _with_last_poll(summary: Assessment, poll: LastPoll, due: datetime | None) -> Assessment:
+    """What the lease knows beside the rows: polls that were killed, a vendor that is silent."""
+    if poll.unended >= _STUCK_AFTER:
+        return Assessment(
+            RunState.FAILING,
+            f"{many(poll.unended, 'poll')} began and never ended: killed, or out of memory.",
+            "See Application Insights for the host's own words; give the instance more memory.",
+        )
+    if due and poll.silent:
+        return Assessment(
+            RunState.FAILING,
+            f"The vendor did not answer at all, {many(poll.silent, 'poll')} in a row; it is asked "
+            f"again at {isoformat(due)}.",
+            ADVICE["VendorUnavailable"],
+        )
+    return summary
+
+
+def _with_token(connector: Connector, status: ConnectorStatus) -> ConnectorStatus:
+    """Ask the vendor when the connection's token ends, where the vendor tells."""
+    if not status.on or not status.streams:
+        return status
+    connection = open_connection(connector, status.connection)
+    if connection is None or connection.token_expires is None:
+        return replace(status, token_note=_UNTOLD)
+    expires = connection.token_expires()
+    return replace(status, token_expires=expires, token_note="" if expires else _MAY_NOT_ASK)
+
+
+def _address_note(
+    connection: Connection,
+    begun: bool,
+    others: Sequence[LeftBehind],
+    collector: Collector,
+    now: datetime,
+) -> str:
+    """Say where a changed address begins, and which checkpoints it left behind; '' for none."""
+    if not others:
+        return ""
+    hours = collector.get(read_polling, PollingSettings(24, 10)).initial_lookback_hours
+    first = now - timedelta(hours=hours)
+    where = "before its first run" if begun else f"before its first run, now {isoformat(first)}"
+    behind = ", ".join(
+        f"{other.address} ("
+        + (f"delivered to {isoformat(other.delivered_to)}" if other.delivered_to else "no event")
+        + ")"
+        for other in others
+    )
+    return (
+        f"{urlsplit(connection.address).netloc} has checkpoints of its own and began {hours:g} h "
+        f"{where}; left behind: {behind}"
+    )
+
+
+def _streams(
+    connector: Connector, connection: Connection, rows: Mapping[str, Row] | None, now: datetime
+) -> list[StreamStatus]:
+    if rows is None:
+        return [StreamStatus(source.stream.name, _NO_STORAGE) for source in connection.sources]
+    streams = [
+        polled_stream(
+            source.stream,
+            rows.get(source.stream.name),
+            connection.inventory_minutes,
+            connector.streams_setting,
+            now,
+        )
+        for source in connection.sources
+    ]
+    chosen = {source.stream.name for source in connection.sources}
+    left_out = [stream.name for stream in connector.streams if stream.name not in chosen]
+    return streams + [StreamStatus(name, LEFT_OUT) for name in left_out]
+
+
+def _names(connector: Connector) -> Sequence[str]:
+    """The connector's connections, and the suffixes that are no names; '' where it is off."""
+    try:
+        found = set_up(connector)
+    except SettingsError:
+        return [""]  # its own entry says why
+    return [*found.names, *sorted(found.problems)] or [""]
+
+
+def _received(connector: Connector, name: str, stored: Stored, now: datetime) -> ConnectorStatus:
+    (declared,) = connector.streams
+    try:
+        problems = set_up(connector).problems
+        if name in problems:
+            raise SettingsError([problems[name]])
+        if valid_tokens(connector, name) is None:
+            return ConnectorStatus(
+                connector.name, False, Assessment(RunState.OFF, "None of its settings are set.")
+            )
+    except SettingsError as error:
+        return _misconfigured(connector.name, name, error)
+    # The app's own section reports the storage account's fault.
+    stream = StreamStatus(declared.name, _NO_STORAGE)
+    if stored.rows is not None:
+        rows = stored.rows.get(webhook_partition(connector.name, name), {})
+        stream = webhook_stream(declared.name, rows.get(declared.name), stored.spool.messages, now)
+    return ConnectorStatus(
+        connector.name, True, _summary([stream]), connection=name, streams=[stream]
+    )
+
+
+def _misconfigured(connector: str, name: str, error: SettingsError) -> ConnectorStatus:
+    return ConnectorStatus(
+        connector,
+        True,
+        Assessment(RunState.FAILING, str(error), ADVICE["SettingsError"]),
+        connection=name,
+    )
+
+
+def _summary(streams: list[StreamStatus]) -> Assessment:
+    """Summarize a connector: its state is that of its worst stream."""
+    on = [stream for stream in streams if stream.assessment.state != RunState.OFF]
+    state = worst(stream.assessment.state for stream in on)
+    if not on:
+        return Assessment(RunState.OFF, "All of its streams are off.")
+    if state == RunState.OK:
+        return Assessment(
+            RunState.OK, "All streams deliver." if len(on) > 1 else on[0].assessment.reason
+        )
+    bad = [stream for stream in on if stream.assessment.state == state]
+    if len(on) == 1:
+        return bad[0].assessment
+    return Assessment(state, f"{len(bad)} of {len(on)} streams: {state}.")
