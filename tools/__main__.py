@@ -44,6 +44,9 @@ COMMANDS = {
     "bench": Command("bench.__main__:main", "measure speed, memory and cost", node=True),
     "workbook": Command("tools.workbook:main", "write the workbook from its pages"),
     "template": Command("tools.template:main", "write azuredeploy.json from sentinel/"),
+    "check-filter": Command(
+        "tools.check_filter:main", "check a predicate for the parameter filters", node=True
+    ),
     "portal-form": Command("tools.portal_form:main", "write the form of the Deploy button"),
     "declared-streams": Command(
         "tools.declared_streams:main", "write what sentinel/tables declares of each stream"

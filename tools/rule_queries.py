@@ -35,7 +35,7 @@ def deployed(query: str) -> str:
     unions = "".join(_union(table, found, query) for table in named)
     rows = {table.name: _rows(table) for table in named}
     body = "".join(
-        rows.get(word, word) if kind == "name" else word for kind, word in _tokens(query)
+        rows.get(word, word) if kind == "name" else word for kind, word in tokens(query)
     )
     return unions + _ARRIVAL.sub(_ARRIVED, body)
 
@@ -59,18 +59,19 @@ def _union(table: Table, found: set[str], query: str) -> str:
     )
 
 
-def _tokens(query: str) -> Iterator[tuple[str, str]]:
+def tokens(query: str) -> Iterator[tuple[str, str]]:
+    """Yield the kind (comment, text, name, other) and the characters of each part of a query."""
     for match in _TOKEN.finditer(query):
         yield match.lastgroup or "", match[0]
 
 
 def names(query: str) -> Iterator[str]:
     """Yield the words of a query that are no strings, comments, or members of something."""
-    return (word for kind, word in _tokens(query) if kind == "name")
+    return (word for kind, word in tokens(query) if kind == "name")
 
 
 def _texts(query: str) -> Iterator[str]:
-    return (word.strip("@\"'") for kind, word in _tokens(query) if kind == "text")
+    return (word.strip("@\"'") for kind, word in tokens(query) if kind == "text")
 
 
 def tables(query: str) -> Sequence[Table]:
