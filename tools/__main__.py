@@ -44,6 +44,9 @@ COMMANDS = {
     "bench": Command("bench.__main__:main", "measure speed, memory and cost", node=True),
     "workbook": Command("tools.workbook:main", "write the workbook from its pages"),
     "template": Command("tools.template:main", "write azuredeploy.json from sentinel/"),
+    "billed": Command(
+        "local.demo.billed:main", "what a week is billed, by what you choose to store", node=True
+    ),
     "check-filter": Command(
         "tools.check_filter:main", "check a predicate for the parameter filters", node=True
     ),

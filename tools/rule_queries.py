@@ -34,9 +34,7 @@ def deployed(query: str) -> str:
         return query
     unions = "".join(_union(table, found, query) for table in named)
     rows = {table.name: _rows(table) for table in named}
-    body = "".join(
-        rows.get(word, word) if kind == "name" else word for kind, word in tokens(query)
-    )
+    body = "".join(rows.get(word, word) if kind == "name" else word for kind, word in tokens(query))
     return unions + _ARRIVAL.sub(_ARRIVED, body)
 
 

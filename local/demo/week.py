@@ -31,7 +31,7 @@ class Week:
 
     def __init__(self, end: datetime, size: float = 1.0) -> None:
         self.now = end - WEEK
-        self._arrivals = _arrivals(Period(self.now, end, size))
+        self._arrivals = arrivals(Period(self.now, end, size))
         self.workspace = Workspace(None, now=lambda: self.now)
 
     def days(self) -> Iterator[datetime]:
@@ -45,7 +45,7 @@ class Week:
             yield end
 
 
-def _arrivals(period: Period) -> Arrivals:
+def arrivals(period: Period) -> Arrivals:
     """What arrives in each day, by the day's end and by stream."""
     found: Arrivals = defaultdict(lambda: defaultdict(list))
     streams = {stream.name: stream for each in connectors() for stream in each.streams}

@@ -53,6 +53,20 @@ def transform(table: Table, stream: StreamDecl, group: Group) -> str:
     return value(f"concat({variable(_variable_of(stream.name))}, {', '.join(added)})")
 
 
+def with_choices(
+    table: Table, stream: StreamDecl, *, activity_data: str = "both", predicate: str = ""
+) -> str:
+    """A stream's transform as a deployment with these choices makes it, on a new table."""
+    text = one_line(stream.transform)
+    made = text + (f" | where ({predicate})" if predicate else "")
+    away = [name for name in table.optional_columns if makes(text, name)]
+    made += "".join(f" | project-away {name}" for name in away)
+    if not makes(text, WHOLE) or activity_data == "both":
+        return made
+    cut = [WHOLE] if activity_data == "columns" else activity_parts(table, text)
+    return f"{made} | project-away {', '.join(cut)}"
+
+
 def one_line(kql: str) -> str:
     """A query as Azure stores a transform: on one line, without its comments."""
     lines = (_without_comment(line).strip() for line in kql.splitlines())
