@@ -56,7 +56,7 @@ def step() -> Json:
         ),
         drop_down(
             "activityData",
-            "Details of SentinelOne's activities",
+            "Details of activities",
             "As columns, as JSON in DataFields_s, or both, which makes activities 1.6 times as "
             "large. Rules that a choice would blind are left out.",
             [

@@ -37,9 +37,9 @@ def parameters(tables: Iterable[str], *, elsewhere: bool) -> Json:
         **_connectors(),
         "connections": _parameter(
             "array",
-            'Further consoles, sites or accounts, like [{"connector": "SentinelOne", "name": '
-            '"emea", "settings": {"SentinelOneUrl": "https://…"}}]. No secrets: those go '
-            "into Key Vault as SentinelOneAPIToken--emea.",
+            'Further consoles, sites or accounts, like [{"connector": "Acme", "name": '
+            '"emea", "settings": {"AcmeUrl": "https://…"}}]. No secrets: those go '
+            "into Key Vault as AcmeToken--emea.",
             [],
         ),
         **_content(tables),
@@ -139,7 +139,7 @@ def _content(tables: Iterable[str]) -> Json:
             allowedValues=["Analytics", "Basic", "Auxiliary"],
         ),
         "activityData": _text(
-            "How SentinelOne's activities carry their details: in columns, in DataFields_s as "
+            "How activities carry their details: in columns, in DataFields_s as "
             "JSON, or both. Rules that one of them would blind are left out.",
             "both",
             allowedValues=["both", "columns", "json"],
@@ -147,7 +147,7 @@ def _content(tables: Iterable[str]) -> Json:
         "filters": _parameter(
             "object",
             "What is stored of a stream: a KQL predicate on its table's columns by the stream's "
-            'name, like {"Custom-SentinelOneActivities": "activityType_d != 5126"}. Check it '
+            'name, like {"Custom-AcmeEvents": "eventType_d != 5"}. Check it '
             "first: python -m tools check-filter.",
             {},
         ),
