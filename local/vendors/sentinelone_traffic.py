@@ -38,6 +38,10 @@ def _reported(n: int, at: datetime) -> Record:
     return alert(n, at - REPORTED_AFTER, at)
 
 
+def _on_time(at: datetime) -> datetime:
+    return at
+
+
 # stream, maker, records a week
 EVENTS: tuple[tuple[str, Callable[[int, datetime], Record], int], ...] = (
     ("activities", activity, 6000),
@@ -47,6 +51,15 @@ EVENTS: tuple[tuple[str, Callable[[int, datetime], Record], int], ...] = (
     ("devicecontrol", device_event, 600),
     ("applications", application, 800),
 )
+# Streams whose records have their ids as the console learns of them, and the times of late ones:
+# a device that was off line for hours, an agent that enrols with programs of years ago.
+BY_ID: Mapping[str, Callable[[datetime], datetime]] = {
+    "devicecontrol": lambda at: at - timedelta(hours=11),
+    "applications": lambda at: (
+        at.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3 * 365)
+    ),
+}
+FIRST_ID = 10**19
 
 
 class SentinelOneAccount:
@@ -55,6 +68,7 @@ class SentinelOneAccount:
     def __init__(self, tenant: SentinelOne) -> None:
         self.tenant = tenant
         self._made = 0
+        self._learned = 0
         self._late: list[tuple[str, Record]] = []
 
     @property
@@ -79,9 +93,18 @@ class SentinelOneAccount:
         traffic = Traffic(NAME, period, self._made)
         for stream, make, a_week in EVENTS:
             on_time, late = traffic.with_late(a_week)
-            self.tenant.add(stream, (make(n, at) for n, at in on_time))
-            self._late += [(stream, make(n, at)) for n, at in late]
+            self._learn(stream, [make(n, at) for n, at in on_time])
+            own_time = BY_ID.get(stream, _on_time)
+            self._late += [(stream, make(n, own_time(at))) for n, at in late]
         self._made = traffic.made
+
+    def _learn(self, stream: str, records: Sequence[Record]) -> None:
+        """Show the records; where a stream is read by id, with ids above all earlier ones."""
+        if stream in BY_ID:
+            for record in records:
+                record["id"] = str(FIRST_ID + self._learned)
+                self._learned += 1
+        self.tenant.add(stream, records)
 
     def _add_inventory(self, period: Period) -> None:
         """Agents, groups, sites, accounts and their policies."""
@@ -101,9 +124,9 @@ class SentinelOneAccount:
         tenant.policies |= {scope: policy(n) for n, scope in enumerate(scopes)}
 
     def release_late(self) -> int:
-        """Show the late records, with their own times of minutes ago; return how many."""
+        """Show the late records, with their own times of minutes to years ago; return how many."""
         for stream, record in self._late:
-            self.tenant.add(stream, [record])
+            self._learn(stream, [record])
         count, self._late = len(self._late), []
         return count
 
@@ -131,6 +154,7 @@ class SentinelOneAccount:
         streams = self.tenant.streams.items()
         return {
             "made": self._made,
+            "learned": self._learned,
             "records": {name: collection.records() for name, collection in streams},
             "policies": [[*scope, body] for scope, body in self.tenant.policies.items()],
         }
@@ -138,6 +162,7 @@ class SentinelOneAccount:
     def restore(self, saved: dict[str, Any]) -> None:
         """Restore the state that save() returned."""
         self._made = saved["made"]
+        self._learned = saved.get("learned", 0)
         for stream, records in saved["records"].items():
             self.tenant.add(stream, records)
         for level, scope_id, body in saved["policies"]:

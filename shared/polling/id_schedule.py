@@ -19,6 +19,7 @@ from shared.state.progress import Progress
 CHECK_EVERY = timedelta(hours=1)
 # Timers tick a little early or late.
 _SLACK = timedelta(minutes=1)
+_EVER = timedelta(days=36_500)
 
 logger = logging.getLogger("connectors.polling")
 
@@ -31,10 +32,15 @@ class IdSchedule:
         self._by_id = stream.by_id
         self._overlap = overlap
         self._known_before: int | None = None
-        self.keep = overlap
-        if self._by_id:
-            back = self._by_id.back or timedelta()
-            self.keep = max(back, overlap) + overlap + CHECK_EVERY + 5 * _SLACK
+
+    def keep(self, past: Progress) -> timedelta:
+        """How long before a watermark a later window may begin, so fingerprints are kept."""
+        if self._by_id is None:
+            return self._overlap
+        if past.slow_since and self._by_id.back is None:
+            return _EVER
+        back = self._by_id.back or timedelta()
+        return max(back, self._overlap) + self._overlap + CHECK_EVERY + 5 * _SLACK
 
     def looks(self, past: Progress) -> bool:
         """Whether to look by id before the next window."""
@@ -51,11 +57,10 @@ class IdSchedule:
         return now - past.checked_at >= CHECK_EVERY - _SLACK
 
     def window_from(self, past: Progress, now: datetime) -> tuple[datetime | None, Progress]:
-        """From where a window begins, None for a whole inventory; and the progress noting it.
-
-        ``past.watermark`` is set.
-        """
-        watermark = past.watermark or now
+        """From where a window begins, None for a whole inventory; and the progress noting it."""
+        watermark = past.watermark
+        if watermark is None:
+            return None, replace(past, slow_at=now) if past.slow_since else past
         if self._by_id is None:
             return watermark - self._overlap, past
         if past.slow_since:

@@ -45,7 +45,7 @@ class _Upload:
 class Pipeline:
     """Deliver one stream's pages, and move its checkpoint behind what is delivered.
 
-    ``seen`` are the fingerprints that the checkpoint had; ``keep`` is how long before the next
+    ``seen`` are the fingerprints that the checkpoint had; ``keep`` tells how long before the next
     watermark a window may begin, so how long fingerprints are kept.
     """
 
@@ -57,7 +57,7 @@ class Pipeline:
         seen: FingerprintSet,
         *,
         pool: ThreadPoolExecutor,
-        keep: timedelta,
+        keep: Callable[[Progress], timedelta],
     ) -> None:
         self._checkpoint = checkpoint
         self._stream = checkpoint.stream
@@ -156,7 +156,7 @@ class Pipeline:
         self._writable = False  # until the write has succeeded
         progress = self.progress = _stored(self.progress)
         if progress.position and progress.watermark_next:
-            earliest = min(progress.position, progress.watermark_next - self._keep)
+            earliest = min(progress.position, progress.watermark_next - self._keep(progress))
             self.seen.prune((earliest - ROUNDING).timestamp())
         # Drop fingerprints older than any later window: it keeps a backlog's commits small.
         self._uncommitted = self.seen.unexpired(self._uncommitted)

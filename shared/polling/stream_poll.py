@@ -12,7 +12,7 @@ import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import cast
 
 from shared.delivery.batch_sender import BatchSender
@@ -120,10 +120,8 @@ class StreamPoll:
             if not self._ids.check_is_due(self._pipeline.progress, utc_now()):
                 return self._close(whole=False)
         past, now = self._pipeline.progress, utc_now()
-        start: datetime | None = None
-        if past.watermark:
-            start, past = self._ids.window_from(past, now)
-        elif not self._stream.inventory:
+        start, past = self._ids.window_from(past, now)
+        if not past.watermark and not self._stream.inventory:
             start = now - self._lookback.initial
         self._pipeline.progress = open_window(past, start or EPOCH, now)
         return self._poll_window(whole=True)
@@ -137,7 +135,7 @@ class StreamPoll:
         walk = IdWalk(source, self._prepare, past, utc_now(), only_note=only_note)
         # Store only the fingerprints that a window can meet again.
         base = past.watermark or walk.started
-        self._pipeline.seen.expire((base - self._ids.keep - ROUNDING).timestamp())
+        self._pipeline.seen.expire((base - self._ids.keep(past) - ROUNDING).timestamp())
         try:
             if not self._read(walk):
                 return False
@@ -232,7 +230,7 @@ class StreamPoll:
         past = cap_next_watermark(pipeline.progress, None)
         watermark = past.watermark_next or past.watermark
         if watermark:
-            pipeline.seen.prune((watermark - self._ids.keep - ROUNDING).timestamp())
+            pipeline.seen.prune((watermark - self._ids.keep(past) - ROUNDING).timestamp())
         if whole:
             pipeline.seen.keep_timeless(self._timeless)
         now = utc_now()

@@ -179,7 +179,8 @@ def _assess_polled(
             "log is behind.",
             "Look at the vendor's console for a newer event than the time delivered to.",
         )
-    return Assessment(RunState.OK, "It delivers all there is.")
+    note = str(stored.history.get("note") or "")
+    return Assessment(RunState.OK, " ".join(filter(None, ["It delivers all there is.", note])))
 
 
 def _off(note: str, streams_setting: str) -> Assessment:

@@ -52,8 +52,8 @@ def test_more_records_of_one_moment_than_a_run_can_read_arrive(
     sentinelone.add("activities", activities(range(COUNT, COUNT + 3_000), hours=2))
     results = runs("activities", 10).until_done(most=4)
     assert arrived(azure_monitor) == Counter(str(n) for n in range(COUNT + 3_000))
-    assert min(result.records for result in results) > 1_000
-    assert sum(result.requests for result in results) < 40
+    assert all(result.records > 1_000 for result in results[:-1])
+    assert sum(result.requests for result in results) < 60
 
 
 def test_hundreds_of_thousands_of_one_day_arrive(

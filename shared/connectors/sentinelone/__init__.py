@@ -66,7 +66,10 @@ DEVICE_CONTROL = _stream(
     ("id",),
     optional=True,
     by_id=ById(
-        timedelta(hours=1), timedelta(days=1), "Once an hour a day is looked back at instead"
+        timedelta(hours=1),
+        timedelta(days=1),
+        "Once an hour a day is looked back at, since the console's ids do not grow as it learns of "
+        "events.",
     ),
 )
 AGENTS = _stream("Agents", "updatedAt", ("id", "updatedAt"), inventory=True)
@@ -78,7 +81,12 @@ APPLICATIONS = _stream(
     ("id",),
     optional=True,
     inventory=True,
-    by_id=ById(timedelta(days=7), None, "Once a week the whole inventory is read instead"),
+    by_id=ById(
+        timedelta(days=7),
+        None,
+        "Once a week the whole inventory is read, since the console's ids do not grow as it learns "
+        "of applications.",
+    ),
 )
 POLICIES = _stream("Policies", "", optional=True, inventory=True)
 SITES = _stream("Sites", "", optional=True, inventory=True)
