@@ -96,6 +96,17 @@ def test_a_stream_that_goes_on_failing_is_one_alert(sentinel: Sentinel) -> None:
     assert "VendorUnavailable: 503 for long" in alert["Causes"]
 
 
+def test_a_stream_that_is_stuck_is_one_alert(sentinel: Sentinel) -> None:
+    """Runs that come no further are failing, and so alert; a backlog that moves does not."""
+    runs(sentinel, 0, 5, 10, 15, 20, 25, Status="catching up")
+    assert sentinel.alerts(FAILING) == []
+    message = "2 runs of threats ended behind 2026-01-02T00:00:00.000000Z without an end"
+    stuck = {"Status": "failing", "ErrorClass": "NoProgress", "Message": message}
+    runs(sentinel, 30, 35, 40, 45, 50, **stuck)
+    (alert,) = sentinel.alerts(FAILING)
+    assert "NoProgress: 2 runs of threats" in alert["Causes"]
+
+
 def test_a_stream_that_recovers_is_none(sentinel: Sentinel) -> None:
     """A failing run or two, and a good one within a quarter of an hour, raise no alert."""
     runs(sentinel, 0)
