@@ -234,13 +234,13 @@ class ModelSource:
     def __init__(self, world: World, parallelism: int, newest_first: bool) -> None:
         self.parallelism = parallelism
         self._world = world
-        self._newest_first = newest_first
+        self.newest_first = newest_first
 
     def pages(self, window: Window | None, after: str = "") -> Iterator[Page]:
         assert window is not None
         if after and self._world.process.plan.refuse_cursor:
             after = ""
-        if self._newest_first:
+        if self.newest_first:
             return ascending.ascending(window, self._by_offset, "at", PAGE, after)
         return self._by_key(window, after)
 

@@ -68,6 +68,19 @@ class Histories(RuleBasedStateMachine):
         for number in range(count):
             self.world.add(self._new(max(lateness - number * apart, 0)))
 
+    @rule(lateness=LATENESS, count=st.integers(15, 40))
+    def arrive_at_one_moment(self, lateness: int, count: int) -> None:
+        for _ in range(count):
+            self.world.add(self._new(lateness))
+
+    @precondition(lambda self: not self.world.sorted_at and not self.world.source.newest_first)
+    @rule(lateness=LATENESS, early=st.sampled_from([1, 60, 86_400]))
+    def arrive_and_be_listed_early(self, lateness: int, early: int) -> None:
+        record = self._new(lateness)
+        sorted_at = self.world.now - timedelta(seconds=lateness + early)
+        self.world.sorted_at[record["id"]] = isoformat(sorted_at)
+        self.world.add(record)
+
     @rule(ahead=st.sampled_from([1, 300, 7200]))
     def arrive_with_a_time_in_the_future(self, ahead: int) -> None:
         self.world.add(self._new(-ahead))
@@ -103,10 +116,21 @@ class Histories(RuleBasedStateMachine):
         other_host_at=st.none() | st.none() | st.integers(0, 20),
         late=st.dictionaries(st.integers(1, 6), LATENESS, max_size=3),
         seconds_a_page=st.sampled_from([0, 1, 100]),
+        refuse_cursor=st.sampled_from([False, False, True]),
     )
     def tick(self, late: dict[int, int], **plan: Any) -> None:
         arrivals = {page: (self._next_id(), lateness) for page, lateness in late.items()}
         self.world.run(Plan(arrivals=arrivals, **plan))
+        self._repeats_are_bounded()
+
+    @rule(pages=st.integers(1, 3))
+    def tick_in_short_runs(self, pages: int) -> None:
+        """Every run gets on: runs of a page or a few come to the end, however many are tied."""
+        for _ in range(60 + 2 * len(self.world.records)):
+            status = self.world.run(Plan(pages=pages, seconds_a_page=0))
+            if status != RunState.CATCHING_UP:
+                break
+        assert status in (RunState.OK, RunState.LATE), self.world.failures
         self._repeats_are_bounded()
 
     @rule()

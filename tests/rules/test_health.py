@@ -101,7 +101,7 @@ def test_a_stream_that_is_stuck_is_one_alert(sentinel: Sentinel) -> None:
     runs(sentinel, 0, 5, 10, 15, 20, 25, Status="catching up")
     assert sentinel.alerts(FAILING) == []
     message = "2 runs of threats ended behind 2026-01-02T00:00:00.000000Z without an end"
-    stuck = {"Status": "failing", "ErrorClass": "NoProgress", "Message": message}
+    stuck: dict[str, Any] = {"Status": "failing", "ErrorClass": "NoProgress", "Message": message}
     runs(sentinel, 30, 35, 40, 45, 50, **stuck)
     (alert,) = sentinel.alerts(FAILING)
     assert "NoProgress: 2 runs of threats" in alert["Causes"]
