@@ -80,7 +80,7 @@ def poll_under(lease: PollLease, run: PollRun, *, put_off: bool = False) -> list
     Raises LeaseLost where the lease is lost: a run that ends so is no alert. Raises RunFailed.
     """
     if lease.unended:
-        emit(logger, "run_not_ended", **run.whose, Runs=lease.unended)
+        run.tell_unended(lease.unended)
     raise_gc_thresholds()
     run.hold(lease)
     outcome = RunState.FAILING
@@ -153,6 +153,26 @@ class PollRun:
         self._lease = lease
         self._sink = LeasedSink(self._sink, lease)
         self._watch.unended = lease.unended
+
+    def tell_unended(self, runs: int) -> None:
+        """Tell that the ``runs`` before this one, in a row, began and never ended.
+
+        Such a run posts no row: after the second one, its successor posts one for each stream.
+        """
+        emit(logger, "run_not_ended", **self.whose, Runs=runs)
+        if runs < STUCK_AFTER:
+            return
+        error = NoProgress(
+            f"{runs} runs in a row began and never ended: the process was killed, most likely out "
+            "of memory. Give the app's instances more, or choose fewer streams"
+        )
+        told = [
+            replace(self._counters(source.stream), run_id=uuid.uuid4().hex).result(
+                RunState.FAILING, error=error
+            )
+            for source in self._first_connection.sources
+        ]
+        rows.post(self._connector.name, told, connection=self._first_connection.name)
 
     def fail(self, error: ConnectorError) -> NoReturn:
         """Record ``error`` as the failure of every stream; raises RunFailed."""

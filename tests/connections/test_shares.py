@@ -12,7 +12,7 @@ from local.azure.logs_ingestion import AzureMonitor
 from local.host.host import Host
 from local.loopback.faults import FOREVER, answer, delay, reset, silence
 from shared.connectors.sentinelone import CONNECTOR
-from shared.polling import handed_out, pool
+from shared.polling import handed_out, pool, shares
 from shared.polling.handing_out import tick
 from shared.records.timestamps import isoformat, utc_now
 from shared.source import client
@@ -33,6 +33,8 @@ def test_of_24_backlogs_on_one_instance_none_starves(
     """Four at a time, each longer than its budget: two rounds later all have got on alike."""
     monkeypatch.setattr(handed_out, "INTERVAL_SECONDS", 4.0)
     monkeypatch.setattr(handed_out, "_LEAST_SECONDS", 2.0)
+    # A page takes a quarter of the scaled run: leave time to deliver what was in flight.
+    monkeypatch.setattr(shares, "DELIVERY_SHARE", 3.0)
     monkeypatch.setenv("SentinelOneRequestsPerSecond", "1")
     records = backlog(12_000)
     names = [f"c{number:02d}" for number in range(24)]

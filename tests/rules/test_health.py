@@ -191,3 +191,49 @@ def test_a_tokens_row_that_arrives_late_or_again_is_one_alert_a_day(sentinel: Se
     for arrival in (sentinel.noon, sentinel.noon + MINUTE):
         runs(sentinel, -20 * 60, arrival=arrival, TokenExpiresInDays=5.0)
     assert len(sentinel.alerts(TOKEN)) == 1
+
+
+def test_one_silent_connection_of_many_is_an_alert(sentinel: Sentinel) -> None:
+    """However many others of its connector report; by its name."""
+    for minute in range(0, 80, 5):
+        for name in ("", "apac", "emea") if minute <= 10 else ("", "apac"):
+            runs(sentinel, minute, Connection=name, RunId=f"{name}{minute}", Stream="all")
+    (alert,) = [a for a in sentinel.alerts(SILENT) if a["LastRun"] < sentinel.noon + HOUR]
+    assert alert["Connector"] == "SentinelOne emea"
+
+
+def test_one_failing_connection_of_many_is_an_alert(sentinel: Sentinel) -> None:
+    """Its own good runs alone end a spell; its streams' rows say why it fails."""
+    for minute in range(0, 65, 5):
+        runs(sentinel, minute, RunId=f"a{minute}", Connection="apac", Stream="all")
+        run: dict[str, Any] = {"RunId": f"e{minute}", "Connection": "emea"}
+        bad: dict[str, Any] = {"Status": "failing"} if minute >= 20 else {}
+        runs(sentinel, minute, Stream="all", **run, **bad)
+        if bad:
+            runs(sentinel, minute, **run, **bad, ErrorClass="VendorRefused", Message="403: no")
+    (alert,) = sentinel.alerts(FAILING)
+    assert alert["Connector"] == "SentinelOne emea"
+    assert alert["Causes"] == "VendorRefused: 403: no"
+
+
+def test_a_connection_that_recovers_is_none(sentinel: Sentinel) -> None:
+    """The stream that failed posts no row of its own when it is well again: the sum tells."""
+    bad: dict[str, Any] = {
+        "Status": "failing",
+        "ErrorClass": "VendorUnavailable",
+        "Message": "503",
+    }
+    runs(sentinel, 0, Stream="all", Connection="emea", RunId="0")
+    runs(sentinel, 5, Stream="all", Connection="emea", RunId="5", Status="failing")
+    runs(sentinel, 5, Connection="emea", RunId="5", **bad)
+    for minute in (10, 15, 20, 25, 40):
+        runs(sentinel, minute, Stream="all", Connection="emea", RunId=str(minute))
+    assert sentinel.alerts(FAILING) == []
+
+
+def test_the_token_of_one_connection_is_told_by_its_name(sentinel: Sentinel) -> None:
+    """Another's, which lasts, does not hide it."""
+    runs(sentinel, 0, Connection="emea", Stream="all", TokenExpiresInDays=2.5)
+    runs(sentinel, 1, Connection="apac", Stream="all", TokenExpiresInDays=90.0)
+    alerts = sentinel.alerts(TOKEN)
+    assert {alert["Connector"] for alert in alerts} == {"SentinelOne emea"}

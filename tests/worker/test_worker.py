@@ -6,9 +6,12 @@ later; its native invocation is driven here as its host drives it.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import importlib
 import json
+import multiprocessing
+import os
 import sys
 import types
 from collections.abc import Iterator
@@ -27,6 +30,7 @@ from local.vendors.onelogin_records import onelogin_event
 from local.vendors.sentinelone import SentinelOne
 from local.vendors.sentinelone_records import activity, threat
 from tests.conftest import BEARER_TOKEN
+from tests.connections.consoles import Consoles, arrived, running
 
 pytestmark = [
     pytest.mark.runtime,
@@ -69,6 +73,20 @@ class Worker:
             )
             self._native._functions.add_function(name, function, metadata, _protocol())
             self.loaded.append(name)
+
+    async def invoke_async(
+        self, function: str, binding: str, text: str, metadata: dict[str, str]
+    ) -> bool:
+        """One invocation of an ``async def`` function; returns whether it succeeded."""
+        ok, _, _, error, trace = await self._native.invocation_request_native(
+            "00000000-0000-0000-0000-000000000001",
+            function,
+            [(binding, self.datum(text, "string"))],
+            {name: self.datum(value, "string") for name, value in metadata.items()},
+        )
+        if not ok:
+            print(error, trace)
+        return bool(ok)
 
     def invoke(self, function: str, binding: str, kind: str, value: Any) -> Any:
         """One invocation as the host makes it; returns what goes back to the host."""
@@ -126,7 +144,7 @@ def worker() -> Iterator[Worker]:
 def test_every_function_of_the_app_loads(worker: Worker) -> None:
     """Each folder's script and entry point are found, and its bindings fit its signature."""
     assert worker.loaded == sorted(load(ROOT))
-    assert {"SentinelOneTimer", "JiraAuditTimer", "OneLoginWebhook", "DeliveryRetry"} <= {
+    assert {"SentinelOneTimer", "ConnectionPoll", "OneLoginWebhook", "DeliveryRetry"} <= {
         *worker.loaded
     }
 
@@ -171,3 +189,72 @@ def test_the_webhook_answers_and_the_queue_delivers(
             worker.invoke("DeliveryRetry", "message", "string", message.content)
     arrived = [record["uuid"] for record in azure_monitor.records("Custom-OneLogin")]
     assert arrived == [event["uuid"] for event in events]
+
+
+def take_polls(worker: Worker, storage: str) -> list[bool]:
+    """Take messages of connection-polls as Azure's host does, four at a time; how each ended."""
+    from azure.storage.queue import QueueClient
+
+    ended: list[bool] = []
+
+    async def together(messages: list[Any]) -> list[bool]:
+        calls = [
+            worker.invoke_async(
+                "ConnectionPoll",
+                "message",
+                message.content,
+                {
+                    "Id": message.id,
+                    "DequeueCount": str(message.dequeue_count),
+                    "InsertionTime": message.inserted_on.strftime("%Y-%m-%dT%H:%M:%S+00:00"),
+                },
+            )
+            for message in messages
+        ]
+        return list(await asyncio.gather(*calls))
+
+    with QueueClient.from_connection_string(storage, "connection-polls") as queue:
+        while found := list(queue.receive_messages(max_messages=4, visibility_timeout=600)):
+            for message, ok in zip(found, asyncio.run(together(found)), strict=True):
+                ended.append(ok)
+                if ok:
+                    queue.delete_message(message)
+    return ended
+
+
+def run_instance(environment: dict[str, str], storage: str, told: Any) -> None:
+    """A process of the runtime that works the queue off."""
+    os.environ.update(environment)
+    worker = Worker()
+    told.put(take_polls(worker, storage))
+    worker.close()
+
+
+def test_several_processes_poll_what_a_tick_hands_out(
+    worker: Worker, consoles: Consoles, storage: str, azure_monitor: AzureMonitor
+) -> None:
+    """A timer of one process hands out, two others poll: each record arrives once."""
+    names = [f"c{number}" for number in range(9)]
+    for name in names:
+        consoles.add(name, activities=range(20))
+    worker.tick("SentinelOneTimer")
+    worker.tick("SentinelOneTimer")
+    context = multiprocessing.get_context("spawn")
+    told = context.Queue()
+    processes = [
+        context.Process(target=run_instance, args=(dict(os.environ), storage, told))
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    ended = [ok for _ in processes for ok in told.get(timeout=120)]
+    for process in processes:
+        process.join(60)
+    assert ended == [True] * 20
+    assert arrived(azure_monitor) == {(name, str(n)): 1 for name in names for n in range(20)}
+
+
+@pytest.fixture
+def consoles(settings_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Consoles]:
+    monkeypatch.setenv("SentinelOneStreams", "activities")
+    yield from running(monkeypatch)
