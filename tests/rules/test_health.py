@@ -237,3 +237,12 @@ def test_the_token_of_one_connection_is_told_by_its_name(sentinel: Sentinel) -> 
     runs(sentinel, 1, Connection="apac", Stream="all", TokenExpiresInDays=90.0)
     alerts = sentinel.alerts(TOKEN)
     assert {alert["Connector"] for alert in alerts} == {"SentinelOne emea"}
+
+
+def test_dead_letters_of_a_named_connection_are_counted_once(sentinel: Sentinel) -> None:
+    """The sum has them, and so has the row of the stream that failed."""
+    run: dict[str, Any] = {"Connection": "emea", "RunId": "1", "DeadLettered": 3}
+    runs(sentinel, 1, Stream="all", **run)
+    runs(sentinel, 1, Status="failing", Message="400: bad field", **run)
+    (alert,) = sentinel.alerts(SET_ASIDE)
+    assert (alert["Connector"], alert["DeadLetters"]) == ("SentinelOne emea", 3)
