@@ -43,6 +43,9 @@ COMMANDS = {
     "ci": Command("tools.quality:ci", "everything that must hold before a change lands", node=True),
     "bench": Command("bench.__main__:main", "measure speed, memory and cost", node=True),
     "workbook": Command("tools.workbook:main", "write the workbook from its pages"),
+    "workbook-pictures": Command(
+        "local.demo.pictures:main", "picture each page of the workbook with the demo's data"
+    ),
     "template": Command("tools.template:main", "write azuredeploy.json from sentinel/"),
     "billed": Command(
         "local.demo.billed:main", "what a week is billed, by what you choose to store", node=True

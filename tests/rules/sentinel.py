@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from local.workspace.workspace import Workspace
 from shared.records.declared import declared_fields
 from shared.records.encoder import encode
 from tests.rules.files import Rule
+from tools.content import Table
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -28,9 +29,9 @@ _APART = timedelta(days=60)
 class Clock:
     """A workspace whose time a test sets."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: Sequence[Table] | None = None) -> None:
         self.now = NOON
-        self.workspace = Workspace(None, now=lambda: self.now)
+        self.workspace = Workspace(None, now=lambda: self.now, tables=tables)
 
     def sentinel(self) -> Sentinel:
         """Rules on this workspace, at a noon at which nothing that came before counts."""
