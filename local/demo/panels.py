@@ -9,6 +9,8 @@ from typing import Any
 
 from local.demo.week import Week
 from local.vendors.company import guid
+from local.vendors.decoys import decoy_records
+from local.vendors.registry import vendors
 from local.workspace.kql_engine import Rows
 from local.workspace.workspace import QueryError, Workspace
 from shared.records.timestamps import isoformat
@@ -21,11 +23,6 @@ EMPTY_HERE = {
     "Agents not heard of for two weeks": "Every agent of the demo reported within the week.",
 }
 _GRAIN = "6h"
-_STREAMS = {
-    "SentinelOne": "Custom-SentinelOneThreats",
-    "Jira": "Custom-JiraAudit",
-    "OneLogin": "Custom-OneLogin",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +45,8 @@ def filled_week(end: datetime, size: float) -> Week:
     week = Week(end, size)
     for number, day in enumerate(week.days()):
         week.workspace.ingest("Custom-ConnectorHealth", list(_health(day)))
-        week.workspace.ingest("Custom-TrapEyeThreats", [_threat(number, day)])
-        week.workspace.ingest("Custom-TrapEyeInteractions", list(_interactions(number, day)))
+        for stream, records in decoy_records(number, day).items():
+            week.workspace.ingest(stream, records)
     return week
 
 
@@ -77,13 +74,13 @@ def _panel(workspace: Workspace, page: str, item: dict[str, Any]) -> Panel:
 def _health(day: datetime) -> Iterator[dict[str, Any]]:
     """Runs of a day, every six hours; each connector fails once, and recovers."""
     for hours in range(0, 24, 6):
-        for number, (connector, stream) in enumerate(_STREAMS.items()):
+        for number, vendor in enumerate(vendors()):
             at = day - timedelta(hours=hours, minutes=5)
             failing = day.day % 5 == number and hours == 12
             yield {
                 "TimeGenerated": isoformat(at),
-                "Connector": connector,
-                "Stream": stream,
+                "Connector": vendor.name,
+                "Stream": vendor.streams[0].stream,
                 "Status": "failing" if failing else "ok",
                 "Records": 0 if failing else 120 + 37 * number + hours,
                 "Bytes": 120_000,
@@ -101,36 +98,3 @@ def _health(day: datetime) -> Iterator[dict[str, Any]]:
                 "Version": "1.0.0",
                 "RunId": guid("run", number + int(at.timestamp())),
             }
-
-
-def _threat(number: int, day: datetime) -> dict[str, Any]:
-    at = day - timedelta(hours=3 + number)
-    return {
-        "event_type": "new_threat",
-        "@meta": {"product": "TrapEye", "vendor": "Anantis"},
-        "entity_uuid": guid("entity", number),
-        "first_interaction": isoformat(at),
-        "last_interaction": isoformat(at + timedelta(minutes=20)),
-        "reverse_lookup": f"scanner-{number}.example.net",
-        "source_asn": f"AS6449{number}",
-        "source_country": ("NL", "US", "BR")[number % 3],
-        "source_ip": f"203.0.113.{90 + number}",
-        "threat_uuid": guid("decoy", number),
-    }
-
-
-def _interactions(number: int, day: datetime) -> Iterator[dict[str, Any]]:
-    for each in range(3 + number):
-        yield {
-            "event_type": "new_interaction",
-            "@meta": {"product": "TrapEye", "vendor": "Anantis"},
-            "entity_uuid": guid("entity", number),
-            "interaction_uuid": guid("interaction", 100 * number + each),
-            "threat_uuid": guid("decoy", number),
-            "timestamp": isoformat(day - timedelta(hours=3 + number, minutes=-each)),
-            "source_ip": f"203.0.113.{90 + number}",
-            "service": ("ssh", "smb", "rdp")[each % 3],
-            "device_name": ("file server decoy", "printer decoy")[number % 2],
-            "username": "root",
-            "destination_port": 22,
-        }
