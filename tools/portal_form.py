@@ -79,6 +79,7 @@ def build(*, elsewhere: bool = False) -> Json:
                 "instanceMemoryMB": _or("options", "memory", "2048"),
                 "deadLetterDays": _or("options", "deadLetterDays", "90"),
                 "packageUri": _text("options", "packageUri"),
+                "network": _or("options", "network", "'public'"),
                 "subnetId": _text("options", "subnetId"),
             },
         },

@@ -22,6 +22,11 @@ SUFFIXES = {
     "AzureUSGovernment": "vault.usgovcloudapi.net",
     "AzureChinaCloud": "vault.azure.cn",
 }
+STORAGE_SUFFIXES = {
+    "AzureCloud": "core.windows.net",
+    "AzureUSGovernment": "core.usgovcloudapi.net",
+    "AzureChinaCloud": "core.chinacloudapi.cn",
+}
 
 
 def group_id(name: str) -> str:
@@ -115,6 +120,7 @@ def _runtime_properties(identity: str, body: Json, generation: int) -> Json:
             "logsIngestion": {"endpoint": f"https://{mark}.ingest.example"}
         },
         "microsoft.insights/datacollectionrules": {"immutableId": f"dcr-{mark}"},
+        "microsoft.network/publicipaddresses": {"ipAddress": "203.0.113.7"},
         "microsoft.web/sites": {"defaultHostName": f"{mark}.azurewebsites.example"},
     }
     return made.get(body["type"].lower(), {})
@@ -172,7 +178,10 @@ class _Run:
 
     def _runtime(self) -> dict[str, Any]:
         group = {"id": self.scope, "name": self.group, "location": "westeurope"}
-        suffix = {"keyvaultDns": f".{SUFFIXES[self.azure.cloud]}"}
+        suffix = {
+            "keyvaultDns": f".{SUFFIXES[self.azure.cloud]}",
+            "storage": STORAGE_SUFFIXES[self.azure.cloud],
+        }
         sign_in = {"loginEndpoint": f"https://login.{self.azure.cloud}.example/"}
         return {
             # A group without tags has no such member at all.

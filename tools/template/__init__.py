@@ -21,8 +21,10 @@ from tools.template import (
     connections,
     content,
     ingestion,
+    network,
     outputs,
     parameters,
+    private_endpoints,
     settings,
     tables,
     transforms,
@@ -54,6 +56,7 @@ def build(*, elsewhere: bool = False) -> Json:
             **_names(group),
             **connections.variables(),
             **content.variables(),
+            **network.variables(),
             **tables.variables(declared),
             **transforms.variables(declared),
         },
@@ -61,6 +64,8 @@ def build(*, elsewhere: bool = False) -> Json:
             checks.resource(declared, group),
             *checks.first(
                 [
+                    network.resource(),
+                    private_endpoints.resource(),
                     *app.resources(),
                     tables.resource(declared, group),
                     *ingestion.resources(declared, group),

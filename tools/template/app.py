@@ -7,12 +7,13 @@ https://learn.microsoft.com/azure/azure-functions/flex-consumption-how-to
 
 from __future__ import annotations
 
-from tools.template import roles
+from tools.template import network, private_endpoints, roles
 from tools.template.arm import (
     IDENTITY_API,
     SITES_API,
     STORAGE_API,
     Json,
+    either,
     parameter,
     quoted,
     resource_id,
@@ -87,6 +88,8 @@ def _storage() -> list[Json]:
                 "defaultToOAuthAuthentication": True,
                 "minimumTlsVersion": "TLS1_2",
                 "supportsHttpsTrafficOnly": True,
+                # Null leaves it as a person has it.
+                "publicNetworkAccess": value(either(network.PRIVATE, "'Disabled'", "null()")),
             },
         },
         *(
@@ -146,6 +149,7 @@ def _vault() -> list[Json]:
                 "sku": {"family": "A", "name": "standard"},
                 "enableRbacAuthorization": True,
                 "enableSoftDelete": True,
+                "publicNetworkAccess": value(either(network.PRIVATE, "'Disabled'", "null()")),
             },
         },
         *(
@@ -194,7 +198,6 @@ def _plan() -> Json:
 
 def _site() -> Json:
     always_ready = "createArray(createObject('name', 'http', 'instanceCount', 1))"
-    subnet = parameter("subnetId")
     return {
         "type": "Microsoft.Web/sites",
         "apiVersion": SITES_API,
@@ -218,13 +221,16 @@ def _site() -> Json:
                     f"'{CODE_CONTAINER}'",
                 ),
                 ROLES,
+                # The app's first start finds storage and vault by their private names.
+                network.NETWORK,
+                private_endpoints.ENDPOINTS,
             )
         ],
         "properties": {
             "serverFarmId": value(PLAN),
             "httpsOnly": True,
             "keyVaultReferenceIdentity": value(IDENTITY),
-            "virtualNetworkSubnetId": value(f"if(empty({subnet}), null(), {subnet})"),
+            "virtualNetworkSubnetId": value(network.subnet_id()),
             "functionAppConfig": {
                 "deployment": {
                     "storage": {

@@ -87,6 +87,19 @@ def step() -> Json:
             "constraints": {"required": True},
             "visible": True,
         },
+        drop_down(
+            "network",
+            "Network",
+            "Fixed address: the app's traffic leaves by one address, for vendors that admit "
+            "addresses. Private: storage, Key Vault and Azure Monitor are reached by private "
+            "endpoints besides, and storage and Key Vault are closed to everyone else.",
+            [
+                {"label": "Public", "value": "public"},
+                {"label": "Fixed address", "value": "fixedAddress"},
+                {"label": "Private", "value": "private"},
+            ],
+            default="Public",
+        ),
         text_box(
             "subnetId",
             "Subnet for outgoing traffic",

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tools.content import Table
-from tools.template import app, roles, tables, transforms
+from tools.template import app, network, roles, tables, transforms
 from tools.template.arm import (
     RULES_API,
     Group,
     Json,
+    any_of,
+    either,
     parameter,
     resource_id,
     role_assignment,
@@ -49,8 +51,15 @@ def _endpoint() -> Json:
         "apiVersion": RULES_API,
         "name": value(variable("endpoint")),
         "location": value(parameter("workspaceLocation")),
-        "properties": {"networkAcls": {"publicNetworkAccess": "Enabled"}},
+        "properties": {"networkAcls": {"publicNetworkAccess": value(_public_access())}},
     }
+
+
+def _public_access() -> str:
+    """A private network closes the endpoint, unless a product outside of it posts by itself."""
+    senders = [s.condition for s in sections() if s.rule_setting is None and s.condition]
+    closed = f"not({any_of(senders)})" if senders else "true()"
+    return either(f"and({network.PRIVATE}, {closed})", "'Disabled'", "'Enabled'")
 
 
 def _rule(section: Section, declared: Sequence[Table], group: Group) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools import project
-from tools.template import app, rule
+from tools.template import app, network, rule
 from tools.template.arm import RULES_API, SITES_API, Json, either, value, variable
 from tools.template.ingestion import ENDPOINT, rule_id
 from tools.template.sections import Section, sections
@@ -48,6 +48,7 @@ def outputs() -> Json:
             if section.rule_setting is None
         },
         # Rules that see less than was sent, and rules that are not there, by a person's choice.
+        "outgoingAddress": _text(either(network.OWN, network.ADDRESS, "''")),
         "rulesThatReadFilteredStreams": _array(rule.behind_filters()),
         "rulesLeftOutByActivityData": _array(rule.left_out()),
     }

@@ -185,9 +185,19 @@ def _app() -> Json:
             minValue=30,
             maxValue=3650,
         ),
+        "network": _text(
+            "public: none of its own. fixedAddress: the app's traffic leaves by one address. "
+            "private: besides, storage, vault and Azure Monitor are reached by private endpoints, "
+            "and storage and vault are closed to everyone else.",
+            "public",
+            allowedValues=["public", "fixedAddress", "private"],
+        ),
+        "networkAddresses": _text(
+            "Addresses of that network: 512 or more, like 10.187.0.0/23.", "10.187.0.0/23"
+        ),
         "subnetId": _text(
-            "Resource id of a subnet delegated to Microsoft.App/environments, for the app's "
-            "outgoing traffic. Empty: none.",
+            "With network=public: resource id of a subnet delegated to Microsoft.App/environments, "
+            "for the app's outgoing traffic. Empty: none.",
             "",
         ),
         "appSettings": _parameter(
