@@ -169,18 +169,18 @@ def webhook_outage(posts: int) -> Result:
     return webhook.outage(posts)
 
 
-def spool_drained(posts: int) -> Result:
+def spool_drained(posts: int, seed: int) -> Result:
     """See ``bench.spool.drained``."""
     from bench import spool
 
-    return spool.drained(posts)
+    return spool.drained(posts, seed)
 
 
-def spool_during_outage(posts: int) -> Result:
+def spool_during_outage(posts: int, seed: int) -> Result:
     """See ``bench.spool.during_outage``."""
     from bench import spool
 
-    return spool.during_outage(posts)
+    return spool.during_outage(posts, seed)
 
 
 def packing(records: int) -> Result:
