@@ -53,6 +53,9 @@ COMMANDS = {
     "check-filter": Command(
         "tools.check_filter:main", "check a predicate for the parameter filters", node=True
     ),
+    "connections": Command(
+        "tools.connections:main", "print the az commands for the connections of a CSV file"
+    ),
     "portal-form": Command("tools.portal_form:main", "write the form of the Deploy button"),
     "declared-streams": Command(
         "tools.declared_streams:main", "write what sentinel/tables declares of each stream"

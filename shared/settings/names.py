@@ -28,6 +28,11 @@ class Names:
     problems: Mapping[str, str]
 
 
+def is_name(text: str) -> bool:
+    """Whether ``text`` may name a connection."""
+    return bool(_NAME.fullmatch(text))
+
+
 def suffixed(settings: Iterable[Setting]) -> Mapping[str, Sequence[str]]:
     """The app settings that are one of ``settings`` with a suffix, by suffix.
 
@@ -48,7 +53,7 @@ def find_names(settings: Iterable[Setting]) -> Names:
     problems: dict[str, str] = {}
     alike: dict[str, list[str]] = {}
     for suffix, names in found.items():
-        if _NAME.fullmatch(suffix):
+        if is_name(suffix):
             alike.setdefault(suffix.lower(), []).append(suffix)
         else:
             problems[suffix] = f"{', '.join(names)}: {suffix!r} is no name; {_RULE}"
@@ -57,4 +62,4 @@ def find_names(settings: Iterable[Setting]) -> Names:
             settings_of = ", ".join(name for suffix in same for name in found[suffix])
             sentence = f"{settings_of}: the names {' and '.join(same)} differ by case alone"
             problems |= dict.fromkeys(same, sentence)
-    return Names(sorted(s for s in found if _NAME.fullmatch(s) and s not in problems), problems)
+    return Names(sorted(s for s in found if is_name(s) and s not in problems), problems)
