@@ -9,8 +9,8 @@ TOOLS = $(PYTHON) -m tools
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-demo: ## three vendors' events into local tables, shown (again: only what is new)
-	@$(TOOLS) demo
+demo: ## three vendors' events into local tables, shown (KEEP=1 leaves it all running)
+	@$(TOOLS) demo $(if $(KEEP),--keep)
 
 start: ## run the app here on its real schedules, with local.settings.json
 	@$(TOOLS) start

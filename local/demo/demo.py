@@ -13,15 +13,17 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from local.commands.query import WORKSPACE
+from local.demo.keep import keep
 from local.demo.progress import counted, listed, progress, say
-from local.demo.reconcile import StreamResult, as_table, reconcile
+from local.demo.reconcile import StreamResult, reconcile
+from local.demo.report import Repeats, report
 from local.demo.state import State
 from local.host.host import Host
 from local.loopback.faults import FOREVER, answer
@@ -34,6 +36,7 @@ from local.world import FOLDER, Destination, destination, environment, storage
 from tools import interrupts
 
 LOOKBACK_HOURS = 8 * 24  # a week of history, and a day of room
+MOST_SIZE = 100
 REPEATED = 100  # events posted twice, as after an answer that was lost
 
 
@@ -110,6 +113,15 @@ class Demo:
         head = [f"{name} has {count:,} records now" for name, count in counts[:1]]
         return ", ".join([*head, *shown])
 
+    def vendor_records(self) -> int:
+        """How many records the vendors that are polled have."""
+        return sum(
+            len(account.records(stream))
+            for vendor, account in self.accounts
+            if not isinstance(account, PostingAccount)
+            for stream in vendor.streams
+        )
+
     def poll(self) -> None:
         """Tick the timer of every vendor that is polled once."""
         for vendor, account in self.accounts:
@@ -181,7 +193,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--fresh", action="store_true", help=fresh)
     parser.add_argument("--logs", action="store_true", help="show the functions' own log lines")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where to keep it all (.local)")
-    parser.add_argument("--size", type=float, default=1.0, help="of the week (1)")
+    parser.add_argument("--size", type=_size, default=1.0, help="of the week (1)")
+    stay = "leave vendors, timers and status page running, and let events go on happening"
+    parser.add_argument("--keep", action="store_true", help=stay)
     options = parser.parse_args(arguments)
     level = logging.INFO if options.logs else logging.ERROR
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
@@ -193,7 +207,7 @@ def main(arguments: list[str]) -> int:
             interrupts.raised_as_interrupt(),
             hold_folder(options.folder, "python3 -m tools demo"),
         ):
-            return _demo(place, fresh=options.fresh)
+            return _demo(place, fresh=options.fresh, stay=options.keep)
     except (FolderInUse, DemoFailed) as failure:
         print(failure, file=sys.stderr)
     except OSError as failure:
@@ -211,29 +225,29 @@ def main(arguments: list[str]) -> int:
     return 1
 
 
-def _demo(place: Place, *, fresh: bool) -> int:
+def _size(text: str) -> float:
+    size = float(text)
+    if not 0 < size <= MOST_SIZE:
+        raise argparse.ArgumentTypeError(f"must be over 0 and at most {MOST_SIZE}")
+    return size
+
+
+def _demo(place: Place, *, fresh: bool, stay: bool) -> int:
     if fresh or not place.state.exists():
         place.reset()
     started = time.monotonic()
     state = State.load(place.state)
     repeats = Repeats(dict(state.repeats), after_kill=state.unfinished)
-    results, sent = _run(place, state)
-    results = [replace(each, twice=repeats.new(each)) for each in results]
-    _report(results, sent, repeats, time.monotonic() - started)
+    with _running(place, state) as demo:
+        results = [replace(each, twice=repeats.new(each)) for each in _run(demo)]
+        totals = demo.to.monitor.accepted.totals()
+        sent = {stream: total["records"] for stream, total in totals.items()}
+        report(results, sent, repeats, time.monotonic() - started)
+        if stay:
+            with interrupts.polite() as asked:
+                keep(demo, asked)
     lost = any(result.lost for result in results)
     return 1 if lost or (any(result.twice for result in results) and not repeats.after_kill) else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Repeats:
-    """Rows that stood twice before this run, by stream; whether a kill explains new ones."""
-
-    known: Mapping[str, int]
-    after_kill: bool
-
-    def new(self, result: StreamResult) -> int:
-        """How many rows of a stream came twice since the last run that ended."""
-        return max(0, result.twice - self.known.get(result.stream.label, 0))
 
 
 @contextmanager
@@ -251,10 +265,9 @@ def _served(state: State) -> Iterator[list[tuple[Vendor, Account]]]:
         yield accounts
 
 
-def _run(place: Place, state: State) -> tuple[list[StreamResult], dict[str, int]]:
-    """Do one run; return each stream's result, and how many records each sent."""
-    again = bool(state.vendors)
-    state.unfinished = True  # as fill() saves it, until the end
+@contextmanager
+def _running(place: Place, state: State) -> Iterator[Demo]:
+    """Start everything; the app's settings are the environment's within the block."""
     names = [vendor.name for vendor in vendors()]
     say(f"1/5  Starting storage, sign-in, Azure Monitor, {listed(names)} on this machine")
     with (
@@ -270,47 +283,29 @@ def _run(place: Place, state: State) -> tuple[list[StreamResult], dict[str, int]
         for _, account in accounts:
             settings |= account.settings
         with environment(settings), Host() as host:
-            demo = Demo(place, state, accounts, host, to)
-            demo.fill()
-            period = "More happens after the last run" if again else "A week of history"
-            say(f"2/5  {period}: {demo.counts()}")
-            say("3/5  The timers tick")
-            demo.poll()
-            for vendor, account in demo.posting:
-                say(f"4/5  {vendor.name} posts {len(account.pending()):,} events")
-                demo.post(vendor, account)
-            late, changed = demo.add_late()
-            say(f"5/5  {late} late records appear, {changed} change in place; another tick")
-            demo.poll()
-            with progress(lambda: "      Azure Monitor fills the tables"):
-                to.monitor.settle()
-            totals = to.monitor.accepted.totals()
-            results = reconcile(accounts, to.workspace)
-            state.repeats |= {each.stream.label: each.twice for each in results}
-            state.unfinished = False
-            demo.save()
-    return results, {stream: total["records"] for stream, total in totals.items()}
+            yield Demo(place, state, accounts, host, to)
 
 
-def _report(
-    results: Sequence[StreamResult], sent: dict[str, int], repeats: Repeats, seconds: float
-) -> None:
-    lost, twice = sum(each.lost for each in results), sum(each.twice for each in results)
-    verdict = f"{counted(lost, 'record')} lost." if lost else "Everything arrived."
-    if twice and repeats.after_kill:
-        verdict += (
-            f" {counted(twice, 'row')} came twice: the last run was killed, and what it had sent "
-            "without noting it was sent again, as docs/guarantees.md says."
-        )
-    elif twice:
-        verdict += f" {counted(twice, 'row')} came twice, which should not be: nothing was killed."
-    elif repeats.after_kill:
-        verdict += " The last run was killed; nothing came twice."
-    print()
-    print(as_table(results, sent))
-    print("An object that changed counts once as had and arrived, and each of its states as sent;")
-    print("policies and sites are snapshots, which have no time to be behind by.")
-    print()
-    print(f"{verdict} {seconds:.0f} s.")
-    for vendor in vendors()[:1]:
-        print(f"Ask the tables:  python3 -m tools query '{vendor.example}' (or make query Q='…')")
+def _run(demo: Demo) -> list[StreamResult]:
+    """Do one run; return each stream's result."""
+    state = demo.state
+    again = any(each.until for each in state.vendors.values())
+    state.unfinished = True  # as fill() saves it, until the end
+    demo.fill()
+    period = "More happens after the last run" if again else "A week of history"
+    say(f"2/5  {period}: {demo.counts()}")
+    say("3/5  The timers tick")
+    demo.poll()
+    for vendor, account in demo.posting:
+        say(f"4/5  {vendor.name} posts {counted(len(account.pending()), 'event')}")
+        demo.post(vendor, account)
+    late, changed = demo.add_late()
+    say(f"5/5  {counted(late, 'late record')} appear, {changed} change in place; another tick")
+    demo.poll()
+    with progress(lambda: "      Azure Monitor fills the tables"):
+        demo.to.monitor.settle()
+    results = reconcile(demo.accounts, demo.to.workspace)
+    state.repeats |= {each.stream.label: each.twice for each in results}
+    state.unfinished = False
+    demo.save()
+    return results

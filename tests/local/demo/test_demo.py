@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
+from local.demo.demo import main
 from local.host.host import ROOT
 from local.vendors.registry import vendors
 from tests.local.project_copy import copy_project, remove_vendor, run_python
@@ -43,6 +45,37 @@ def test_a_second_run_sends_only_what_is_new(tmp_path: Path) -> None:
     assert sent[0] > 500
     assert sent[1] < sent[0] / 2
     assert second["SentinelOne Groups"][-1] == "0"
+
+
+@pytest.mark.parametrize("size", ["-1", "0", "nan"])
+def test_a_size_that_cannot_be_is_refused(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is started for it."""
+    with pytest.raises(SystemExit):
+        main(["--size", size])
+    assert "must be over 0" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_demo_that_is_kept_goes_on(tmp_path: Path) -> None:
+    """The status page answers, events happen, Ctrl+C ends it; the next run finds nothing twice."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); " + RUN
+    options = ["--folder", str(tmp_path), "--size", "0.05", "--keep"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    page = 0
+    for line in process.stdout:
+        if found := re.search(r"the status page +(\S+)", line):
+            page = requests.get(found[1], timeout=30).status_code
+        if re.search(r"[1-9]\d* events? posted", line):
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert (page, process.returncode) == (200, 0)
+    again = run(tmp_path)
+    assert {cells[2:4] == ["0", "0"] for cells in again.values()} == {True}
 
 
 @pytest.mark.slow

@@ -1,0 +1,66 @@
+"""`demo --keep`: vendors, timers, webhook and status page stay, and events go on happening."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from local.demo.progress import counted, say
+
+if TYPE_CHECKING:
+    from local.demo.demo import Demo
+
+EVERY_SECONDS = 20.0
+STOP_SECONDS = 30.0
+
+
+def keep(demo: Demo, asked: threading.Event) -> None:
+    """Run the app on its real schedules until ``asked`` is set; then let running functions end."""
+    host = demo.host
+    host.run()
+    say("")
+    say("It all stays until Ctrl+C, and events go on happening.")
+    if "Status" in host.functions:
+        say(f"  the status page         {host.url('Status')}")
+    for vendor, account in demo.accounts:
+        if account.port:
+            say(f"  {vendor.name + ' listens on':<22}  http://127.0.0.1:{account.port}")
+        else:
+            say(f"  {vendor.name + ' posts to':<22}  {host.url(vendor.function)}")
+    for function in host.functions.values():
+        if function.kind == "timerTrigger":
+            due = function.schedule.next(datetime.now(UTC))
+            say(f"  {function.name:<22}  next tick {due:%H:%M:%S} UTC")
+    say("  another terminal        python3 -m tools query 'SentinelOne | count'")
+    demo.state.unfinished = True  # a kill from here on repeats what the vendors then make again
+    while not asked.wait(EVERY_SECONDS):
+        say(f"{datetime.now(UTC):%H:%M:%S} UTC  {happen(demo)}")
+    host.stop()
+    waited = time.monotonic() + STOP_SECONDS
+    if running := host.running():
+        names = ", ".join(f"{name} ({seconds:.0f} s)" for name, seconds in running.items())
+        say(f"Waiting at most {STOP_SECONDS:.0f} s for {names}; Ctrl+C again ends it now")
+    while host.running() and time.monotonic() < waited:
+        time.sleep(0.1)
+    demo.state.unfinished = bool(host.running())
+    demo.save()
+
+
+def happen(demo: Demo) -> str:
+    """Make what happened at each vendor since the last time; post what is posted. Say how much."""
+    late = sum(account.release_late() for _, account in demo.accounts)
+    changed = sum(account.change(datetime.now(UTC)) for _, account in demo.accounts)
+    before = demo.vendor_records()
+    demo.fill()
+    made = demo.vendor_records() - before
+    posted = 0
+    for vendor, account in demo.posting:
+        events = account.pending()
+        posted += len(events) - account.post(demo.host.url(vendor.function), events)
+    demo.save()
+    return (
+        f"{counted(made + late, 'new record')} at the vendors, {changed} changed, "
+        f"{counted(posted, 'event')} posted"
+    )
