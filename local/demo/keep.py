@@ -33,7 +33,8 @@ def keep(demo: Demo, asked: threading.Event) -> None:
         if function.kind == "timerTrigger":
             due = function.schedule.next(datetime.now(UTC))
             say(f"  {function.name:<22}  next tick {due:%H:%M:%S} UTC")
-    say("  another terminal        python3 -m tools query 'SentinelOne | count'")
+    name = demo.accounts[0][0].name
+    say(f"  another terminal        python3 -m tools query '{name} | count'")
     demo.state.unfinished = True  # a kill from here on repeats what the vendors then make again
     while not asked.wait(EVERY_SECONDS):
         say(f"{datetime.now(UTC):%H:%M:%S} UTC  {happen(demo)}")

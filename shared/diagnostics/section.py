@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from shared.diagnostics.steps import FAILED, PASSED, SKIPPED, Step
+from shared.diagnostics.reach import handshake, proxy_for, resolve, resolve_by_proxy
+from shared.diagnostics.steps import FAILED, PASSED, SKIPPED, Step, StepFailed, StepSkipped
 from shared.errors import ADVICE, ConnectorError
 
 logger = logging.getLogger("connectors.status")
-
-_CONNECT_SECONDS = 10.0
-
-
-class StepFailed(Exception):
-    """A step failed for a known reason; ``advice`` says what to do."""
-
-    def __init__(self, detail: str, advice: str) -> None:
-        self.advice = advice
-        super().__init__(detail)
-
-
-class StepSkipped(Exception):
-    """A step does not apply; the message says why."""
 
 
 class TestSection:
@@ -87,53 +71,21 @@ class TestSection:
                 self._steps.append(step)
 
     def reach(self, url: str, setting: str) -> bool:
-        """Test name resolution and TLS of ``url``, the value of ``setting``: a step each."""
+        """Test name resolution and TLS of ``url``, the value of ``setting``: a step each.
+
+        Both go the way that the app goes: with HTTPS_PROXY the proxy resolves the name.
+        """
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        if not self.step("name resolution", lambda: _resolve(host, port, setting)):
+        proxy = proxy_for(url) if parts.scheme == "https" else None
+
+        def name() -> str:
+            return resolve_by_proxy(host, proxy) if proxy else resolve(host, port, setting)
+
+        if not self.step("name resolution", name):
             return False
         if parts.scheme != "https":
             self.skip("TLS", f"{host} is this machine itself, without TLS")
             return True
-        return self.step("TLS", lambda: _handshake(host, port))
-
-
-def _resolve(host: str, port: int, setting: str) -> str:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise StepFailed(
-            f"{host} has no address: {error}",
-            f"See that {setting} is spelt right, and that the app's network can resolve the name.",
-        ) from error
-    addresses = {str(entry[4][0]) for entry in found}
-    return f"{host} is {', '.join(sorted(addresses)[:3])}"
-
-
-def _handshake(host: str, port: int) -> str:
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or _certifi()
-    try:
-        context = ssl.create_default_context(cafile=bundle)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        with (
-            socket.create_connection((host, port), timeout=_CONNECT_SECONDS) as connection,
-            context.wrap_socket(connection, server_hostname=host) as secured,
-        ):
-            return f"{secured.version()}, the certificate is trusted"
-    except ssl.SSLCertVerificationError as error:
-        raise StepFailed(
-            f"The certificate of {host} is not trusted: {error.verify_message}",
-            "Behind an inspecting proxy, REQUESTS_CA_BUNDLE must name its authority's file.",
-        ) from error
-    except OSError as error:
-        raise StepFailed(
-            f"No TLS connection to {host}:{port}: {type(error).__name__}",
-            "See that firewalls and network rules let the app out to it.",
-        ) from error
-
-
-def _certifi() -> str:
-    import certifi
-
-    return certifi.where()
+        return self.step("TLS", lambda: handshake(host, port, proxy))

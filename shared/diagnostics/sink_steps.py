@@ -18,7 +18,8 @@ from shared.connections.registry import polled, received
 from shared.delivery import backlog
 from shared.delivery.batch import Batch
 from shared.delivery.sink import Sink, sink_for
-from shared.diagnostics.section import StepSkipped, TestSection
+from shared.diagnostics.section import TestSection
+from shared.diagnostics.steps import StepSkipped
 from shared.errors import BatchRefused, SettingsError
 from shared.health.rows import RULE, STREAM, Extras, row
 from shared.records.declared import declared_fields

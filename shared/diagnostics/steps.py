@@ -30,3 +30,15 @@ class TestReport:
     passed: bool
     seconds: float
     steps: Sequence[Step]
+
+
+class StepFailed(Exception):
+    """A step failed for a known reason; ``advice`` says what to do."""
+
+    def __init__(self, detail: str, advice: str) -> None:
+        self.advice = advice
+        super().__init__(detail)
+
+
+class StepSkipped(Exception):
+    """A step does not apply; the message says why."""

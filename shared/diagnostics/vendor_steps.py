@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
 from shared.connections.opening import open_connection, valid_tokens
-from shared.diagnostics.section import StepSkipped, TestSection
+from shared.diagnostics.section import TestSection
+from shared.diagnostics.steps import StepSkipped
 from shared.errors import SettingsError, StorageError, VendorRefused
 from shared.records.timestamps import parse_time, utc_now
 from shared.source.connector import Connection, Connector
