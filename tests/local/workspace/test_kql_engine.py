@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from local.host.host import ROOT
 from local.workspace.kql_errors import MISSING, QueryError
 from local.workspace.kql_support import described, operators_here
 from local.workspace.workspace import Workspace
@@ -220,6 +221,13 @@ def test_the_help_lists_what_works_and_what_does_not() -> None:
     assert not set(operators_here()) & set(MISSING)
     for name in (*operators_here(), *MISSING, "percentiles", "prev", "make_list"):
         assert name in text.split()
+
+
+def test_the_page_names_every_missing_operator() -> None:
+    """docs/local.md and the engine agree."""
+    page = (ROOT / "docs" / "local.md").read_text(encoding="utf-8")
+    listed = page.partition("only Log Analytics runs:")[2].partition(". `python")[0]
+    assert listed.replace("`", "").replace(",", "").split() == MISSING
 
 
 def test_nothing_of_a_query_stays(workspace: Workspace) -> None:
