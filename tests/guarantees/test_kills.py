@@ -18,7 +18,13 @@ from shared.azure import storage
 from shared.records.codec import dump_json
 from shared.records.timestamps import isoformat, utc_now
 from shared.state.checkpoint import TABLE
-from tests.guarantees.runs_in_processes import begin, killed_at, processes, run_to_end
+from tests.guarantees.runs_in_processes import (
+    begin,
+    killed_at,
+    let_leases_lapse,
+    processes,
+    run_to_end,
+)
 
 STREAM = "Custom-SentinelOneActivities"
 # DeliveryCounters or in flight, and not committed: four batches.
@@ -49,6 +55,7 @@ def run_killed_at(
         faults.add(path, fault(when))
         process.join(60)
     faults.clear()
+    let_leases_lapse()
     return process.exitcode != 0
 
 
