@@ -15,19 +15,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import yaml
+
 from local.demo.week import arrivals
 from local.vendors.traffic import WEEK, Period
 from local.workspace.workspace import Workspace
 from tools.check_filter import faults, stream_named
-from tools.content import StreamDecl, Table, load_tables
+from tools.content import SENTINEL, StreamDecl, Table, load_tables
 from tools.template.transforms import with_choices
 
 END = datetime(2026, 11, 21, tzinfo=UTC)
-_FILTERS = {
-    "Custom-SentinelOneActivities": "activityType_d != 27",
-    "Custom-OneLogin": "event_type_id_d != 8",
-}
-_SHOWN = ("Custom-SentinelOneActivities", "Custom-OneLogin")
+_FILTERS: Mapping[str, str] = yaml.safe_load(
+    (SENTINEL / "filters" / "example.yaml").read_text(encoding="utf-8")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,10 @@ def report(measured: Measured, choices: Sequence[Choice]) -> str:
     """The choices side by side, as the table of docs/deploy.md."""
     found = {choice.name: measured.by_stream(choice) for choice in choices}
     whole = _total(found[choices[0].name])
-    lines = ["| choice | activities | OneLogin | all | of the default |", "|---|--:|--:|--:|--:|"]
+    names = " | ".join(stream.removeprefix("Custom-") for stream in _FILTERS)
+    lines = [f"| choice | {names} | all | of the default |", "|---" + "|--:" * 4 + "|"]
     for name, billed in found.items():
-        shown = [billed[stream].size for stream in _SHOWN]
+        shown = [billed[stream].size for stream in _FILTERS]
         cells = [*map(_megabytes, [*shown, _total(billed)]), f"{_total(billed) / whole:.0%}"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
