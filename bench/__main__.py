@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import changes, load, measures, outage
+from bench import changes, connections, load, measures, outage
 from bench.measures import QUICK, BenchmarkInvalid, Row, Sizes
 from bench.world import LATENCY, WorkerFailed, World, world
 from tools.environment import ROOT
@@ -70,6 +70,7 @@ def run(servers: World, sizes: Sizes, points: set[str]) -> tuple[list[Row], list
         "8": ("one stream behind, nine idle", changes.one_behind),
         "9": ("the webhook under load and through an outage", load.under_load),
         "10": ("the spool, during an outage and after it", outage.spooled),
+        "11": ("many connections", connections.many),
     }
     for point, (name, measure) in simple.items():
         if point in points:

@@ -30,6 +30,8 @@ class Sizes:
     changed_rounds: int = 3
     loaded_posts: int = 2_000
     spooled_posts: int = 14_000
+    connections: int = 150
+    connection_backlog: int = 2_500
 
 
 QUICK = Sizes(
@@ -45,6 +47,8 @@ QUICK = Sizes(
     changed_rounds=1,
     loaded_posts=100,
     spooled_posts=200,
+    connections=6,
+    connection_backlog=100,
 )
 
 

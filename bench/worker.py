@@ -190,6 +190,34 @@ def packing(records: int) -> Result:
     return bench_packing.packing(records) | {"stages": bench_packing.stages()}
 
 
+def hand_out() -> Result:
+    """A tick of SentinelOne's timer over several connections."""
+    from shared.connectors.sentinelone import CONNECTOR
+    from shared.polling.handing_out import tick
+
+    return _measured(lambda: tick(CONNECTOR))
+
+
+def poll_connections(rounds: int) -> Result:
+    """Work the queue connection-polls off, after each of ``rounds`` ticks; the last is measured."""
+    from local.host.host import ROOT, Host
+
+    host = Host(ROOT)
+    polls = [0]
+
+    def work_off() -> None:
+        polls[0] = 0
+        while found := host.poll("ConnectionPoll"):
+            polls[0] += found
+
+    for _ in range(rounds - 1):
+        hand_out()
+        work_off()
+    if rounds:
+        hand_out()
+    return {**_measured(work_off), "polls": polls[0]}
+
+
 TASKS: dict[str, Callable[..., Result]] = {
     task.__name__: task
     for task in (
@@ -204,6 +232,8 @@ TASKS: dict[str, Callable[..., Result]] = {
         webhook_outage,
         spool_drained,
         spool_during_outage,
+        hand_out,
+        poll_connections,
         packing,
     )
 }
