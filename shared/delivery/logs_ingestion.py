@@ -87,13 +87,20 @@ class SignIn:
 class LogsIngestion:
     """Upload gzip batches to ``endpoint``, each stream through its DCR.
 
-    ``rule_ids`` maps each setting that names a rule to the rule's immutable id (``dcr-…``).
+    ``rule_ids`` maps each setting that names a rule to the rule's immutable id (``dcr-…``);
+    ``own_names`` has the settings that stand behind them where they are a named connection's own.
     """
 
     name = "Logs Ingestion API"
 
-    def __init__(self, endpoint: str, rule_ids: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        rule_ids: Mapping[str, str],
+        own_names: Mapping[str, str] | None = None,
+    ) -> None:
         self._endpoint = endpoint.rstrip("/")
+        self._own_names = own_names or {}
         self._rule_ids = rule_ids
         # The settings allow http for loopback only; the SDK refuses it by default.
         self._enforce_https = not self._endpoint.startswith("http:")
@@ -154,6 +161,7 @@ class LogsIngestion:
         status = error.status_code or 0
         if response is None:
             return DestinationUnavailable(f"No whole answer ({type(error).__name__})")
+        named = self._own_names.get(setting, f"{setting} (or LogsIngestionRuleId)")
         identity = "the app's identity (AZURE_CLIENT_ID where it is user-assigned)"
         return error_for_response(
             status,
@@ -162,8 +170,8 @@ class LogsIngestion:
             advice={
                 401: f"It does not take the token: check {identity} and LogsIngestionEndpoint.",
                 403: f"Give {identity} the role Monitoring Metrics Publisher on the data "
-                f"collection rule that {setting} (or LogsIngestionRuleId) names.",
-                404: f"Check that {setting} (or LogsIngestionRuleId) is the immutable id dcr-… of "
+                f"collection rule that {named} names.",
+                404: f"Check that {named} is the immutable id dcr-… of "
                 f"a rule behind LogsIngestionEndpoint, and that the rule has the stream {stream}.",
             },
         )

@@ -82,7 +82,7 @@ def _make(settings: DestinationSettings) -> Sink:
     if settings.endpoint:
         from shared.delivery.logs_ingestion import LogsIngestion
 
-        return LogsIngestion(settings.endpoint, settings.rule_ids)
+        return LogsIngestion(settings.endpoint, settings.rule_ids, settings.own_names)
     from shared.delivery.data_collector import DataCollector
 
     return DataCollector(settings)

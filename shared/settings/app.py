@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.records.declared import declared_streams
 from shared.settings import checks
+from shared.settings.key_vault import environment
 from shared.settings.names import SEPARATOR, suffixed
 from shared.settings.reader import SettingsReader, read
 from shared.settings.setting import Setting, declared, setting
@@ -100,7 +101,7 @@ class DestinationSettings:
     """Where records go: the Logs Ingestion API, or with ``endpoint`` None the Data Collector API.
 
     ``rule_ids`` maps a rule setting's name (``<Vendor>RuleId``) to an immutable id, the fallback
-    already applied.
+    already applied; ``own_names`` has the settings in force of those that are a named connection's.
     """
 
     endpoint: str | None
@@ -108,6 +109,7 @@ class DestinationSettings:
     workspace_id: str = ""
     workspace_key: str = ""
     data_collector_uri: str = ""
+    own_names: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def rule_settings() -> Mapping[str, Setting]:
@@ -210,7 +212,14 @@ def _logs_ingestion(reader: SettingsReader, endpoint: str) -> DestinationSetting
             + ", ".join(f"{name}{missing.name.removeprefix(FALLBACK_RULE.name)}" for name in rules)
         )
     reader.done()
-    return DestinationSettings(endpoint, {name: rule for name, rule in rules.items() if rule})
+    own_names = {
+        name: own.name
+        for name, each in rule_settings().items()
+        for own in (FALLBACK_RULE.named(reader.connection), each.named(reader.connection))
+        if reader.connection and environment(own.name)
+    }
+    set_rules = {name: rule for name, rule in rules.items() if rule}
+    return DestinationSettings(endpoint, set_rules, own_names=own_names)
 
 
 def _names_on_settings_without(connection: str) -> list[str]:

@@ -22,6 +22,7 @@ from shared.connectors.sentinelone import CONNECTOR
 from shared.delivery import redelivery
 from shared.delivery.destinations import forget_destinations
 from shared.delivery.spool import QUEUE, Spool
+from shared.errors import RunFailed
 from shared.polling.run import poll
 from shared.records.declared import declared_streams
 from shared.settings.app import is_set_up
@@ -153,6 +154,16 @@ def test_what_belongs_to_a_removed_connection_waits_and_is_told(
     assert ids(emea_monitor) == ["1", "2"]
     assert ids(emea_monitor, SPOOLED) == ["theirs"]
     assert ids(azure_monitor) == ids(azure_monitor, SPOOLED) == []
+
+
+def test_a_refused_upload_names_the_connections_own_rule(
+    consoles: Consoles, azure_monitor: AzureMonitor, emea_monitor: AzureMonitor
+) -> None:
+    """Its setting in force, of those that the connection has."""
+    emea_monitor.faults.add("/streams/", answer(403), times=FOREVER)
+    consoles.add("emea", activities=range(1))
+    with pytest.raises(RunFailed, match=r"rule that LogsIngestionRuleId__emea names"):
+        poll(CONNECTOR, "emea")
 
 
 def test_settings_of_destinations_alone_set_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
