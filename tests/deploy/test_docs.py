@@ -38,6 +38,20 @@ def test_deploy_buttons_open_this_release_of_this_repository() -> None:
         assert unquote(match[2]) == f"{raw}createUiDefinition.json"
 
 
+def test_buttons_for_a_workspace_elsewhere_open_its_template_and_form() -> None:
+    """Both clouds have one beside the button for a workspace in the same group."""
+    raw = f"https://raw.githubusercontent.com/{project.REPOSITORY}/v{project.version()}/"
+    links = re.findall(r"/uri/(\S+)/createUIDefinitionUri/(\S+?)\)", page("deploy.md"))
+    pairs = [(unquote(template), unquote(form)) for template, form in links]
+    elsewhere = (
+        f"{raw}azuredeploy-workspace-elsewhere.json",
+        f"{raw}createUiDefinition-workspace-elsewhere.json",
+    )
+    assert pairs.count(elsewhere) == 2
+    for address in elsewhere:
+        assert (project.ROOT / address.removeprefix(raw)).is_file()
+
+
 def test_parameters_and_outputs_that_are_named_exist(template: dict[str, Any]) -> None:
     """A reader who types a parameter from the pages is not told that there is none."""
     text = page("deploy.md")
