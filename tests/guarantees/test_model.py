@@ -126,7 +126,7 @@ class Histories(RuleBasedStateMachine):
     @rule(pages=st.integers(1, 3))
     def tick_in_short_runs(self, pages: int) -> None:
         """Every run gets on: runs of a page or a few come to the end, however many are tied."""
-        for _ in range(60 + 2 * len(self.world.records)):
+        for _ in range(1_000):
             status = self.world.run(Plan(pages=pages, seconds_a_page=0))
             if status != RunState.CATCHING_UP:
                 break
