@@ -100,7 +100,8 @@ class WindowWalk:
         if self._in_order and times:
             self._position = max(self._position, self._trusted)
         if page.complete_to:
-            self._position = max(self._position, min(page.complete_to, self._newest()))
+            # Also beyond the next watermark: what arrives there later is in the next window.
+            self._position = max(self._position, page.complete_to)
         cursor = page.cursor if len(page.cursor) <= MAX_CURSOR else ""
         self.progress = replace(
             self.progress,
