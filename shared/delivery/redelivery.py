@@ -60,13 +60,16 @@ _SETTLING_THREADS = 2
 
 @dataclass(slots=True)
 class Redelivered:
-    """The counters of one invocation, by stream; the queue's name for unreadable messages."""
+    """The counters of one invocation, by stream and connection.
 
-    streams: dict[str, DeliveryCounters] = field(default_factory=dict)
+    The stream of unreadable messages is the queue's name.
+    """
 
-    def add(self, stream: str, counters: DeliveryCounters) -> None:
+    streams: dict[tuple[str, str], DeliveryCounters] = field(default_factory=dict)
+
+    def add(self, stream: str, counters: DeliveryCounters, connection: str = "") -> None:
         """Add the counters of one delivery."""
-        self.streams.setdefault(stream, DeliveryCounters()).add(counters)
+        self.streams.setdefault((stream, connection), DeliveryCounters()).add(counters)
 
     @property
     def total(self) -> DeliveryCounters:
@@ -256,7 +259,7 @@ class Redelivery:
                 settled.update(start + index for index in error.settled)
             if failure is not None:
                 break
-        self.done.add(stream, sender.counters)
+        self.done.add(stream, sender.counters, connection)
         _report(first.destination, failure)
         if failure is not None:
             passing = isinstance(failure, DestinationUnavailable)

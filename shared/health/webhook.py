@@ -102,10 +102,10 @@ def _is_beside_good_posts(aggregate: Aggregate) -> bool:
 
 
 def report_redelivered(done: Redelivered) -> None:
-    """Add an invocation of ``DeliveryRetry`` to the health of each stream's webhook."""
-    for stream, counters in done.streams.items():
+    """Add an invocation of ``DeliveryRetry`` to the health of each connection's webhook."""
+    for (stream, connection), counters in done.streams.items():
         if stream in declared_streams():  # unreadable messages are of none
-            health_of(stream).retried(counters)
+            health_of(stream, connection).retried(counters)
 
 
 @functools.cache

@@ -23,6 +23,7 @@ from shared.delivery import redelivery
 from shared.delivery.destinations import forget_destinations
 from shared.delivery.spool import QUEUE, Spool
 from shared.errors import RunFailed
+from shared.health.webhook import health_of
 from shared.polling.run import poll
 from shared.records.declared import declared_streams
 from shared.settings.app import is_set_up
@@ -103,6 +104,11 @@ def test_an_outage_of_one_workspace_stops_no_other(
     emea_monitor.faults.clear()
     redeliver()
     assert (ids(azure_monitor, SPOOLED), ids(emea_monitor, SPOOLED)) == (["ours"], ["theirs"])
+    for name in ("", "emea"):
+        health_of(SPOOLED, name).rows.flush()
+    rows = [[r.get("Connection") for r in m.records(HEALTH)] for m in (azure_monitor, emea_monitor)]
+    assert rows[0] == [None]
+    assert set(rows[1]) == {"emea"}
 
 
 def test_dead_letters_are_sent_again_to_their_own_workspace(
