@@ -34,6 +34,7 @@ GENERATED = {
     "azuredeploy-workspace-elsewhere.json",
     "createUiDefinition.json",
     "createUiDefinition-workspace-elsewhere.json",
+    "docs/what-you-get.md",
     "local.settings.json.example",
     "shared/records/declared_streams.json",
 }
@@ -162,7 +163,9 @@ def check_template(project: Path) -> None:
         "defaultValue": "",
         "metadata": {"description": "Acme's read token. Empty: the one in Key Vault stays."},
     }
-    assert template["variables"]["useAcme"] == "[not(empty(parameters('AcmeUrl')))]"
+    # Its own settings ask for it, or a named connection of it.
+    wanted = template["variables"]["useAcme"]
+    assert wanted.startswith("[or(not(empty(parameters('AcmeUrl'))), contains(")
     azure = azure_with_workspace()
     given = {"AcmeUrl": "https://acme.example", "AcmeToken": "acme-secret"}
     azure.deploy(template, parameters(**given))
@@ -194,8 +197,10 @@ def check_form(project: Path) -> None:
     ]
     assert token["type"] == "Microsoft.Common.PasswordBox"
     assert token["toolTip"].startswith("Made under Profile, Tokens. It is stored in Key Vault.")
-    assert form["outputs"]["AcmeUrl"] == "[if(steps('acme').use, steps('acme').url, '')]"
-    assert form["outputs"]["AcmeToken"] == "[if(steps('acme').use, steps('acme').token, '')]"
+    for name, element in (("AcmeUrl", "url"), ("AcmeToken", "token")):
+        given = f"coalesce(steps('acme').{element}, '')"
+        used = "coalesce(steps('acme').use, false)"
+        assert form["outputs"][name] == f"[if({used}, {given}, '')]"
 
 
 def test_acme_is_polled_delivered_shown_and_tested(project: Path, tmp_path: Path) -> None:
