@@ -35,11 +35,16 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterCount:
-    """Records of one stream that were refused for one cause."""
+    """Records of one stream and connection that were refused for one cause.
+
+    ``unacknowledged`` are those of them that no person has marked as looked at.
+    """
 
     stream: str
     cause: str
     records: int
+    connection: str = ""
+    unacknowledged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +121,19 @@ def _seconds_since(since: datetime) -> float:
 
 def dead_letters() -> DeadLetterStatus:
     """Count dead letters by stream and cause, from metadata; raises ``StorageUnavailable``."""
-    counts: Counter[tuple[str, str]] = Counter()
-    blobs = unacknowledged = 0
+    counts: Counter[tuple[str, str, str]] = Counter()
+    unseen: Counter[tuple[str, str, str]] = Counter()
+    blobs = 0
     found = iter_blobs()
     for blob in islice(found, MOST_BLOBS):
         blobs += 1
         for cause, records in blob.causes.items():
-            counts[blob.stream, cause] += records
-        unacknowledged += 0 if blob.acknowledged else blob.records
+            key = (blob.stream, cause, blob.connection)
+            counts[key] += records
+            unseen[key] += 0 if blob.acknowledged else records
     more = next(found, None) is not None if blobs == MOST_BLOBS else False
-    by_cause = [DeadLetterCount(*key, records) for key, records in counts.most_common()]
-    return DeadLetterStatus(blobs, by_cause, more, unacknowledged)
+    by_cause = [
+        DeadLetterCount(stream, cause, records, connection, unseen[stream, cause, connection])
+        for (stream, cause, connection), records in counts.most_common()
+    ]
+    return DeadLetterStatus(blobs, by_cause, more, unseen.total())

@@ -19,6 +19,7 @@ from shared.polling.run import PollRun, poll_under
 from shared.settings.app import read_destination, read_polling
 from shared.source.connector import Connector
 from shared.state.lease import LastPoll, PollLease, held_lease
+from shared.state.pause import paused_since
 from shared.telemetry.events import emit
 from shared.telemetry.run import RunState
 
@@ -82,6 +83,9 @@ def _poll_once(connector: Connector, message: PollMessage, taken: Taken) -> None
     with held_lease(connector.name, name) as lease:
         if lease is None:
             emit(logger, "connection_held", **message.whose)
+            return
+        if paused_since(connector.name, name):
+            emit(logger, "connection_paused", **message.whose)
             return
         if superseded(lease.last, taken):
             emit(logger, "poll_dropped", **message.whose)

@@ -98,7 +98,14 @@ def hand_out(connector: Connector, names: Sequence[str]) -> None:
     leases = read_leases()
     keys = {name: connection_key(connector.name, name) for name in names}
     last = {name: leases.polls.get(key, LastPoll()) for name, key in keys.items()}
-    due = [name for name in names if _is_due(last[name], leases.now)]
+    due = [
+        name
+        for name in names
+        if keys[name] not in leases.paused and _is_due(last[name], leases.now)
+    ]
+    for name in names:
+        if keys[name] in leases.paused:
+            emit(logger, "connection_paused", Connector=connector.name, Connection=name)
     due.sort(key=lambda name: last[name].began or _LONG_AGO)
     queue = storage.queue(QUEUE)
     with storage_errors(f"Writing to the queue {QUEUE}"):

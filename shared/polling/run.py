@@ -40,6 +40,7 @@ from shared.source.connector import Connection, Connector
 from shared.source.stream import Stream
 from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
 from shared.state.lease import PollLease, held_lease
+from shared.state.pause import paused_since
 from shared.state.progress import Progress
 from shared.telemetry.events import emit
 from shared.telemetry.history import history_after
@@ -63,6 +64,9 @@ def poll(connector: Connector, name: str = "") -> list[RunResult]:
         with held_lease(connector.name, name) as lease:
             if lease is None:
                 emit(logger, "connection_held", **run.whose)
+                return []
+            if paused_since(connector.name, name):
+                emit(logger, "connection_paused", **run.whose)
                 return []
             lease.begin()
             return poll_under(lease, run)

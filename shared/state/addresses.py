@@ -74,6 +74,21 @@ def carry_over(table: TableClient, partition: str, stream: str) -> bool:
     return True
 
 
+def rows_of_stream(table: TableClient, partition: str, stream: str) -> list[tuple[str, str]]:
+    """Return PartitionKey and RowKey of the stream's rows under every spelling of its address.
+
+    Its first row's RowKey is the stream; those of further rows begin with ``<stream>~``.
+    """
+    also = f"RowKey ge '{stream}' and RowKey lt '{stream}~~'"
+    found = _rows(table, partition.partition(":")[0], also, ["PartitionKey", "RowKey"])
+    return [
+        (row["PartitionKey"], row["RowKey"])
+        for row in found
+        if _canonical(row["PartitionKey"]) == partition
+        and row["RowKey"].partition("~")[0] == stream
+    ]
+
+
 def left_behind(partitions: Mapping[str, Mapping[str, Any]], partition: str) -> list[LeftBehind]:
     """Return the other addresses that the connection of ``partition`` has checkpoints of.
 

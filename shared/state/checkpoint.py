@@ -258,9 +258,10 @@ class StreamCheckpoint:
         return value
 
     def _unreadable(self, cause: str) -> CheckpointUnreadable:
+        connector, _, name = self.partition.partition(":")[0].partition("__")
+        whose = f" --connection {name}" if name else ""
         return CheckpointUnreadable(
-            f"The checkpoint of {self.stream} cannot be used: {cause}. To start this stream over "
-            f"(InitialLookbackHours back; what it sent since may repeat), delete the rows of table "
-            f"{TABLE} whose PartitionKey is '{self.partition}' and whose RowKey begins with "
-            f"'{self.stream}'"
+            f"The checkpoint of {self.stream} ({self.partition}) cannot be used: {cause}. To start "
+            "this stream over (InitialLookbackHours back; what it sent since may repeat): python3 "
+            f"-m tools reset-stream {connector} {self.stream}{whose}"
         )

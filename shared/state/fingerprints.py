@@ -56,6 +56,15 @@ class FingerprintSet(set[Fingerprint]):
         """Return the unexpired ones, sorted by time."""
         return sorted(self.unexpired(self))
 
+    def earlier_than(self, moment: datetime) -> list[Fingerprint]:
+        """Return those of records before ``moment`` (whole seconds) or without a time, sorted."""
+        second = int(moment.timestamp())
+        return [
+            known
+            for known in self.oldest_first()
+            if not second <= known >> _HASH_BITS < ENCOUNTERED
+        ]
+
     def expire(self, before: float) -> None:
         """Let fingerprints older than the second of ``before`` (epoch seconds) expire.
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobLeaseClient
 
 CONTAINER = "leases"
+# Beginning of the name of a blob that pauses a connection; see shared.state.pause.
+PAUSED = "paused/"
 
 logger = logging.getLogger("connectors.leases")
 
@@ -297,11 +299,15 @@ def held_lease(
 
 @dataclass(frozen=True, slots=True)
 class Leases:
-    """All leases by their blobs' names, and Storage's time when they were listed."""
+    """All leases by their blobs' names, and Storage's time when they were listed.
+
+    ``paused`` says since when connections are paused, by their leases' names.
+    """
 
     now: datetime
     polls: Mapping[str, LastPoll]
     held: frozenset[str]
+    paused: Mapping[str, datetime]
 
 
 def read_leases() -> Leases:
@@ -325,8 +331,17 @@ def read_leases() -> Leases:
             blobs = []
     return Leases(
         times[0] if times else utc_now(),
-        {blob.name: LastPoll.parse(blob.metadata) for blob in blobs},
+        {
+            blob.name: LastPoll.parse(blob.metadata)
+            for blob in blobs
+            if not blob.name.startswith(PAUSED)
+        },
         frozenset(blob.name for blob in blobs if blob.lease.status == "locked"),
+        {
+            blob.name.removeprefix(PAUSED): blob.last_modified
+            for blob in blobs
+            if blob.name.startswith(PAUSED)
+        },
     )
 
 

@@ -143,7 +143,7 @@ def _assess_polled(
         return Assessment(
             RunState.FAILING,
             "Its checkpoint was written by another version, or edited by hand.",
-            "The log's last error of the stream names the rows of ConnectorCheckpoints to delete.",
+            "Start the stream over: python3 -m tools reset-stream (docs/operate.md).",
         )
     last_run = stored.time("lastRun")
     if last_run is None:

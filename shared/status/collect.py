@@ -5,7 +5,6 @@ A store that fails yields a problem and a default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -20,7 +19,7 @@ from shared.settings.app import (
     read_destination,
     read_polling,
 )
-from shared.state.lease import LastPoll, read_leases
+from shared.state.lease import Leases, read_leases
 from shared.state.rows import all_checkpoint_rows
 from shared.status.collector import Collector
 from shared.status.connections import Stored, connection_statuses
@@ -51,9 +50,11 @@ def collect_status(now: datetime | None = None, connection: str = "") -> AppStat
         settings_read = pool.submit(collector.get, read_destination, None)
         polling_read = pool.submit(collector.get, read_polling, None)
         rows_read = pool.submit(collector.get, all_checkpoint_rows, None)
-        leases_read = pool.submit(collector.get, _last_polls, {})
+        no_leases = Leases(moment, {}, frozenset(), {})
+        leases_read = pool.submit(collector.get, read_leases, no_leases)
         spool = spool_read.result()
-        stored = Stored(rows_read.result(), leases_read.result(), spool)
+        leases = leases_read.result()
+        stored = Stored(rows_read.result(), leases.polls, leases.paused, spool)
         connectors = connection_statuses(stored, collector, moment, connection)
         polling_read.result()
         poison, dead = poison_read.result(), dead_read.result()
@@ -83,11 +84,6 @@ def collect_status(now: datetime | None = None, connection: str = "") -> AppStat
     )
 
 
-def _last_polls() -> Mapping[str, LastPoll]:
-    """Return each connection's last poll, by the key of its lease. Raises StorageUnavailable."""
-    return read_leases().polls
-
-
 def _destination(settings: DestinationSettings | None) -> tuple[str, str]:
     """Return the name of the sink and its host."""
     if settings is None:
@@ -114,13 +110,14 @@ def _vault_problems() -> list[Assessment]:
 def _backlog_problems(dead: DeadLetterStatus, poison: Queue) -> list[Assessment]:
     """Return a problem for dead letters and one for poison messages, where there are any."""
     found: list[Assessment] = []
-    if dead.records:
+    if dead.unacknowledged:
         found.append(
             Assessment(
                 RunState.LATE,
-                f"{'At least ' if dead.more else ''}{many(dead.records, 'record')} "
+                f"{'At least ' if dead.more else ''}{many(dead.unacknowledged, 'record')} "
                 "could not be delivered, set aside as dead letters.",
-                "Look at their causes below, mend what they name, and send them again.",
+                "Look at their causes below, mend what they name, and send them again; or "
+                "acknowledge or discard what can never be sent, and this ends.",
             )
         )
     if poison.messages:

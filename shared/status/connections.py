@@ -38,10 +38,11 @@ _NO_STORAGE = Assessment(RunState.FAILING, "Unknown, since the storage account d
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What storage has: rows by PartitionKey (None: unknown), last polls by key, the spool."""
+    """What storage has: rows by PartitionKey (None: unknown), leases by key, the spool."""
 
     rows: Mapping[str, Mapping[str, Row]] | None
     polls: Mapping[str, LastPoll]
+    paused: Mapping[str, datetime]
     spool: Queue
 
 
@@ -90,19 +91,38 @@ def _polled(
     rows = None if stored.rows is None else stored.rows.get(partition, {})
     others = left_behind(stored.rows or {}, partition)
     streams = _streams(connector, connection, rows, now)
-    poll = stored.polls.get(connection_key(connector.name, name), LastPoll())
+    key = connection_key(connector.name, name)
+    poll = stored.polls.get(key, LastPoll())
     due = poll.due if poll.due and poll.due > now else None
+    paused = stored.paused.get(key)
+    if paused:
+        streams = [_paused(stream, paused) for stream in streams]
+    summary = _summary(streams)
     return ConnectorStatus(
         name=connector.name,
         on=True,
-        assessment=_with_last_poll(_summary(streams), poll, due),
+        assessment=summary if paused else _with_last_poll(summary, poll, due),
         address=urlsplit(connection.address).netloc,
         token_note=_NOT_ASKED,
         address_note=_address_note(connection, bool(rows), others, collector, now),
         connection=name,
         due=due,
         streams=streams,
+        polled=True,
+        paused=paused,
     )
+
+
+def _paused(stream: StreamStatus, since: datetime) -> StreamStatus:
+    """A stream of a connection that a person has paused: late, so that it is not forgotten."""
+    if stream.assessment.state == RunState.OFF:
+        return stream
+    told = Assessment(
+        RunState.LATE,
+        f"Paused by a person since {isoformat(since)}: it is not polled.",
+        "Resume it below, or by python3 -m tools resume; it goes on where it had come.",
+    )
+    return replace(stream, assessment=told)
 
 
 def _with_last_poll(summary: Assessment, poll: LastPoll, due: datetime | None) -> Assessment:

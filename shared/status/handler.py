@@ -12,13 +12,21 @@ import orjson
 from shared.delivery.redrive import DEAD_LETTERS, POISON, RedriveReport, redrive
 from shared.diagnostics.connection_test import TestThrottled, choices, run_test
 from shared.diagnostics.steps import TestReport
+from shared.errors import SettingsError, StorageError
 from shared.runtime.process import on_reset
 from shared.status.collect import collect_status
+from shared.status.dead_letters import handle_letters, read_letters
+from shared.status.operate import ACTIONS, CannotOperate, Done, operate
 from shared.status.page import Result, content_security_policy, page
 from shared.telemetry.run import RunState
 
 _HTML, _JSON = "text/html", "application/json"
+_LETTERS = "dead-letters"
+_BUTTONS = ("test", "redrive", _LETTERS, *ACTIONS)
+# What an address says of every page.
+_EVERYWHERE = ("code", "format")
 _LONGEST_NAME = 100
+_LONGEST_FORM = 4_000
 _MOST_RESULTS = 20
 _GONE = "The result is not kept any more, or by another instance: press the button again."
 # Results of buttons by a name that only the browser that pressed one knows; the last ones.
@@ -43,7 +51,11 @@ def answer(method: str, params: Mapping[str, str], accept: str, body: bytes) -> 
     """
     asked = dict(params)
     if method == "POST":
-        asked |= _form(body)
+        form = _form(body)
+        if not form.keys().isdisjoint(_BUTTONS) and _LETTERS in params:
+            # A button on the page of dead letters: what that page shows is not its business.
+            asked = {name: params[name] for name in _EVERYWHERE if name in params}
+        asked |= form
     as_html = _wants_html(asked.get("format", ""), accept)
     shown = asked.get("connection", "")[:_LONGEST_NAME]
     if method != "POST":
@@ -55,6 +67,14 @@ def _show(asked: Mapping[str, str], as_html: bool, shown: str) -> PageResponse:
     if asked.get("probe") == "1":
         status = collect_status(connection=shown)
         return _json(503 if status.state == RunState.FAILING else 200, {"state": status.state})
+    if what := asked.get(_LETTERS):
+        try:
+            letters = read_letters(what, asked)
+        except (CannotOperate, StorageError, SettingsError) as error:
+            return _refused(asked, as_html, error)
+        if not as_html:
+            return _json(200, letters)
+        return _page(200, Result(letters=letters), asked, "")
     if not as_html:
         return _json(200, collect_status(connection=shown))
     result = _results.get(asked.get("result", ""), Result())
@@ -69,19 +89,44 @@ def _act(
     if what := asked.get("redrive"):
         if what not in (DEAD_LETTERS, POISON):
             return _rejected(asked, as_html, f"redrive is one of {DEAD_LETTERS}, {POISON}")
-        return _done(params, as_html, redriven=redrive(what))
+        return _done(params, as_html, redrive(what))
+    for action in (_LETTERS, *ACTIONS):
+        if action in asked:
+            return _operate(params, asked, as_html, action)
     what = asked.get("test", "")
     if what not in choices():
-        return _rejected(asked, as_html, f"test is one of {', '.join(choices())}")
+        others = ", ".join(name for name in _BUTTONS if name != "test")
+        told = f"test is one of {', '.join(choices())}"
+        return _rejected(
+            asked, as_html, told if "test" in asked else f"Say one of test, {others}; {told}"
+        )
     try:
-        return _done(params, as_html, test=run_test(what, shown))
+        return _done(params, as_html, run_test(what, shown))
     except TestThrottled as error:
         wait = {"Retry-After": f"{error.seconds:.0f}"}
         return _rejected(asked, as_html, str(error), status=429, headers=wait)
 
 
+def _operate(
+    params: Mapping[str, str], asked: Mapping[str, str], as_html: bool, action: str
+) -> PageResponse:
+    try:
+        if action == _LETTERS:
+            return _done(params, as_html, handle_letters(asked[action], asked))
+        return _done(params, as_html, operate(action, asked))
+    except (CannotOperate, StorageError, SettingsError) as error:
+        return _refused(asked, as_html, error)
+
+
+def _refused(asked: Mapping[str, str], as_html: bool, error: Exception) -> PageResponse:
+    """Answer an action that changed nothing: 400 or 409, or 503 where storage failed."""
+    status = error.status if isinstance(error, CannotOperate) else 503
+    return _rejected(asked, as_html, str(error), status=status)
+
+
 def _form(body: bytes) -> dict[str, str]:
-    fields = parse_qs(body[:1000].decode("utf-8", "replace"))
+    # A field that is empty is one: it names the connection without a name.
+    fields = parse_qs(body[:_LONGEST_FORM].decode("utf-8", "replace"), keep_blank_values=True)
     return {name: values[0] for name, values in fields.items()}
 
 
@@ -91,22 +136,27 @@ def _wants_html(chosen: str, accept: str) -> bool:
 
 
 def _done(
-    params: Mapping[str, str],
-    as_html: bool,
-    *,
-    test: TestReport | None = None,
-    redriven: RedriveReport | None = None,
+    params: Mapping[str, str], as_html: bool, outcome: TestReport | RedriveReport | Done
 ) -> PageResponse:
     """Give a program the result; send a browser to a page that shows it, and can be reloaded."""
     if not as_html:
-        return _json(200, test or redriven)
+        return _json(200, outcome)
     name = secrets.token_urlsafe(9)
-    _results[name] = Result(test, redriven)
+    _results[name] = _shown(outcome)
     while len(_results) > _MOST_RESULTS:
         _results.pop(next(iter(_results)))
-    kept = {key: value for key, value in params.items() if key not in ("test", "redrive")}
+    names = _EVERYWHERE if _LETTERS in params else (*_EVERYWHERE, "connection")
+    kept = {name: params[name] for name in names if name in params}
     address = "?" + urlencode({**kept, "result": name})
     return PageResponse(303, b"", _HTML, _headers() | {"Location": address})
+
+
+def _shown(outcome: TestReport | RedriveReport | Done) -> Result:
+    if isinstance(outcome, TestReport):
+        return Result(test=outcome)
+    if isinstance(outcome, RedriveReport):
+        return Result(redriven=outcome)
+    return Result(notice=outcome.message)
 
 
 def _rejected(

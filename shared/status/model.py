@@ -66,7 +66,8 @@ class ConnectorStatus:
 
     ``address`` is the vendor's host, '' for a webhook or where off; ``address_note`` says what an
     earlier address left behind, '' where there was none. ``due`` is when a connection that
-    was put off is polled again.
+    was put off is polled again. ``polled``: a timer asks the vendor, so that a person can pause
+    it; ``paused`` is since when it is, None where it is not.
     """
 
     name: str
@@ -79,6 +80,8 @@ class ConnectorStatus:
     connection: str = ""
     due: datetime | None = None
     streams: Sequence[StreamStatus] = ()
+    polled: bool = False
+    paused: datetime | None = None
 
     @property
     def title(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from markupsafe import Markup
 from shared.delivery.redrive import RedriveReport
 from shared.diagnostics.connection_test import choices
 from shared.diagnostics.steps import TestReport
+from shared.status.dead_letters import Letters
 from shared.status.model import LEFT_OUT, AppStatus, Assessment
 from shared.telemetry.humanize import ago, clock, many, size, span
 from shared.telemetry.run import SEVERITY, RunState
@@ -85,17 +87,22 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(ago=ago, clock=clock, many=many, number=_number, size=size, span=span)
+    made.filters["pretty"] = _pretty
     made.globals.update(LEFT_OUT=LEFT_OUT, short=short)
     return made
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a button did, or ``notice``: why it did not."""
+    """What a button did; ``notice``: the same in words, or why it did nothing.
+
+    ``letters`` are dead letters to look at.
+    """
 
     test: TestReport | None = None
     redriven: RedriveReport | None = None
     notice: str = ""
+    letters: Letters | None = None
 
 
 def page(status: AppStatus, result: Result | None = None, *, key: str = "") -> str:
@@ -116,6 +123,7 @@ def page(status: AppStatus, result: Result | None = None, *, key: str = "") -> s
             test=done.test,
             redriven=done.redriven,
             notice=done.notice,
+            letters=done.letters,
             key=key,
             whole=sum(connection.on for connection in status.connectors) <= _WHOLE,
             # Verbatim: the policy's hash is of these very bytes.
@@ -170,6 +178,11 @@ def short(connector: str, stream: str) -> str:
     """Return ``Events`` for the stream Custom-AcmeEvents under the heading of Acme."""
     name = stream.removeprefix("Custom-")
     return name.removeprefix(connector) or name
+
+
+def _pretty(value: object) -> str:
+    """Return ``value`` as indented JSON, in the order of its fields."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _number(count: int) -> str:

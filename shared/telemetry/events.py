@@ -67,6 +67,11 @@ EVENTS = {
         "Another run holds the connection's lease: this one leaves the poll to it.",
         ("Connector", "Connection"),
     ),
+    "connection_paused": Event(
+        logging.INFO,
+        "A person has paused the connection: its poll is left out.",
+        ("Connector", "Connection"),
+    ),
     "polls_handed_out": Event(
         logging.INFO,
         "A tick handed out the polls of several connections by the queue connection-polls.",
@@ -146,6 +151,11 @@ EVENTS = {
         logging.INFO,
         "A connection test was run from the status page.",
         ("Tested", "Passed", "FailedSteps", "DurationSeconds"),
+    ),
+    "operated": Event(
+        logging.WARNING,
+        "A person reset or replayed a stream, or paused or resumed a connection.",
+        ("Action", "Connector", "Connection", "Stream", "Message"),
     ),
     "redriven": Event(
         logging.INFO,

@@ -306,7 +306,7 @@ def test_a_checkpoint_edited_into_nonsense_says_how_to_reset_it(
     poll_sentinelone()
     change_row(storage, ACTIVITIES, **nonsense)
     sentinelone.requests.clear()
-    with pytest.raises(RunFailed, match="delete the rows of table ConnectorCheckpoints") as raised:
+    with pytest.raises(RunFailed, match="tools reset-stream SentinelOne") as raised:
         poll_sentinelone()
     assert ACTIVITIES in str(raised.value)
     assert sentinelone.requests == []

@@ -1,0 +1,243 @@
+"""What a person asks of polled connections: reset or replay a stream, pause or resume a connection.
+
+Names are compared without regard to case; an unknown one is answered with those that there are.
+Checkpoints are changed under the connection's lease, so never while a poll runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.azure import storage
+from shared.connections.names import set_up
+from shared.connections.opening import open_connection
+from shared.connections.registry import polled, received
+from shared.errors import SettingsError
+from shared.records.timestamps import isoformat, parse_time, utc_now
+from shared.settings.app import read_polling
+from shared.source.connector import Connector
+from shared.source.stream import Stream
+from shared.state import pause
+from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
+from shared.state.lease import held_lease
+from shared.state.reposition import NothingToReplay, delete_checkpoint, replay_from
+from shared.state.rows import checkpoint_rows
+from shared.telemetry.events import emit
+
+logger = logging.getLogger("connectors.status")
+
+_SPAN = re.compile(r"(\d{1,5})\s*(m|h|d)", re.IGNORECASE)
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_CONFLICT = 409
+
+
+class CannotOperate(Exception):
+    """A request that changes nothing; the text says why, ``status`` is that of the answer."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The result of an action: ``message`` in words, ``changed`` False where it was so already."""
+
+    action: str
+    message: str
+    changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A connection, and where it has its checkpoints; ``address`` may be '' where none is read."""
+
+    connector: Connector
+    name: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.connector.name} {self.name}".rstrip()
+
+    def partition(self) -> str:
+        """The PartitionKey of its checkpoints. Raises CannotOperate for wrong settings."""
+        try:
+            connection = open_connection(self.connector, self.name)
+        except SettingsError as error:
+            raise CannotOperate(f"Nothing is changed: {error}") from error
+        if connection is None:
+            raise CannotOperate(f"{self.title} is not set up")
+        return partition_key(self.connector.name, connection.address, self.name)
+
+    def stream(self, wanted: str) -> Stream:
+        """The stream of that setting name or full name. Raises CannotOperate."""
+        by_name = {each.setting_name: each for each in self.connector.streams}
+        for each in self.connector.streams:
+            if wanted.lower() in (each.name.lower(), each.setting_name.lower()):
+                return each
+        raise CannotOperate(f"stream is one of {', '.join(by_name)}")
+
+
+def operate(action: str, asked: Mapping[str, str]) -> Done:
+    """Do ``action``, one of ``ACTIONS``; ``asked[action]`` names the connector.
+
+    ``asked`` has ``connection`` ('' for the one without a name), and as the action needs ``stream``
+    and ``since``. Raises CannotOperate, StorageError, and CheckpointUnreadable.
+    """
+    target = _target(asked[action], asked.get("connection", ""))
+    done = ACTIONS[action](target, asked)
+    if done.changed:
+        emit(
+            logger,
+            "operated",
+            Action=action,
+            Connector=target.connector.name,
+            Connection=target.name,
+            Stream=asked.get("stream", ""),
+            Message=done.message,
+        )
+    return done
+
+
+def _target(wanted: str, name: str) -> _Target:
+    for connector in polled():
+        if connector.name.lower() == wanted.lower():
+            return _Target(connector, _connection(connector, name))
+    for connector in received():
+        if connector.name.lower() == wanted.lower():
+            raise CannotOperate(
+                f"{connector.name} posts its events: there is no place in them to go back to, and "
+                "no poll to pause. Connectors that are polled: " + _names(polled())
+            )
+    raise CannotOperate(f"Connectors that are polled: {_names(polled())}")
+
+
+def _names(connectors: Iterable[Connector]) -> str:
+    return ", ".join(connector.name for connector in connectors)
+
+
+def _connection(connector: Connector, wanted: str) -> str:
+    """The connection's name as it is set. Raises CannotOperate."""
+    try:
+        names = set_up(connector).names
+    except SettingsError as error:
+        raise CannotOperate(f"Nothing is changed: {error}") from error
+    for name in names:
+        if name.lower() == wanted.lower():
+            return name
+    if not names:
+        raise CannotOperate(f"{connector.name} has no connection that is set up")
+    known = ", ".join(name or "(without a name)" for name in names)
+    raise CannotOperate(f"connection is one of {known}")
+
+
+@contextmanager
+def _no_poll(target: _Target) -> Iterator[None]:
+    """Hold the connection's lease. Raises CannotOperate while a poll has it."""
+    with held_lease(target.connector.name, target.name) as lease:
+        if lease is None:
+            raise CannotOperate(
+                f"A poll of {target.title} runs right now, so nothing is changed: try again once "
+                "it has ended. Pause the connection, and no further one begins",
+                _CONFLICT,
+            )
+        yield
+
+
+def _reset(target: _Target, asked: Mapping[str, str]) -> Done:
+    """Delete the stream's checkpoint; refuse where that would skip events, unless ``skip=1``."""
+    stream = target.stream(asked.get("stream", ""))
+    partition = target.partition()
+    hours = read_polling().initial_lookback_hours
+    begins = utc_now() - timedelta(hours=hours)
+    what = f"{stream.setting_name} of {target.title}"
+    with _no_poll(target):
+        come_to = _come_to(partition, stream)
+        if come_to and come_to < begins and not stream.inventory and asked.get("skip") != "1":
+            raise CannotOperate(
+                f"Nothing is changed: {what} has delivered to {isoformat(come_to)}, and would "
+                f"begin again {hours:g} h back: the events in between would never come. Leave it "
+                "to catch up, or replay it since a time; skip=1 (--skip) resets it all the same"
+            )
+        deleted = delete_checkpoint(storage.table(TABLE), partition, stream.name)
+    if not deleted:
+        return Done("reset", f"{what} has no checkpoint: it begins anew anyway.", changed=False)
+    where = "with all there is" if stream.inventory else f"{hours:g} h back, {isoformat(begins)}"
+    return Done(
+        "reset", f"{what} begins anew at its next poll: {where}. What it sent since arrives again."
+    )
+
+
+def _come_to(partition: str, stream: Stream) -> datetime | None:
+    row = checkpoint_rows(partition).get(stream.name, {})
+    marks = [parse_time(row.get(name)) for name in ("watermark", "position")]
+    return max((mark for mark in marks if mark), default=None)
+
+
+def _replay(target: _Target, asked: Mapping[str, str]) -> Done:
+    stream = target.stream(asked.get("stream", ""))
+    if stream.snapshot:
+        raise CannotOperate(
+            f"{stream.setting_name} is a snapshot without times: reset it, and all of it is sent"
+        )
+    since = parse_since(asked.get("since", ""), utc_now())
+    partition = target.partition()
+    run_id = uuid.uuid4().hex
+    with _no_poll(target):
+        checkpoint = StreamCheckpoint(storage.table(TABLE), partition, stream.name, run_id)
+        try:
+            first = replay_from(checkpoint, since, inventory=stream.inventory)
+        except NothingToReplay as error:
+            raise CannotOperate(
+                f"{stream.setting_name} of {target.title} has nothing to replay since "
+                f"{isoformat(since)}: {error}"
+            ) from error
+    return Done(
+        "replay",
+        f"{stream.setting_name} of {target.title} is read again from {isoformat(first)} on at its "
+        "next poll, and goes on from where it had come. Each record since then arrives once more: "
+        "its rows repeat, and are told by id.",
+    )
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """Parse a time, or how long ago as ``90m``, ``6h``, ``3d``. Raises CannotOperate."""
+    if span := _SPAN.fullmatch(text.strip()):
+        since: datetime | None = now - int(span[1]) * _UNITS[span[2].lower()]
+    else:
+        since = parse_time(text.strip())
+    if since is None or since.year < 2000:
+        raise CannotOperate("since is a time as 2026-01-31T08:00Z, or how long ago: 90m, 6h, 3d")
+    if since > now:
+        raise CannotOperate(f"since is {isoformat(since)}, which is yet to come")
+    return since
+
+
+def _pause(target: _Target, _: Mapping[str, str]) -> Done:
+    if not pause.pause(target.connector.name, target.name):
+        return Done("pause", f"{target.title} is paused already.", changed=False)
+    return Done(
+        "pause",
+        f"{target.title} is paused: no poll begins until it is resumed. One that runs goes on to "
+        "its end. Nothing is lost as long as the vendor keeps its events.",
+    )
+
+
+def _resume(target: _Target, _: Mapping[str, str]) -> Done:
+    if not pause.resume(target.connector.name, target.name):
+        return Done("resume", f"{target.title} is not paused.", changed=False)
+    return Done("resume", f"{target.title} goes on from its checkpoints at its timer's next tick.")
+
+
+ACTIONS: Mapping[str, Callable[[_Target, Mapping[str, str]], Done]] = {
+    "reset": _reset,
+    "replay": _replay,
+    "pause": _pause,
+    "resume": _resume,
+}
