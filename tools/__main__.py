@@ -36,6 +36,17 @@ COMMANDS = {
     "check": Command(
         "local.commands.check:main", "test the connections in local.settings.json", node=True
     ),
+    "reset-stream": Command(
+        "local.commands.operate:reset_stream", "have a stream of a running app begin anew"
+    ),
+    "replay": Command(
+        "local.commands.operate:replay", "have a stream read and sent again since a time"
+    ),
+    "pause": Command("local.commands.operate:pause", "begin no poll of a connection"),
+    "resume": Command("local.commands.operate:resume", "poll a paused connection again"),
+    "dead-letters": Command(
+        "local.commands.operate:dead_letters", "list, show, acknowledge, discard or send them"
+    ),
     "test": Command("tools.quality:test", "run the tests", node=True),
     "lint": Command("tools.quality:lint", "check style and format; --fix mends"),
     "types": Command("tools.quality:types", "check types"),

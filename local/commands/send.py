@@ -14,12 +14,14 @@ from pathlib import Path
 
 import requests
 
+from local.commands.host_key import read_key
 from local.commands.settings_file import SettingsFileInvalid, read_settings
 from local.commands.start import PORT
 from local.vendors.record_store import Record
 from local.vendors.registry import vendors
 from local.vendors.traffic import Period
 from local.vendors.vendor import PostingAccount
+from local.world import FOLDER
 from shared.connections.opening import token_setting
 from shared.connections.registry import received
 
@@ -41,6 +43,7 @@ def main(arguments: list[str]) -> int:
     if options.connector is None:
         parser.error("no connector of this app receives posts")
     url = options.url or f"http://127.0.0.1:{PORT}/api/{options.connector}Webhook"
+    key = "" if options.url else read_key(FOLDER)
     token_name = token_setting(sources[options.connector])
     try:
         token = options.token or read_settings().get(token_name, "")
@@ -55,6 +58,8 @@ def main(arguments: list[str]) -> int:
         print(f"{token_name} is not set in local.settings.json: set it, or give --token.")
         return 1
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    if key:
+        headers["x-functions-key"] = key
     if body[:2] == b"\x1f\x8b":
         headers["Content-Encoding"] = "gzip"
     try:
@@ -67,7 +72,10 @@ def main(arguments: list[str]) -> int:
         return 1
     print(f"{response.status_code} {response.text.strip()}".rstrip())
     if response.status_code == requests.codes.unauthorized:
-        print(f"The token is not that of {token_name} as the app was started with it.")
+        print(
+            f"The token is not that of {token_name} as the app was started with it, or the address "
+            "lacks its ?code=, as the app printed it."
+        )
     return 0 if response.status_code == requests.codes.ok else 1
 
 

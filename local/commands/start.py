@@ -20,6 +20,7 @@ from pathlib import Path
 
 from azure.core.exceptions import ResourceNotFoundError
 
+from local.commands.host_key import host_key
 from local.commands.log_lines import show_logs
 from local.commands.query import WORKSPACE
 from local.commands.settings_file import SETTINGS_FILE, SettingsFileInvalid, read_settings
@@ -90,7 +91,7 @@ def _start(settings: dict[str, str], options: argparse.Namespace) -> int:
         for problem in problems():
             print(f"Settings: {problem}", file=sys.stderr)
         try:
-            host = world.enter_context(Host(port=options.port))
+            host = world.enter_context(Host(port=options.port, key=host_key(folder)))
             host.run(now=options.now)
         except (FunctionInvalid, ValueError) as error:
             raise CannotStart(f"The app cannot run: {error}") from error

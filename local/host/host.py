@@ -35,14 +35,14 @@ SHORTEST_POLL = 0.1
 
 
 class Host(Service):
-    """The app in `root`. `require_key` has HTTP functions refuse requests without it.
+    """The app in `root`. HTTP functions refuse requests without `key`, by default a new one.
 
     start() serves HTTP; run() also ticks timers and polls queues, until close().
     """
 
-    def __init__(self, root: Path = ROOT, *, port: int = 0, require_key: bool = False) -> None:
+    def __init__(self, root: Path = ROOT, *, port: int = 0, key: str = "") -> None:
         self.functions = load(root)
-        self.key = secrets.token_urlsafe(24)
+        self.key = key or secrets.token_urlsafe(24)
         options = json.loads((root / "host.json").read_text(encoding="utf-8"))
         self._prefix = options.get("extensions", {}).get("http", {}).get("routePrefix", "api")
         queue_options = QueueOptions.read(options)
@@ -51,7 +51,6 @@ class Host(Service):
             for name, function in self.functions.items()
             if function.kind == "queueTrigger"
         }
-        self._require_key = require_key
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self.failed: list[tuple[str, Exception]] = []
@@ -181,8 +180,6 @@ class Host(Service):
         if function.trigger.get("authLevel", "function") == "anonymous":
             return True
         given = request.query.get("code") or request.headers.get("x-functions-key") or ""
-        if not given:
-            return not self._require_key
         return hmac.compare_digest(given.encode(), self.key.encode())
 
 

@@ -327,7 +327,7 @@ def test_content_negotiation(app: App, accept: str, params: dict[str, str], mime
 def test_a_button_posts_to_the_pages_own_address(app: App) -> None:
     """A form has no action, so that the key stays in the address; the page shows the result."""
     shown = page()
-    assert shown.count('<form method="post">') == 2
+    assert shown.count('<form method="post">') == 4
     assert "action=" not in shown
     pressed = ask("POST", {"code": "k"}, accept="text/html", body=b"test=jira")
     assert pressed.status_code == 303
