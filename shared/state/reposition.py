@@ -5,24 +5,22 @@ Hold the connection's lease (``shared.state.lease``) around either, so that no p
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from shared.azure import storage
 from shared.azure.storage import storage_errors
 from shared.records.timestamps import isoformat
 from shared.state.addresses import rows_of_stream
-from shared.state.checkpoint import StreamCheckpoint
-
-if TYPE_CHECKING:
-    from azure.data.tables import TableClient
+from shared.state.checkpoint import TABLE, StreamCheckpoint
 
 
 class NothingToReplay(Exception):
     """The stream has delivered nothing since that time; the text says how far it has come."""
 
 
-def delete_checkpoint(table: TableClient, partition: str, stream: str) -> int:
+def delete_checkpoint(partition: str, stream: str) -> int:
     """Delete the stream's rows, under every spelling of its address; return how many.
 
     The first row goes first: a kill in between leaves rows that nothing refers to. Raises
@@ -30,6 +28,7 @@ def delete_checkpoint(table: TableClient, partition: str, stream: str) -> int:
     """
     from azure.core.exceptions import ResourceNotFoundError
 
+    table = storage.table(TABLE)
     with storage_errors(f"Deleting the checkpoint of {stream}"):
         try:
             found = sorted(rows_of_stream(table, partition, stream), key=lambda row: row[1])
@@ -40,7 +39,7 @@ def delete_checkpoint(table: TableClient, partition: str, stream: str) -> int:
     return len(found)
 
 
-def replay_from(checkpoint: StreamCheckpoint, since: datetime, *, inventory: bool) -> datetime:
+def replay_from(partition: str, stream: str, since: datetime, *, inventory: bool) -> datetime:
     """Have the next poll read again all from ``since`` on, in whole seconds; return that time.
 
     Each record since then arrives once more: fingerprints of later records are dropped, those of
@@ -49,6 +48,7 @@ def replay_from(checkpoint: StreamCheckpoint, since: datetime, *, inventory: boo
     NothingToReplay, StorageError, and CheckpointUnreadable.
     """
     first = since.replace(microsecond=0)
+    checkpoint = StreamCheckpoint(storage.table(TABLE), partition, stream, uuid.uuid4().hex)
     seen = checkpoint.load()
     past = checkpoint.progress
     come_to = [mark for mark in (past.watermark, past.position) if mark]

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import logging
 import re
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.azure import storage
 from shared.connections.names import set_up
 from shared.connections.opening import open_connection
 from shared.connections.registry import polled, received
@@ -24,7 +22,7 @@ from shared.settings.app import read_polling
 from shared.source.connector import Connector
 from shared.source.stream import Stream
 from shared.state import pause
-from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
+from shared.state.checkpoint import partition_key
 from shared.state.lease import held_lease
 from shared.state.reposition import NothingToReplay, delete_checkpoint, replay_from
 from shared.state.rows import checkpoint_rows
@@ -56,7 +54,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A connection, and where it has its checkpoints; ``address`` may be '' where none is read."""
+    """A connection of a connector, by its name."""
 
     connector: Connector
     name: str
@@ -165,7 +163,7 @@ def _reset(target: _Target, asked: Mapping[str, str]) -> Done:
                 f"begin again {hours:g} h back: the events in between would never come. Leave it "
                 "to catch up, or replay it since a time; skip=1 (--skip) resets it all the same"
             )
-        deleted = delete_checkpoint(storage.table(TABLE), partition, stream.name)
+        deleted = delete_checkpoint(partition, stream.name)
     if not deleted:
         return Done("reset", f"{what} has no checkpoint: it begins anew anyway.", changed=False)
     where = "with all there is" if stream.inventory else f"{hours:g} h back, {isoformat(begins)}"
@@ -188,11 +186,9 @@ def _replay(target: _Target, asked: Mapping[str, str]) -> Done:
         )
     since = parse_since(asked.get("since", ""), utc_now())
     partition = target.partition()
-    run_id = uuid.uuid4().hex
     with _no_poll(target):
-        checkpoint = StreamCheckpoint(storage.table(TABLE), partition, stream.name, run_id)
         try:
-            first = replay_from(checkpoint, since, inventory=stream.inventory)
+            first = replay_from(partition, stream.name, since, inventory=stream.inventory)
         except NothingToReplay as error:
             raise CannotOperate(
                 f"{stream.setting_name} of {target.title} has nothing to replay since "
