@@ -60,3 +60,15 @@ def onelogin_event(n: int, at: datetime) -> Record:
     if n % 4 == 0:
         event["user_attributes"] = {"department": "Logistics", "title": "Planner"}
     return event
+
+
+# The fields that the API's records do not have.
+_POSTED_ONLY = ("uuid", "create", "event_timestamp", "user_agent", "user_attributes")
+
+
+def listed_event(n: int, at: datetime) -> Record:
+    """The same event as the API lists it: known by a number, with its time in milliseconds."""
+    event = onelogin_event(n, at)
+    created = at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    kept = {name: value for name, value in event.items() if name not in _POSTED_ONLY}
+    return {"id": 9_000_000 + n, "created_at": created, **kept}

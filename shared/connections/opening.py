@@ -28,10 +28,38 @@ def open_connection(connector: Connector, name: str = "") -> Connection | None:
         raise SettingsError([found.problems[name]])
     if name not in found.names:
         return None
+    if not is_polled(connector, name):
+        return None
     settings = read(connector.settings, name)
     for other in found.names[: found.names.index(name)]:
-        _refuse_the_same(connector, name, settings, other)
-    return replace(connector.connect(settings, advice_for(connector, name)), name=name)
+        if is_polled(connector, other):
+            _refuse_the_same(connector, name, settings, other)
+    connection = connector.connect(settings, advice_for(connector, name))
+    return replace(connection, name=name) if connection else None
+
+
+def is_polled(connector: Connector, name: str = "") -> bool:
+    """Whether a connection is polled; one that is only posted to need not ask the vault.
+
+    Of a vendor that can do both: where its API is the way in, or where the API's address is set.
+    """
+    if connector.connect is None:
+        return False
+    own = [each.named(name).name for each in connector.declared().values() if each.own]
+    return not takes_posts(connector, name) or not connector.way_in or _any_set(own)
+
+
+def takes_posts(connector: Connector, name: str = "") -> bool:
+    """Whether a connection's posts are taken: not where the vendor's API is its way in."""
+    if connector.events is None:
+        return False
+    if not connector.way_in:
+        return True
+    return bool(SettingsReader(name).value(connector.declared()[connector.way_in]) != "api")
+
+
+def _any_set(names: Sequence[str]) -> bool:
+    return any(key_vault.environment(each) is not None for each in names)
 
 
 def _refuse_the_same(connector: Connector, name: str, settings: Any, other: str) -> None:
@@ -40,7 +68,10 @@ def _refuse_the_same(connector: Connector, name: str, settings: Any, other: str)
     The vault is asked for the other's secrets only where the rest is the same. Another connection's
     wrong settings are its own affair.
     """
-    required = {field: each for field, each in connector.declared().items() if each.required}
+    declared = connector.declared()
+    required = {field: each for field, each in declared.items() if each.own} or {
+        field: each for field, each in declared.items() if each.required
+    }
     names = [each.named(name).name for each in required.values()]
     try:
         for field, each in sorted(required.items(), key=lambda item: item[1].secret):

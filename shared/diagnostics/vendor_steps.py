@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
-from shared.connections.opening import open_connection, valid_tokens
+from shared.connections.opening import open_connection, takes_posts, valid_tokens
 from shared.diagnostics.section import TestSection
 from shared.diagnostics.steps import StepSkipped
 from shared.errors import SettingsError, StorageError, VendorRefused
@@ -58,7 +58,11 @@ def polled_steps(connector: Connector, name: str, section: TestSection) -> None:
 
 
 def _sign_in(connection: Connection) -> str:
-    """Read the first stream: any refusal but 401 shows that the vendor knows the token."""
+    """Get a token, or read the first stream: a refusal but 401 shows that the token is known."""
+    if connection.client.has_sign_in:
+        connection.client.begin(time.monotonic() + _STREAM_SECONDS)
+        connection.client.sign_in()
+        return "The vendor gives a token"
     try:
         _read_a_minute(connection, connection.sources[0])
     except VendorRefused as error:
@@ -97,6 +101,8 @@ def received_steps(connector: Connector, section: TestSection) -> None:
     """Test a webhook from inside: its settings and its last events; post nothing to it."""
 
     def settings() -> str:
+        if not takes_posts(connector):
+            raise StepSkipped("Posts are not taken: the vendor's API is the way in")
         if valid_tokens(connector) is None:
             raise StepSkipped("The connector is off: none of its settings are set")
         return "All set, and well-formed"

@@ -1,7 +1,8 @@
-"""Parse the HTTP response headers ``Date`` and ``Retry-After``."""
+"""Parse the HTTP response headers ``Date`` and ``Retry-After``, and those of rate limits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -27,3 +28,18 @@ def retry_after_seconds(value: str | None, now: datetime | None = None) -> float
     if moment is None:
         return None
     return max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0)
+
+
+def wait_seconds(headers: Mapping[str, str]) -> float | None:
+    """For how long the sender of a 429 or 503 asks to wait, in seconds; None where it is silent.
+
+    ``Retry-After``, else ``X-RateLimit-Reset`` where no call remains: seconds until the limit's
+    next interval, as https://developers.onelogin.com/api-docs/2/oauth20-tokens/get-rate-limit has
+    them. ``headers`` are compared without case.
+    """
+    wait = retry_after_seconds(headers.get("Retry-After"))
+    if wait is not None or headers.get("X-RateLimit-Remaining", "0").strip() != "0":
+        return wait
+    reset = headers.get("X-RateLimit-Reset", "").strip()
+    # A larger number is no count of seconds, but a time since 1970.
+    return float(reset) if reset.isascii() and reset.isdigit() and len(reset) < 6 else None

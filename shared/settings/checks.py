@@ -40,6 +40,13 @@ def https_url(value: str, example: str) -> str:
     return f"{url.scheme}://{name}{url.path.rstrip('/')}"
 
 
+def choice(value: str, known: Sequence[str]) -> str:
+    """One of ``known``, in lower case."""
+    if value.lower() not in known:
+        raise ValueError(f"must be {' or '.join(known)}")
+    return value.lower()
+
+
 def stream_names(value: str, known: Sequence[str]) -> tuple[str, ...]:
     """Stream names between commas, lower case and in the order of ``known``."""
     names = [name.strip().lower() for name in value.split(",") if name.strip()]

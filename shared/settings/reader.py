@@ -43,6 +43,8 @@ class SettingsReader:
             self.problems += error.problems
             return self._default(setting)
         where = f", nor is it in the vault {key_vault.uri()}" if key_vault.uri() else ""
+        if (text is None or text.startswith(key_vault.REFERENCE)) and self._may_be_absent(setting):
+            return self._default(setting)
         if text is None:
             if setting.required:
                 self.problems.append(f"{setting.name} is not set{where if setting.secret else ''}")
@@ -62,6 +64,14 @@ class SettingsReader:
         except ValueError as error:
             self.problems.append(f"{setting.name} {error}")
             return self._default(setting)
+
+    def _may_be_absent(self, setting: Setting) -> bool:
+        """Whether another setting, the connection's own or the inherited one, makes it needless."""
+        if setting.unless is None:
+            return False
+        name, value = setting.unless
+        own = key_vault.environment(f"{name}__{self.connection}") if self.connection else None
+        return (own or key_vault.environment(name) or "").lower() == value
 
     def done(self) -> None:
         """Raise SettingsError where anything was wrong."""
@@ -89,16 +99,17 @@ def is_set(settings: type[Any], *, inherited: bool = True) -> bool:
     """Whether any setting of a class is present without a name.
 
     Without ``inherited``, one that named connections inherit is not enough. The vault is asked only
-    about a class that has nothing but secrets: a connector with an address is off where there is no
-    address. Raises SettingsError if the vault fails.
+    about a class that requires nothing but secrets: a connector with an address is off where there
+    is no address. Raises SettingsError if the vault fails.
     """
     own = [each for each in declared(settings).values() if inherited or not each.inherited]
     if any(key_vault.environment(each.name) is not None for each in own):
         return True
-    if not all(each.secret for each in declared(settings).values()):
+    if not all(each.secret for each in declared(settings).values() if each.required):
         return False
-    key_vault.prefetch(each.name for each in own)
-    return any(key_vault.lookup(each.name, secret=True) is not None for each in own)
+    secrets = [each.name for each in own if each.required]
+    key_vault.prefetch(secrets)
+    return any(key_vault.lookup(name, secret=True) is not None for name in secrets)
 
 
 def read_if_set(settings: type[Settings]) -> Settings | None:

@@ -20,6 +20,8 @@ class Setting:
 
     ``check`` gives back a text's value, or raises ``ValueError`` with the rest of a sentence that
     begins with the setting's name. ``bounds`` are the least and the most of a number, both allowed.
+    ``own``: each connection gives it itself, as one that is required. One that is ``required`` may
+    be absent where the setting ``unless[0]`` has the value ``unless[1]``.
     ``default`` is the text in force where the setting is absent; ``default_text`` says it shorter.
     ``label``, ``tooltip``, ``pattern`` (a regular expression) and ``mismatch`` (what to say where
     it does not fit) are the portal's; a setting without a label is not on its form.
@@ -28,6 +30,8 @@ class Setting:
     name: str
     meaning: str
     required: bool = False
+    unless: tuple[str, str] | None = None
+    own: bool = False
     secret: bool = False
     default: str | None = None
     default_text: str = ""
@@ -50,7 +54,7 @@ class Setting:
 
         Never what is required, nor a secret: a token never goes to another's address.
         """
-        return not self.required and not self.secret
+        return not (self.required or self.own or self.secret)
 
     def named(self, connection: str) -> Setting:
         """The same setting of a named connection; '' is the connection without a name."""

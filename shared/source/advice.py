@@ -20,4 +20,8 @@ class Advice:
 
     def __call__(self, status: int) -> str:
         """What to look at after ``status``."""
-        return self.texts.get(status, self.texts[None]).format(**self.names)
+        return self.filled(self.texts.get(status, self.texts[None]))
+
+    def filled(self, text: str) -> str:
+        """Fill the names of the connection's settings into a template."""
+        return text.format(**self.names)

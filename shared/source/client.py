@@ -24,12 +24,13 @@ import urllib3
 
 from shared import VERSION
 from shared.errors import VendorAnswerInvalid, VendorRefused, VendorUnavailable
-from shared.http.headers import http_date, retry_after_seconds
+from shared.http.headers import http_date, wait_seconds
 from shared.http.session import session_for
 from shared.records.raw import parse_answer
 from shared.runtime.backoff import exponential_backoff, jittered
 from shared.runtime.process import on_reset
 from shared.source.advice import Advice
+from shared.source.credentials import ClientCredentials
 
 TRIES = 5
 MAX_ANSWER_BYTES = 64_000_000
@@ -106,8 +107,10 @@ def _slots_of(host: str) -> _Slots:
 class ApiClient:
     """The connection to a vendor for one run; thread-safe.
 
-    ``address`` is a URL of the host of all requests; ``headers`` have the sign-in. Clients of one
-    host in a process share its requests a second. A vendor that answers nothing at all within
+    ``address`` is a URL of the host of all requests; ``headers`` have the sign-in, or
+    ``credentials`` get a token for it, and another one once where that is refused. Clients of one
+    host in a process share its requests a second, from which the first ``burst`` requests of a
+    client are free. A vendor that answers nothing at all within
     ``SILENCE_SECONDS`` of the first request is asked no more.
     ``advice`` gives, for a final status, the setting or permission to check. Call ``begin``
     before each stream.
@@ -119,8 +122,13 @@ class ApiClient:
         address: str,
         headers: Mapping[str, str],
         requests_per_second: float | None = None,
+        *,
+        burst: int = 0,
+        credentials: ClientCredentials | None = None,
     ) -> None:
         self._vendor = advice.vendor
+        self._burst = burst
+        self._credentials = credentials
         self._advice = advice
         self._headers = {
             "Accept": "application/json",
@@ -155,11 +163,41 @@ class ApiClient:
         shape: type[msgspec.Struct] | None = None,
     ) -> ApiResponse:
         """Return the JSON at ``url``, decoded by ``shape`` if it fits; raises a VendorError."""
-        return self._request_with_retries("GET", url, shape, params=params)
+        return self._signed_request("GET", url, shape, params=params)
 
     def post(self, url: str, body: Mapping[str, Any]) -> ApiResponse:
         """POST ``body`` as JSON and return the response; only for requests that change nothing."""
-        return self._request_with_retries("POST", url, None, json=body)
+        return self._signed_request("POST", url, None, json=body)
+
+    @property
+    def has_sign_in(self) -> bool:
+        """Whether a sign-in is a request, which ``sign_in`` sends."""
+        return self._credentials is not None
+
+    def sign_in(self) -> None:
+        """Get a token, unless the process has a valid one; raises a VendorError."""
+        if self._credentials is not None:
+            self._credentials.token(self._ask_for_token)
+
+    def _ask_for_token(
+        self, url: str, headers: Mapping[str, str], body: Mapping[str, Any]
+    ) -> ApiResponse:
+        return self._request_with_retries("POST", url, None, headers=headers, json=body)
+
+    def _signed_request(
+        self, method: str, url: str, shape: type[msgspec.Struct] | None, **payload: Any
+    ) -> ApiResponse:
+        """Send a request with the sign-in; get another token once where the vendor answers 401."""
+        if self._credentials is None:
+            return self._request_with_retries(method, url, shape, **payload)
+        token = self._credentials.token(self._ask_for_token)
+        try:
+            return self._request_with_retries(method, url, shape, headers=_bearer(token), **payload)
+        except VendorRefused as error:
+            if error.status != 401:
+                raise
+        token = self._credentials.token(self._ask_for_token, refused=token)
+        return self._request_with_retries(method, url, shape, headers=_bearer(token), **payload)
 
     def _request_with_retries(
         self, method: str, url: str, shape: type[msgspec.Struct] | None, **payload: Any
@@ -201,14 +239,23 @@ class ApiClient:
         """Wait for the next slot of the host's rate limit."""
         with self._lock:
             self.requests += 1
-        pause = self._slots.take(self._interval)
+            self._burst -= 1
+            free = self._burst >= 0
+        pause = 0.0 if free else self._slots.take(self._interval)
         if pause > 0:
             time.sleep(pause)
         if self._silent_since is None:
             self._silent_since = time.monotonic()
 
     def _request_once(
-        self, method: str, url: str, path: str, shape: type[msgspec.Struct] | None, **payload: Any
+        self,
+        method: str,
+        url: str,
+        path: str,
+        shape: type[msgspec.Struct] | None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **payload: Any,
     ) -> ApiResponse:
         self._throttle()
         left = self._until() - time.monotonic()
@@ -218,7 +265,7 @@ class ApiClient:
             response = self._session.request(
                 method,
                 url,
-                headers=self._headers,
+                headers={**self._headers, **(headers or {})},
                 timeout=(min(_CONNECT_SECONDS, left), min(_READ_SECONDS, left)),
                 allow_redirects=False,
                 stream=True,
@@ -282,7 +329,7 @@ class ApiClient:
         if status == 200:
             return
         if status == 429 or status >= 500:
-            wait = retry_after_seconds(response.headers.get("Retry-After"))
+            wait = wait_seconds(response.headers)
             raise _RetryableError(f"HTTP {status}", status, wait)
         if 300 <= status < 400:
             raise VendorAnswerInvalid(
@@ -298,3 +345,7 @@ class ApiClient:
         kind = response.headers.get("Content-Type", "no content type").split(";")[0]
         what = f"{len(body)} bytes of {kind}" if body else "an empty body"
         return f"{self._vendor} answered {path} with {what} instead of JSON: {self._advice(200)}"
+
+
+def _bearer(token: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {token}"}

@@ -47,10 +47,12 @@ class Portal:
 class Connector:
     """A vendor. ``settings`` is a dataclass whose fields ``shared.settings.setting`` makes.
 
-    ``connect`` makes a connection of such settings, for a vendor that is polled; ``events`` tells
-    how posted events look, for one that posts. ``advice`` says what to look at, by HTTP status
-    (None for any other), as templates over the settings' fields: ``{access_token} is wrong``.
-    ``streams_field`` is the field of the setting that chooses streams, where there is one.
+    ``connect`` makes a connection of such settings, for a vendor that is polled, None where these
+    settings poll nothing; ``events`` tells how posted events look, for one that posts. Of a vendor
+    that can do both, ``way_in`` is the field of the setting that says ``webhook`` or ``api``.
+    ``advice`` says what to look at, by HTTP status (None for any other), as templates over the
+    settings' fields: ``{access_token} is wrong``. ``streams_field`` is the field of the setting
+    that chooses streams, where there is one.
     """
 
     name: str
@@ -58,9 +60,10 @@ class Connector:
     streams: Sequence[Stream]
     portal: Portal
     advice: Mapping[int | None, str]
-    connect: Callable[[Any, Advice], Connection] | None = None
+    connect: Callable[[Any, Advice], Connection | None] | None = None
     events: EventFormat | None = None
     streams_field: str = ""
+    way_in: str = ""
 
     def declared(self) -> Mapping[str, Setting]:
         """Its settings, by field."""

@@ -9,10 +9,15 @@ from shared.source.stream import Stream
 
 
 class EventFormat(Protocol):
-    """The shape of posted events. ``token_fields`` are the settings whose tokens are valid."""
+    """The shape of posted events. ``token_fields`` are the settings whose tokens are valid.
+
+    ``refusal_advice`` is the advice where a post has none of them, a template over the settings'
+    fields.
+    """
 
     stream: Stream
     token_fields: tuple[str, ...]
+    refusal_advice: str
 
     def event(self, element: Any) -> dict[str, Any] | None:
         """The event in an element of a body; None where there is none."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from shared.connections.names import set_up
-from shared.connections.opening import open_connection, valid_tokens
+from shared.connections.opening import open_connection, takes_posts, valid_tokens
 from shared.connections.registry import polled, received
 from shared.delivery.backlog import Queue
 from shared.errors import ADVICE, SettingsError
@@ -54,7 +54,8 @@ def connection_statuses(
     for connector in polled():
         found += _of_connector(connector, stored, collector, now, chosen)
     for connector in received():
-        found += [_received(connector, name, stored, now) for name in _names(connector)]
+        names = [name for name in _names(connector) if takes_posts(connector, name)]
+        found += [_received(connector, name, stored, now) for name in names]
     wanted = [status for status in found if _is_chosen(status, chosen)]
     return sorted(wanted, key=lambda s: (not s.on, SEVERITY.index(s.assessment.state), s.title))
 

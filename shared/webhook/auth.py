@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping, Sequence
 
-from shared.connections.opening import Tokens, read_tokens, token_setting
+from shared.connections.opening import Tokens, read_tokens, takes_posts, token_setting
 from shared.errors import SettingsError
 from shared.settings import key_vault
 from shared.settings.names import find_names
@@ -16,13 +16,18 @@ def connection_of(header: str, connector: Connector) -> str | None:
     """The name of the connection whose token an ``Authorization`` header has; None for no token.
 
     The token tells the connection ('': the one without a name). A known token waits for no vault.
-    Raises ``SettingsError`` where no token is set, where two connections have the one given, and
-    where it may be a token that the vault does not tell now: unknown is not wrong. The scheme
-    matches in any case: https://www.rfc-editor.org/rfc/rfc9110#section-11.1
+    Raises ``SettingsError`` where no connection takes posts, where no token is set, where two
+    connections have the one given, and where it may be a token that the vault does not tell now:
+    unknown is not wrong. The scheme matches in any case:
+    https://www.rfc-editor.org/rfc/rfc9110#section-11.1
     """
     scheme, _, token = header.partition(" ")
     given = token.strip().encode("utf-8", "surrogatepass")
-    names = ["", *find_names(connector.declared().values()).names]
+    set_up = ["", *find_names(connector.declared().values()).names]
+    names = [name for name in set_up if takes_posts(connector, name)]
+    if not names:
+        setting = connector.declared()[connector.way_in].name
+        raise SettingsError([f"{setting} is api: events are polled, and a post is not taken"])
     fitting = _fitting(given, _read(connector, names)) or _fitting_now(given, connector, names)
     if len(fitting) > 1:
         alike = [f"the connection {name}" if name else "the one without" for name in fitting]
@@ -34,7 +39,8 @@ def connection_of(header: str, connector: Connector) -> str | None:
 
 def _read(connector: Connector, names: Sequence[str], seconds: float = 0.0) -> Mapping[str, Tokens]:
     """Each connection's tokens, all read within ``seconds``; an absent nameless one is left out."""
-    declared = [each for each in connector.declared().values() if each.secret]
+    fields = connector.events.token_fields if connector.events else ()
+    declared = [connector.declared()[field] for field in fields]
     key_vault.prefetch([each.named(n).name for n in names for each in declared], seconds=seconds)
     tokens = {name: read_tokens(connector, name, seconds=0.0) for name in names}
     return {name: each for name, each in tokens.items() if not each.off or len(names) == 1}

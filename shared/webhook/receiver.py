@@ -174,7 +174,8 @@ class Webhook:
         A sender that knows the function key is most likely the vendor with an old token.
         """
         return VendorRefused(
-            f"A request came without the bearer token: {advice_for(self._connector)(401)}",
+            "A request came without the bearer token: "
+            f"{advice_for(self._connector).filled(self._format.refusal_advice)}",
             status=401,
         )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from local.vendors.jira_records import JIRA, jira_record
-from local.vendors.onelogin_records import ONELOGIN, onelogin_event
+from local.vendors.onelogin_records import ONELOGIN, listed_event, onelogin_event
 from local.vendors.sentinelone_records import threat
 from local.workspace.workspace import Workspace
 from tests.content.golden import NOW, cases, sent
@@ -74,7 +74,8 @@ def made(stream: str) -> list[dict[str, Any]]:
     """A record of every kind that the local vendor makes."""
     minute = timedelta(minutes=1)
     if stream == "Custom-OneLogin":
-        return [onelogin_event(n, NOW - n * minute) for n in range(2 * len(ONELOGIN))]
+        posted = [onelogin_event(n, NOW - n * minute) for n in range(2 * len(ONELOGIN))]
+        return posted + [listed_event(n, NOW - n * minute) for n in range(len(ONELOGIN))]
     if stream == "Custom-JiraAudit":
         return [jira_record(n, NOW - n * minute) for n in range(2 * len(JIRA))]
     return [threat(n, NOW - n * minute, NOW - n * minute / 2) for n in range(12)]

@@ -28,7 +28,7 @@ NOW = datetime(2026, 1, 20, 12, 0, tzinfo=UTC)
 STREAMS = {stream: table.name for table in load_tables() for stream in table.streams}
 # Where a stream's record says when it happened; the function makes TimeGenerated of it.
 _TIMES = (
-    "eventTime detectedAt installedAt event_timestamp created createdAt updatedAt "
+    "eventTime detectedAt installedAt event_timestamp created_at created createdAt updatedAt "
     "alertInfo.createdAt threatInfo.updatedAt"
 ).split()
 _OF_EVERY_TABLE = {"Type"}

@@ -80,6 +80,7 @@ MUTATIONS = [
     ),
     ("Custom-OneLogin", "tostring(AdditionalFields.user_attributes_email)", "''"),
     ("Custom-OneLogin", "todouble(tostring(risk_score))", "tolong(tostring(risk_score))"),
+    ("Custom-OneLogin", "todatetime(created_at)", "TimeGenerated"),
     ("Custom-JiraAudit", "zoneHours, ':', zoneMinutes", "'+00:00'"),
     ("Custom-JiraAudit", "Category = category,", ""),
     ("Custom-ConnectorHealth", "source", "source | project-away Records"),

@@ -7,14 +7,10 @@ array or as NDJSON ("SIEM"), with a static ``Authorization: Bearer`` header; an 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from shared.records.timestamps import parse_time
-from shared.settings import checks
-from shared.settings.setting import setting
-from shared.source.connector import Connector, Portal
 from shared.source.stream import Stream
 
 EVENTS = Stream(
@@ -26,39 +22,14 @@ EVENTS = Stream(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OneLoginSettings:
-    """The one or two tokens that are valid now."""
-
-    bearer_token: str = setting(
-        "OneLoginBearerToken",
-        "The token that OneLogin sends in its `Authorization: Bearer` header.",
-        required=True,
-        secret=True,
-        check=checks.bearer_token,
-        label="Bearer token",
-        tooltip="Make up a long random text (openssl rand -hex 32) and give OneLogin the header "
-        "Authorization: Bearer <token>.",
-        pattern=r"^(\S{16,4096})?$",
-        mismatch="At least 16 characters, without spaces",
-    )
-    bearer_token_secondary: str = setting(
-        "OneLoginBearerTokenSecondary",
-        "A second token that is valid too, to change the first without a gap.",
-        secret=True,
-        check=checks.bearer_token,
-        label="Second bearer token",
-        tooltip="Only while you change the token: this one is accepted too.",
-        pattern=r"^(\S{16,4096})?$",
-        mismatch="At least 16 characters, without spaces",
-    )
-
-
 class OneLoginEvents:
     """The shape of OneLogin's events, see ``shared.source.push.EventFormat``."""
 
     stream = EVENTS
     token_fields: tuple[str, ...] = ("bearer_token", "bearer_token_secondary")
+    refusal_advice: str = (
+        "see that the sender's Authorization header and {bearer_token} hold the same token"
+    )
 
     def event(self, element: Any) -> dict[str, Any] | None:
         """The event in an element of a body, out of its ``{"event": …}``; None where none is."""
@@ -78,15 +49,3 @@ class OneLoginEvents:
     def event_time(self, event: dict[str, Any]) -> datetime | None:
         """``2017-12-05 19:13:06 UTC``; None where it is absent or unreadable."""
         return parse_time(event.get(EVENTS.event_time))
-
-
-CONNECTOR = Connector(
-    name="OneLogin",
-    settings=OneLoginSettings,
-    streams=(EVENTS,),
-    portal=Portal("Receive OneLogin's events", "Opens a webhook for OneLogin's Event Broadcaster."),
-    advice={
-        None: "see that the sender's Authorization header and {bearer_token} hold the same token"
-    },
-    events=OneLoginEvents(),
-)

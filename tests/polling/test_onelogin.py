@@ -1,0 +1,172 @@
+"""OneLogin's API as the way in: through the same engine, and posts are not taken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from local.azure.logs_ingestion import AzureMonitor
+from local.loopback.faults import answer, first
+from local.vendors.onelogin_api import PATH, OneLoginApi
+from local.vendors.onelogin_records import listed_event, onelogin_event
+from shared.connectors.onelogin import CONNECTOR
+from shared.diagnostics.connection_test import check_connections
+from shared.errors import RunFailed
+from shared.polling.handing_out import tick
+from shared.polling.run import poll
+from shared.records.timestamps import utc_now
+from tests.app import TOKEN, App
+
+STREAM = "Custom-OneLogin"
+
+pytestmark = pytest.mark.usefixtures("settings_env")
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[OneLoginApi]:
+    """An account whose API is the way in."""
+    with OneLoginApi() as running:
+        for name, value in running.settings.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("OneLoginBearerToken", raising=False)
+        yield running
+
+
+def add(account: OneLoginApi, numbers: range, **how_long: float) -> None:
+    account.add(listed_event(n, utc_now() - timedelta(**how_long)) for n in numbers)
+
+
+def arrived(monitor: AzureMonitor) -> Counter[str]:
+    return Counter(str(record["id"]) for record in monitor.records(STREAM))
+
+
+def once(*spans: range) -> Counter[str]:
+    return Counter(str(9_000_000 + n) for span in spans for n in span)
+
+
+def test_events_arrive_once(account: OneLoginApi, azure_monitor: AzureMonitor) -> None:
+    """However often the timer ticks; no token of posts is needed."""
+    add(account, range(120), hours=3)
+    poll(CONNECTOR)
+    poll(CONNECTOR)
+    assert arrived(azure_monitor) == once(range(120))
+    record = azure_monitor.records(STREAM)[0]
+    assert record["TimeGenerated"][:23] == record["created_at"][:23]
+
+
+def test_late_and_tied_events_arrive_once(
+    account: OneLoginApi, azure_monitor: AzureMonitor
+) -> None:
+    """An event of minutes ago that appears now, beside others of its very moment."""
+    moment = utc_now() - timedelta(minutes=4)
+    account.add(listed_event(n, moment) for n in range(60))
+    poll(CONNECTOR)
+    account.add(listed_event(n, moment) for n in range(60, 65))
+    poll(CONNECTOR)
+    poll(CONNECTOR)
+    assert arrived(azure_monitor) == once(range(65))
+
+
+def test_a_cursor_refused_half_way_repeats_and_loses_nothing(
+    account: OneLoginApi, azure_monitor: AzureMonitor
+) -> None:
+    """The walk goes on from the last event's time; its tied events are known."""
+    begun = utc_now() - timedelta(hours=5)
+    account.add(listed_event(n, begun + timedelta(seconds=n // 3)) for n in range(300))
+    with_cursor = first(list).only(lambda request: "after_cursor" in request.query)
+    refused = answer(400, "{}").only(lambda request: "after_cursor" in request.query)
+    account.faults.add(PATH, with_cursor, with_cursor, refused)
+    poll(CONNECTOR)
+    assert arrived(azure_monitor) == once(range(300))
+
+
+def test_a_backlog_beyond_the_hours_calls_waits_for_the_next_hour(
+    account: OneLoginApi, azure_monitor: AzureMonitor
+) -> None:
+    """What the limit allowed is delivered and committed; the rest follows, once."""
+    hour = utc_now().replace(minute=10)
+    account.server.now = lambda: hour
+    account.calls_an_hour = 3
+    begun = hour - timedelta(hours=5)
+    account.add(listed_event(n, begun + timedelta(seconds=n)) for n in range(250))
+    with pytest.raises(RunFailed, match="HTTP 429"):
+        poll(CONNECTOR)
+    assert arrived(azure_monitor) == once(range(150))
+    account.calls_an_hour = 100
+    poll(CONNECTOR)
+    poll(CONNECTOR)
+    assert arrived(azure_monitor) == once(range(250))
+
+
+def test_posts_are_answered_503_and_told(
+    account: OneLoginApi, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a valid token too: an event must not come in by two ways."""
+    assert account.url
+    monkeypatch.setenv("OneLoginBearerToken", TOKEN)
+    assert app.post_events([onelogin_event(1, utc_now())]).status == 503
+
+
+def test_with_the_webhook_alone_the_timer_asks_nobody(
+    account: OneLoginApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick is then no failure, and no request."""
+    for name in account.settings:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OneLoginBearerToken", TOKEN)
+    tick(CONNECTOR)
+    assert account.requests == []
+
+
+def test_missing_settings_of_the_api_are_named(
+    account: OneLoginApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each by its own name, in one error."""
+    assert account.url
+    monkeypatch.delenv("OneLoginUrl")
+    monkeypatch.delenv("OneLoginClientSecret")
+    with pytest.raises(Exception, match=r"OneLoginUrl is not set.*OneLoginClientSecret is not set"):
+        poll(CONNECTOR)
+
+
+def test_several_accounts_are_several_connections(
+    account: OneLoginApi, azure_monitor: AzureMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A named one has its own address and credential, and inherits the way in."""
+    with OneLoginApi() as other:
+        for name in ("OneLoginUrl", "OneLoginClientId", "OneLoginClientSecret"):
+            monkeypatch.setenv(f"{name}__emea", other.settings[name])
+        add(account, range(3), hours=1)
+        add(other, range(3, 5), hours=1)
+        poll(CONNECTOR)
+        poll(CONNECTOR, "emea")
+    whose = {
+        str(record["id"]): record.get("AdditionalFields", {}).get("Connection")
+        for record in azure_monitor.records(STREAM)
+    }
+    named = dict.fromkeys(once(range(3, 5)), "emea")
+    assert whose == dict.fromkeys(once(range(3)), None) | named
+
+
+def test_an_account_given_twice_is_refused(
+    account: OneLoginApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two connections of one address and client would bring every event twice."""
+    for name in ("OneLoginUrl", "OneLoginClientId", "OneLoginClientSecret"):
+        monkeypatch.setenv(f"{name}__emea", account.settings[name])
+    with pytest.raises(Exception, match="OneLoginUrl__emea and OneLoginClientId__emea are those"):
+        poll(CONNECTOR, "emea")
+
+
+def test_the_connection_test_tells_token_and_permission(account: OneLoginApi) -> None:
+    """A token without the scope is a token all the same."""
+    account.scope = False
+    report = check_connections("onelogin")
+    results = {step.name: step.result for step in report.steps}
+    assert results["sign-in"] == "passed"
+    assert results["onelogin"] == "failed"
+    failed = next(step for step in report.steps if step.name == "onelogin")
+    assert "Read Users" in failed.detail
