@@ -34,8 +34,7 @@ def wait_seconds(headers: Mapping[str, str]) -> float | None:
     """For how long the sender of a 429 or 503 asks to wait, in seconds; None where it is silent.
 
     ``Retry-After``, else ``X-RateLimit-Reset`` where no call remains: seconds until the limit's
-    next interval, as https://developers.onelogin.com/api-docs/2/oauth20-tokens/get-rate-limit has
-    them. ``headers`` are compared without case.
+    next interval, as some vendors send it. ``headers`` are compared without case.
     """
     wait = retry_after_seconds(headers.get("Retry-After"))
     if wait is not None or headers.get("X-RateLimit-Remaining", "0").strip() != "0":
