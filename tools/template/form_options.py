@@ -57,7 +57,7 @@ def step() -> Json:
         drop_down(
             "activityData",
             "Details of activities",
-            "As columns, as JSON in DataFields_s, or both, which makes activities 1.6 times as "
+            "As columns, as JSON in DataFields_s, or both, which makes activities nearly twice as "
             "large. Rules that a choice would blind are left out.",
             [
                 {"label": "Both", "value": "both"},
