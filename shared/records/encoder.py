@@ -31,6 +31,8 @@ _COMMA = ord(",")
 _MOVED_NAMES = {CONNECTION: f"_{CONNECTION}"}
 # A letter, digit or sign of ASCII written as an escape: a key may then have another spelling.
 _ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
+# Of printable ASCII, the slash alone has a second spelling (\\/) that is no such escape.
+_ONE_SPELLING = re.compile(r"[ -.0-~]+")
 
 
 class Encoder:
@@ -107,8 +109,8 @@ class Encoder:
         """Move ``fields`` of a body that ``encode_verbatim`` made into ``AdditionalFields``.
 
         Cuts each field's bytes out. None where it cannot tell a field's place for sure (its name
-        occurs twice, or the JSON has white space or escaped letters), or where a field gets another
-        name: decode the record then.
+        occurs twice or has more than one spelling, or the JSON has white space or escaped letters),
+        or where a field gets another name: decode the record then.
         """
         if b"\\u00" in body and _ESCAPED_ASCII.search(body):
             return None
@@ -117,7 +119,7 @@ class Encoder:
             body = body[: time_ends + 1] + self._before + body[time_ends + 1 + len(self._between) :]
         pieces = []
         for name, value in fields:
-            if name in _MOVED_NAMES:
+            if name in _MOVED_NAMES or not _ONE_SPELLING.fullmatch(name):
                 return None
             key = _key(name)
             at = body.find(key)

@@ -6,6 +6,7 @@ the next records are decoded with them, at the speed of records that have only d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -25,6 +26,8 @@ Moved = tuple[tuple[str, Raw], ...] | None
 _MISSING = Raw(b"")
 # A vendor that makes up names (a map with ids for keys) must not grow the decoder without end.
 _MOST_LEARNED = 64
+# msgspec raises for a field of such a name.
+_NOT_LEARNED = re.compile(r'[\x00-\x1f"\\]')
 _fields_of = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -93,7 +96,8 @@ class Reader:
         except msgspec.DecodeError:
             return False
         wanted = self._attributes.keys() & new
-        if not new or wanted or len(known) + len(new) > _MOST_LEARNED:
+        odd = any(map(_NOT_LEARNED.search, new))
+        if not new or wanted or odd or len(known) + len(new) > _MOST_LEARNED:
             return False
         self._learn([*known, *new])
         return True

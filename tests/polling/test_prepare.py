@@ -261,6 +261,10 @@ def by_objects(text: bytes, declared: frozenset[str] | None = DECLARED) -> Any:
         b'{"id":"1","new":1,"newer":"n","AdditionalFields":{"a":1},"TimeGenerated":"x"}',
         b'{"id":"1","n\xc3\xa9w":"\xc3\xa9","new":"\\u00e9"}',
         b'{"id":"1","new":{"licenseKey":"k","n":1}}',
+        b'{"id":"1","n\\/w":1,"text":{"a":0,"n/w":1}}',
+        b'{"id":"1","n\\u00e9w":1,"text":{"a":0,"n\xc3\xa9w":1}}',
+        b'{"id":"1","n\\"w":1,"n\\\\w":2}',
+        b'{"id":"1","n\\u0009w":1,"text":{"a":0,"n\\tw":1}}',
     ],
 )
 def test_a_learned_field_moves_as_if_it_had_been_decoded(text: bytes) -> None:
