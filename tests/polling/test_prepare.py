@@ -72,7 +72,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=6,
 )
-names = st.sampled_from([*sorted(DECLARED), "uuid", "other", "registrationToken", "ï.", ""])
+names = st.sampled_from([*sorted(DECLARED), "uuid", "other", "registrationToken", "ï.", "", 'a"\\'])
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
