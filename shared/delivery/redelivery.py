@@ -45,6 +45,8 @@ logger = logging.getLogger("connectors.delivery")
 _SECONDS = 30.0
 # Take messages along for so long; less than they are invisible for.
 _ALONG_SECONDS = 60.0
+# Begin no delivery of theirs later than this, or others see them again while it lasts.
+_BEGIN_SECONDS = 180.0
 _FIRST_DELAY = 60
 _LONGEST_DELAY = 15 * 60
 # A rule that refuses everything costs tens of uploads a try: try as often as a timer would.
@@ -319,10 +321,19 @@ class Redelivery:
     def _take_along(self) -> None:
         """Deliver further messages of the queue, in full uploads, until none is visible.
 
+        Put back those whose turn comes too late, after other destinations that did not answer.
         Deliver a message alone if it was shown before: it may have ended the process that had it.
         """
-        until = self._clock() + _ALONG_SECONDS
-        groups = UploadGroups(self._deliver)
+        began = self._clock()
+        until = began + _ALONG_SECONDS
+
+        def deliver(group: Sequence[SpooledMessage]) -> bool:
+            if self._clock() < began + _BEGIN_SECONDS:
+                return self._deliver(group)
+            self._settle(group, set(), None)
+            return False
+
+        groups = UploadGroups(deliver)
         while self._clock() < until and not groups.failed:
             page = [
                 ShownMessage(taken.content, taken.dequeue_count or 1, taken)

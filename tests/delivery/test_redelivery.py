@@ -15,11 +15,11 @@ from local.host.host import Host
 from local.loopback.faults import FOREVER, answer, delay
 from shared.azure import storage as clients
 from shared.delivery import backlog
-from shared.delivery.batch import compress
+from shared.delivery.batch import Batch, compress
 from shared.delivery.redelivery import Redelivered, deliver_message
 from shared.delivery.sink import Sink, sink_of
 from shared.delivery.spool import QUEUE, Message, Spool
-from shared.errors import UnknownConnection
+from shared.errors import DestinationUnavailable, UnknownConnection
 from tests.delivery.test_spool import Clock, Impatient, dead_letters, take_messages, uuids
 
 STREAM = "Custom-OneLogin"
@@ -268,6 +268,44 @@ def test_each_connections_records_go_to_its_sink(azure_monitor: AzureMonitor, st
     assert uuids(azure_monitor) == ["0", "0"]
     assert sorted(letter.get("connection", "") for letter in dead_letters()) == ["", "emea"]
     assert all(own.values())
+
+
+class Hanging:
+    """A sink that answers nothing within 29 seconds of the clock."""
+
+    name = "Logs Ingestion API"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.declared = sink_of("").declared
+
+    def upload(self, batch: Batch, timeout: float) -> int:
+        self._clock.now += 29
+        raise DestinationUnavailable(f"No answer to {len(batch.records)} in {timeout} s")
+
+    def renew_sign_in(self) -> None:
+        raise AssertionError
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_many_destinations_that_hang_keep_no_message_beyond_its_time(
+    azure_monitor: AzureMonitor, storage: str
+) -> None:
+    """Taken along, messages are invisible for 300 s: the last ones go back before, unseen."""
+    clock, spool = Clock(), Spool(Impatient(storage))
+    hanging: dict[str, Sink] = {str(number): Hanging(clock) for number in range(14)}
+    spool_posts(1)
+    for connection in hanging:
+        spool.put(STREAM, records(1), connection=connection)
+    sinks = {**hanging, "": sink_of("")}
+    deliver_message(shown(), sinks.__getitem__, spool=spool, clock=clock)
+    assert clock.now < 240
+    assert len(uuids(azure_monitor)) == 10
+    waiting = [Message.read(text) for text in take_messages()]
+    assert sorted(message.connection for message in waiting) == sorted(hanging)
+    assert {message.tries for message in waiting} == {1}
 
 
 def test_an_older_versions_message_is_read(azure_monitor: AzureMonitor, storage: str) -> None:
