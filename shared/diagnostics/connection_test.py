@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from shared.connections.names import set_up
@@ -60,7 +60,8 @@ def choices() -> Mapping[str, str]:
 def run_test(what: str, connection: str = "") -> TestReport:
     """Test ``what``, one of ``choices``; raises ``TestThrottled``.
 
-    ``connection`` is the name of the connection to test; '' tests the first few of each connector.
+    ``connection`` chooses the connections to test by a part of their connector's name and theirs,
+    as on the status page; '' tests the first few of each connector.
     """
     if not _running.acquire(blocking=False):
         raise TestThrottled(PAUSE_SECONDS)
@@ -101,32 +102,38 @@ def check_connections(what: str, connection: str = "") -> TestReport:
 
 
 def _section_tests(what: str, connection: str) -> list[SectionTest]:
-    tests: list[SectionTest] = []
-    for connector in polled():
-        if what in (ALL, connector.name.lower()):
-            tests += _connection_tests(connector, connection)
-    tests += [
-        (connector.name, functools.partial(received_steps, connector))
-        for connector in received()
-        if what in (ALL, connector.name.lower())
-    ]
+    meant = [each for each in polled() if what in (ALL, each.name.lower())]
+    posting = [each for each in received() if what in (ALL, each.name.lower())]
+    tests = [test for each in meant for test in _connection_tests(each, connection)]
+    if what != DESTINATION and not any(_chosen(each, connection) for each in (*meant, *posting)):
+        tests.append((connection, _not_found))
+    tests += [(each.name, functools.partial(received_steps, each)) for each in posting]
     if what in (ALL, DESTINATION):
         tests.append(("Destination", destination_steps))
     return tests
 
 
+def _not_found(section: TestSection) -> None:
+    section.close("No connection has this name", "Choose one by its name, or test all.")
+
+
 def _connection_tests(connector: Connector, connection: str) -> list[SectionTest]:
-    """A section for each connection: the one of that name, or the first few."""
+    """A section for each chosen connection, of the first few."""
+    return [
+        (f"{connector.name} {name}".rstrip(), functools.partial(polled_steps, connector, name))
+        for name in _chosen(connector, connection)[:MOST_CONNECTIONS]
+    ]
+
+
+def _chosen(connector: Connector, connection: str) -> Sequence[str]:
+    """The connection of that name, else those with the text in their name or their connector's."""
     try:
         names = set_up(connector).names or ("",)
     except SettingsError:
         names = ("",)  # its section says what is wrong
-    if connection:
-        names = [name for name in names if name.lower() == connection.lower()]
-    return [
-        (f"{connector.name} {name}".rstrip(), functools.partial(polled_steps, connector, name))
-        for name in names[:MOST_CONNECTIONS]
-    ]
+    text = connection.lower()
+    alike = [name for name in names if text and name.lower() == text]
+    return alike or [name for name in names if text in f"{connector.name} {name}".lower()]
 
 
 def _run_section(section: TestSection, run: Callable[[TestSection], None]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from local.vendors.sentinelone import SentinelOne
 from shared.azure import storage
 from shared.connectors.sentinelone import CONNECTOR
+from shared.diagnostics.connection_test import check_connections
 from shared.polling.run import poll
 from shared.state.lease import CONTAINER
 from tests.app import App, ask
@@ -54,3 +55,17 @@ def test_a_connection_that_is_put_off_says_until_when(app: App, consoles: Consol
     assert (
         "put off until 2099-01-01 00:30 UTC" in ask("GET", accept="text/html").get_body().decode()
     )
+
+
+def test_the_page_of_one_connection_tests_that_one(app: App, consoles: Consoles) -> None:
+    """The page chooses by a part of the name; a text that chooses none is no passed test."""
+    consoles.add("emea")
+    consoles.add("apac")
+    for text in ("SentinelOne emea", "EMEA", "mea"):
+        report = check_connections("sentinelone", text)
+        assert {step.part for step in report.steps} == {"SentinelOne emea"}
+        assert report.passed
+    assert not check_connections("sentinelone", "console99").passed
+    parts = {step.part for step in check_connections("all", "OneLogin").steps}
+    assert "OneLogin" in parts
+    assert not any(part.startswith("SentinelOne") for part in parts)
