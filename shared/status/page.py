@@ -22,7 +22,8 @@ from shared.delivery.redrive import RedriveReport
 from shared.diagnostics.connection_test import choices
 from shared.diagnostics.steps import TestReport
 from shared.status.dead_letters import Letters
-from shared.status.model import LEFT_OUT, AppStatus, Assessment
+from shared.status.model import LEFT_OUT, AppStatus
+from shared.status.problems import problems, short
 from shared.telemetry.humanize import ago, clock, many, size, span
 from shared.telemetry.run import SEVERITY, RunState
 
@@ -38,26 +39,6 @@ class Headline:
     connectors: int
     streams: int
     counts: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Trouble of one cause: ``where`` names the connector and all streams that share it.
-
-    ``words`` stand in the badge; '' shows the state.
-    """
-
-    where: str
-    words: str
-    assessment: Assessment
-
-
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    place: str
-    stream: str
-    words: str
-    assessment: Assessment
 
 
 @functools.cache
@@ -142,42 +123,6 @@ def headline(status: AppStatus) -> Headline:
         streams=sum(state != RunState.OFF for state in states),
         counts=[f"{states.count(state)} {state}" for state in shown],
     )
-
-
-def problems(status: AppStatus) -> list[Problem]:
-    """Collect what fails or is late, the worst first; ten refused streams are one wrong token."""
-    found = [_Finding("The app", "", "look", problem) for problem in status.problems]
-    for connector in status.connectors:
-        own = connector.assessment.state == RunState.FAILING and connector.due
-        if connector.on and (own or not connector.streams):
-            found.append(_Finding(connector.title, "", "", connector.assessment))
-        found.extend(
-            _Finding(connector.title, short(connector.name, stream.name), "", stream.assessment)
-            for stream in connector.streams
-        )
-    trouble = [f for f in found if f.assessment.state in (RunState.FAILING, RunState.LATE)]
-    trouble.sort(key=lambda finding: SEVERITY.index(finding.assessment.state))
-    by_cause: dict[tuple[str, str, str], list[_Finding]] = {}
-    for finding in trouble:
-        # Messages about one cause differ by the path of the request.
-        cause = finding.assessment.reason.rpartition(": ")[2]
-        key = (finding.place, finding.assessment.state, cause)
-        by_cause.setdefault(key, []).append(finding)
-    return [_problem(same) for same in by_cause.values()]
-
-
-def _problem(same: Sequence[_Finding]) -> Problem:
-    first = same[0]
-    streams = ", ".join(finding.stream for finding in same if finding.stream)
-    where = f"{first.place}: {streams}" if streams not in ("", first.place) else first.place
-    words = first.words if first.assessment.state == RunState.LATE else ""
-    return Problem(where, words, first.assessment)
-
-
-def short(connector: str, stream: str) -> str:
-    """Return ``Events`` for the stream Custom-AcmeEvents under the heading of Acme."""
-    name = stream.removeprefix("Custom-")
-    return name.removeprefix(connector) or name
 
 
 def _pretty(value: object) -> str:
