@@ -124,7 +124,7 @@ def _backlog_problems(dead: DeadLetterStatus, poison: Queue) -> list[Assessment]
         found.append(
             Assessment(
                 RunState.LATE,
-                f"{many(poison.messages, 'message')} of the spool, given up after five "
+                f"{many(poison.messages, 'message')} of the spool, given up after twenty "
                 "tries, set aside in the poison queue.",
                 "Once the storage account and the app are well, send them again below.",
             )

@@ -99,7 +99,7 @@ def test_the_page_shows_them_with_buttons(letters: App) -> None:
     assert f'href="?code=k&amp;{urlencode(chosen).replace("&", "&amp;")}"' in page.replace(
         "%20", "+"
     )
-    assert "Discard all 2" in page
+    assert "Delete all 2 for good" in page
     shown = ask("GET", {"code": "k", **chosen}, accept="text/html").get_body().decode()
     assert "&lt;text of 12 characters&gt;" in shown
     assert "Lovelace" not in shown
