@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.connections.names import set_up
-from shared.connections.opening import open_connection
-from shared.connections.registry import polled, received
+from shared.connections.opening import is_polled, open_connection
+from shared.connections.registry import connectors
 from shared.errors import SettingsError
 from shared.records.timestamps import isoformat, parse_time, utc_now
 from shared.settings.app import read_polling
@@ -104,28 +104,35 @@ def operate(action: str, asked: Mapping[str, str]) -> Done:
 
 
 def _target(wanted: str, name: str) -> _Target:
-    for connector in polled():
-        if connector.name.lower() == wanted.lower():
-            return _Target(connector, _connection(connector, name))
-    for connector in received():
-        if connector.name.lower() == wanted.lower():
-            raise CannotOperate(
-                f"{connector.name} posts its events: there is no place in them to go back to, and "
-                "no poll to pause. Connectors that are polled: " + _names(polled())
-            )
-    raise CannotOperate(f"Connectors that are polled: {_names(polled())}")
+    for connector in connectors():
+        if connector.name.lower() != wanted.lower():
+            continue
+        found = _connection(connector, name)
+        if is_polled(connector, found):
+            return _Target(connector, found)
+        raise CannotOperate(
+            f"{connector.name} posts its events: there is no place in them to go back to, and no "
+            f"poll to pause. {_polled_ones()}"
+        )
+    raise CannotOperate(_polled_ones())
 
 
-def _names(connectors: Iterable[Connector]) -> str:
-    return ", ".join(connector.name for connector in connectors)
+def _polled_ones() -> str:
+    found = [c.name for c in connectors() if any(is_polled(c, name) for name in _names(c))]
+    return f"Connectors that are polled: {', '.join(found) or 'none is set up'}"
+
+
+def _names(connector: Connector) -> Sequence[str]:
+    """The connections that are set up. Raises CannotOperate where that cannot be known."""
+    try:
+        return set_up(connector).names
+    except SettingsError as error:
+        raise CannotOperate(f"Nothing is changed: {error}") from error
 
 
 def _connection(connector: Connector, wanted: str) -> str:
     """The connection's name as it is set. Raises CannotOperate."""
-    try:
-        names = set_up(connector).names
-    except SettingsError as error:
-        raise CannotOperate(f"Nothing is changed: {error}") from error
+    names = _names(connector)
     for name in names:
         if name.lower() == wanted.lower():
             return name
