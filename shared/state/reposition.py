@@ -61,12 +61,14 @@ def replay_from(partition: str, stream: str, since: datetime, *, inventory: bool
         raise NothingToReplay(f"it has come to {isoformat(max(come_to))} only, and reads on there")
     # Either may be None where the other tells: a window that is open, or a watermark.
     end = past.window_end or past.watermark
+    # An open window may begin earlier: what arrived late there is still to come.
+    start = min(first, past.position or first)
     progress = replace(
         past,
-        window_start=first,
+        window_start=start,
         window_end=end,
         watermark_next=past.watermark_next or past.watermark,
-        position=first,
+        position=start,
         cursor="",
         cursor_end=None,
         top_id="",
