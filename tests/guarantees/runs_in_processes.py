@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
@@ -29,6 +30,7 @@ _PRELOADED = [
     "azure.monitor.ingestion",
     "azure.storage.queue",
     "local.host.host",
+    "shared.connectors.onelogin",
     "shared.connectors.sentinelone",
     "shared.delivery.logs_ingestion",
     "shared.webhook.receiver",
@@ -52,10 +54,9 @@ class Host:
 USUAL = Host()
 
 
-def poll_sentinelone(environment: dict[str, str], host: Host = USUAL) -> None:
+def poll_connector(environment: dict[str, str], host: Host, connector: str) -> None:
     """Do as the timer's function does, in a process with nothing but its settings."""
     os.environ.update(environment)
-    from shared.connectors.sentinelone import CONNECTOR
     from shared.polling.run import poll
     from shared.state import lease
 
@@ -64,7 +65,7 @@ def poll_sentinelone(environment: dict[str, str], host: Host = USUAL) -> None:
         _set_wrong(host.clock)
     if host.freezes:
         _freeze_before_the_first_upload()
-    poll(CONNECTOR)
+    poll(importlib.import_module(f"shared.connectors.{connector}").CONNECTOR)
 
 
 def _set_wrong(by: timedelta) -> None:
@@ -120,10 +121,13 @@ def processes() -> Any:
     return context
 
 
-def begin(context: Any, settings: dict[str, str], host: Host = USUAL) -> ForkServerProcess:
+def begin(
+    context: Any, settings: dict[str, str], host: Host = USUAL, connector: str = "sentinelone"
+) -> ForkServerProcess:
     names = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE", "SentinelOneStreams")
     environment = {**settings, **{name: os.environ[name] for name in names}}
-    process: ForkServerProcess = context.Process(target=poll_sentinelone, args=(environment, host))
+    arguments = (environment, host, connector)
+    process: ForkServerProcess = context.Process(target=poll_connector, args=arguments)
     process.start()
     return process
 
@@ -141,9 +145,11 @@ def let_leases_lapse() -> None:
             BlobLeaseClient(container.get_blob_client(name)).break_lease(0)
 
 
-def run_to_end(context: Any, settings: dict[str, str], host: Host = USUAL) -> int:
+def run_to_end(
+    context: Any, settings: dict[str, str], host: Host = USUAL, connector: str = "sentinelone"
+) -> int:
     """Run once without a fault; return the exit code."""
-    process = begin(context, settings, host)
+    process = begin(context, settings, host, connector)
     process.join(60)
     return process.exitcode if process.exitcode is not None else -1
 

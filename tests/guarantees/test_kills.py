@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +15,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from local.azure.logs_ingestion import AzureMonitor
 from local.loopback.faults import Faults
+from local.vendors.onelogin_api import OneLoginApi
 from local.vendors.sentinelone import SentinelOne
 from shared.azure import storage
 from shared.records.codec import dump_json
@@ -47,10 +50,17 @@ def backlog(count: int) -> list[dict[str, Any]]:
 
 
 def run_killed_at(
-    number: int, when: str, *, faults: Faults, path: str, settings: dict[str, str], context: Any
+    number: int,
+    when: str,
+    *,
+    faults: Faults,
+    path: str,
+    settings: dict[str, str],
+    context: Any,
+    connector: str = "sentinelone",
 ) -> bool:
     """Begins a run and kills it at its ``number``-th request; False where it ended before."""
-    process = begin(context, settings)
+    process = begin(context, settings, connector=connector)
     with killed_at(number, process.kill) as fault:
         faults.add(path, fault(when))
         process.join(60)
@@ -59,8 +69,8 @@ def run_killed_at(
     return process.exitcode != 0
 
 
-def repeated_bytes(monitor: AzureMonitor) -> int:
-    records = monitor.records(STREAM)
+def repeated_bytes(monitor: AzureMonitor, stream: str = STREAM) -> int:
+    records = monitor.records(stream)
     times = Counter(record["id"] for record in records)
     sizes = {record["id"]: len(dump_json(record)) for record in records}
     return sum(sizes[name] * (count - 1) for name, count in times.items())
@@ -102,12 +112,47 @@ def test_kills_at_random_moments_lose_nothing(
     assert len(azure_monitor.records(STREAM)) == arrived
 
 
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """A connector over its local vendor, full of events; what it is asked for, and its stream."""
+
+    connector: str
+    faults: Faults
+    path: str
+    stream: str
+    ids: frozenset[str]
+
+
+@pytest.fixture(params=["sentinelone", "onelogin"])
+def polled(
+    request: pytest.FixtureRequest,
+    settings: dict[str, str],
+    sentinelone: SentinelOne,
+) -> Iterator[Polled]:
+    known = backlog(4_500)
+    if request.param == "sentinelone":
+        sentinelone.add("activities", known)
+        ids = frozenset(record["id"] for record in known)
+        yield Polled("sentinelone", sentinelone.faults, "/activities", STREAM, ids)
+        return
+    with OneLoginApi() as account:
+        settings |= account.settings
+        # Fifty a page: fewer events, and so large that they fill several batches.
+        events = [
+            {"id": number, "created_at": known[number]["createdAt"], "notes": "x" * 12_000}
+            for number in range(360)
+        ]
+        account.add(events)
+        ids = frozenset(str(event["id"]) for event in events)
+        yield Polled("onelogin", account.faults, "/api/1/events", "Custom-OneLogin", ids)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["fetch", "upload"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_stop_between_any_two_effects_loses_nothing(
     settings: dict[str, str],
-    sentinelone: SentinelOne,
+    polled: Polled,
     azure_monitor: AzureMonitor,
     place: str,
     when: str,
@@ -118,21 +163,25 @@ def test_a_stop_between_any_two_effects_loses_nothing(
     request, before and after it is done, is a kill on both sides of every write.
     """
     context, number, ended = processes(), 0, False
-    faults = sentinelone.faults if place == "fetch" else azure_monitor.faults
-    path = "/activities" if place == "fetch" else f"/streams/{STREAM}"
-    known = backlog(4_500)
-    sentinelone.add("activities", known)
+    faults = polled.faults if place == "fetch" else azure_monitor.faults
+    path = polled.path if place == "fetch" else f"/streams/{polled.stream}"
     while not ended:
         number += 1
         forget_everything(azure_monitor)
         ended = not run_killed_at(
-            number, when, faults=faults, path=path, settings=settings, context=context
+            number,
+            when,
+            faults=faults,
+            path=path,
+            settings=settings,
+            context=context,
+            connector=polled.connector,
         )
-        assert repeated_bytes(azure_monitor) == 0
-        assert run_to_end(context, settings) == 0
-        arrived = Counter(record["id"] for record in azure_monitor.records(STREAM))
-        assert arrived.keys() == {record["id"] for record in known}
-        assert repeated_bytes(azure_monitor) <= MOST_REPEATED
+        assert repeated_bytes(azure_monitor, polled.stream) == 0
+        assert run_to_end(context, settings, connector=polled.connector) == 0
+        arrived = Counter(str(record["id"]) for record in azure_monitor.records(polled.stream))
+        assert arrived.keys() == polled.ids
+        assert repeated_bytes(azure_monitor, polled.stream) <= MOST_REPEATED
     assert number > 4
 
 
