@@ -16,11 +16,11 @@ from shared.connectors.sentinelone import ACTIVITIES
 from shared.connectors.sentinelone.answers import Listed
 from shared.delivery.batch import Packer, compress, decompress
 from shared.polling.prepare import RecordPreparer
-from shared.polling.run import raise_gc_thresholds
 from shared.records.codec import parse_json
 from shared.records.declared import declared_fields
 from shared.records.encoder import Encoder
 from shared.records.raw import parse_answer, records_of
+from shared.runtime.garbage import raise_gc_thresholds
 from shared.source.stream import Page
 from shared.state.fingerprints import FingerprintSet
 

@@ -53,7 +53,8 @@ def polled_steps(connector: Connector, name: str, section: TestSection) -> None:
     if not section.step("sign-in", lambda: _sign_in(connection)):
         section.skip("streams", "Without a sign-in none can be read")
         return
-    for source in connection.sources:
+    counted = [connection.counted] if connection.counted else []
+    for source in [*connection.sources, *counted]:
         section.step(source.stream.setting_name, _check_stream(connection, source))
 
 

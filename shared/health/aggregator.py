@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -140,4 +141,5 @@ def _add(total: RunResult, run: RunResult) -> RunResult:
         dead_lettered=total.dead_lettered + run.dead_lettered,
         duration=max(total.duration, run.duration),
         watermark=max(marks, default=None),
+        hours=Counter(total.hours) + Counter(run.hours),
     )

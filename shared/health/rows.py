@@ -145,7 +145,7 @@ def summed(runs: Sequence[RunResult]) -> Sequence[RunResult]:
         watermark=min(marks, default=None),
         duration=sum(run.duration for run in runs),
         error=None,
-        note="",
+        note=runs[0].note if len(runs) == 1 else "",
         **{name: sum(getattr(run, name) for run in runs) for name in _COUNTS},
     )
     if [run.stream for run in runs] == [ALL_STREAMS]:

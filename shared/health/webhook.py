@@ -15,6 +15,7 @@ from shared.health.rows import post, queue_numbers
 from shared.records.declared import declared_streams
 from shared.records.timestamps import utc_now
 from shared.runtime.process import on_reset
+from shared.state.posted_hours import add_posted
 from shared.state.webhook_history import keep_history
 from shared.telemetry.events import emit
 from shared.telemetry.run import RunCounters, RunResult, RunState
@@ -75,6 +76,10 @@ class WebhookHealth:
 
     def _keep_history(self, aggregate: Aggregate) -> bool:
         try:
+            if aggregate.total.hours:
+                add_posted(self._connector, self._connection, aggregate.total.hours, utc_now())
+                # What is written is not written again where the next write fails.
+                aggregate = replace(aggregate, total=replace(aggregate.total, hours={}))
             keep_history(aggregate.total, aggregate.failure, aggregate.success)
         except (StorageError, SettingsError) as error:
             emit(

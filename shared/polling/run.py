@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import gc
 import logging
 import uuid
 from collections.abc import Mapping
@@ -29,11 +27,13 @@ from shared.errors import (
 from shared.health import rows
 from shared.polling.budget import budget_seconds
 from shared.polling.due import is_due, may_be_disabled
+from shared.polling.hour_count import compare
 from shared.polling.leased_sink import LeasedSink
 from shared.polling.shares import Shares, StreamTask
 from shared.polling.stream_poll import Lookback, StreamPoll
 from shared.polling.stuck import STUCK_AFTER, ProgressWatch, stuck
 from shared.records.timestamps import utc_now
+from shared.runtime.garbage import raise_gc_thresholds
 from shared.settings import key_vault
 from shared.settings.app import PollingSettings, read_destination, read_polling
 from shared.source.connector import Connection, Connector
@@ -94,16 +94,6 @@ def poll_under(lease: PollLease, run: PollRun, *, put_off: bool = False) -> list
     finally:
         lease.end(outcome, silent=run.silent, put_off=put_off)
     return results
-
-
-@functools.cache
-def raise_gc_thresholds() -> None:
-    """Make the garbage collector search for cycles less often, once per process.
-
-    A page is thousands of objects without a cycle, freed when it is prepared. With Python's default
-    thresholds the collector traverses all live objects every few pages.
-    """
-    gc.set_threshold(50_000, 20, 20)
 
 
 class _SecretsChanged(Exception):
@@ -194,6 +184,8 @@ class PollRun:
                 task = self._shares.task(connection, number, len(waiting) - place)
                 connection = self._run_stream(task)
             waiting = self._still_behind(connection)
+        if connection.counted is not None:
+            self._count_hours(connection, connection.counted.stream)
         for result in self._results:
             if result.status == RunState.CATCHING_UP:
                 result.log()
@@ -207,6 +199,18 @@ class PollRun:
         if self._failures:
             raise RunFailed(self._connector.name, self._failures)
         return self._results
+
+    def _count_hours(self, connection: Connection, stream: Stream) -> None:
+        """Compare posts with what the vendor lists: a result where events miss, or it failed."""
+        counters = self._counters(stream)
+        try:
+            with error_boundary():
+                result = compare(self._connector, connection, counters, self._shares.deadline)
+        except ConnectorError as error:
+            self._check_lease()
+            result = self._failed(stream, counters, error)
+        if result:
+            self._record(result)
 
     def _still_behind(self, connection: Connection) -> list[int]:
         """The streams to poll once more in this run: those catching up, while time is left."""

@@ -47,6 +47,11 @@ class Shares:
         self._deadline = time.monotonic() + budget
         self._end = self._deadline + budget * DELIVERY_SHARE
 
+    @property
+    def deadline(self) -> float:
+        """Until when to fetch, a reading of ``time.monotonic``."""
+        return self._deadline
+
     def task(self, connection: Connection, number: int, sharing: int) -> StreamTask:
         """Share the remaining time equally: one stream's backlog must not starve the others.
 

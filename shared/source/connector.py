@@ -24,7 +24,7 @@ class Connection:
 
     ``inventory_minutes`` is how often inventory streams are due. ``token_expires`` asks the vendor
     when its token ends, where the vendor tells: None for unknown. ``name`` is the connection's, ''
-    for the one without.
+    for the one without. ``counted`` lists the events that the vendor posts, to count them.
     """
 
     address: str
@@ -33,6 +33,7 @@ class Connection:
     inventory_minutes: float = 60.0
     token_expires: Callable[[], datetime | None] | None = None
     name: str = ""
+    counted: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)

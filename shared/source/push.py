@@ -27,6 +27,10 @@ class EventFormat(Protocol):
         """The id that repeats of an event share; None where it has none."""
         ...
 
+    def account(self, event: dict[str, Any]) -> str:
+        """Whose event it is, by which events are counted; '' where it does not say."""
+        ...
+
     def event_time(self, event: dict[str, Any]) -> datetime | None:
         """When it happened, in UTC; None where that is absent or unreadable."""
         ...

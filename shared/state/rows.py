@@ -9,7 +9,16 @@ from shared.azure import storage
 from shared.azure.storage import storage_errors
 from shared.state.checkpoint import TABLE
 
-_COLUMNS = ["PartitionKey", "RowKey", "format", "history", "watermark", "position", "looked_at"]
+_COLUMNS = [
+    "PartitionKey",
+    "RowKey",
+    "format",
+    "history",
+    "watermark",
+    "position",
+    "looked_at",
+    "missing",
+]
 
 Row = Mapping[str, Any]
 

@@ -19,6 +19,7 @@ from shared.state.addresses import LeftBehind, left_behind
 from shared.state.checkpoint import partition_key
 from shared.state.keys import connection_key
 from shared.state.lease import LastPoll
+from shared.state.posted_hours import ROW, HourCounts, told
 from shared.state.rows import Row
 from shared.state.webhook_history import webhook_partition
 from shared.status.assess import polled_stream, webhook_stream
@@ -84,7 +85,7 @@ def _polled(
         connection = open_connection(connector, name)
     except SettingsError as error:
         return _misconfigured(connector.name, name, error)
-    if connection is None:
+    if connection is None or not connection.sources:
         return ConnectorStatus(
             connector.name, False, Assessment(RunState.OFF, "None of its settings are set.")
         )
@@ -226,9 +227,23 @@ def _received(connector: Connector, name: str, stored: Stored, now: datetime) ->
     if stored.rows is not None:
         rows = stored.rows.get(webhook_partition(connector.name, name), {})
         stream = webhook_stream(declared.name, rows.get(declared.name), stored.spool.messages, now)
+        stream = _with_missing(connector, stream, HourCounts.parse(rows.get(ROW, {})))
     return ConnectorStatus(
         connector.name, True, _summary([stream]), connection=name, streams=[stream]
     )
+
+
+def _with_missing(connector: Connector, stream: StreamStatus, counts: HourCounts) -> StreamStatus:
+    """Say which hours' posts brought fewer events than the vendor lists."""
+    if not counts.missing or stream.assessment.state == RunState.FAILING:
+        return stream
+    late = Assessment(
+        RunState.LATE,
+        f"{told(connector.name, counts.missing)}.",
+        "A post may never have come: the app was stopped, or the vendor gave up. Events of such an "
+        "hour are at the vendor alone, until its API is the way in.",
+    )
+    return replace(stream, assessment=late)
 
 
 def _misconfigured(connector: str, name: str, error: SettingsError) -> ConnectorStatus:

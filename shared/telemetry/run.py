@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -41,7 +41,8 @@ def worst(states: Iterable[RunState]) -> RunState:
 class RunResult:
     """A stream's run at its end; counts of this run alone, times aware UTC, durations in seconds.
 
-    ``connection`` is its name, '' for the one without a name. The log's line, the health row, the
+    ``connection`` is its name, '' for the one without a name; ``hours`` counts a post's new events
+    as ``HourCounts.posted`` does. The log's line, the health row, the
     history and the aggregator are made from it.
     """
 
@@ -62,6 +63,7 @@ class RunResult:
     error: Exception | None = field(default=None, repr=False)
     note: str = ""
     connection: str = ""
+    hours: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def seconds_behind(self) -> float | None:
@@ -144,6 +146,7 @@ class RunCounters:
     dead_lettered: int = 0
     watermark: datetime | None = None
     connection: str = ""
+    hours: Mapping[str, int] = field(default_factory=dict)
 
     def restarted(self) -> RunCounters:
         """Zero counters of the same run, for a second attempt."""
@@ -178,4 +181,5 @@ class RunCounters:
             error=error,
             note=note,
             connection=self.connection,
+            hours=self.hours,
         )

@@ -13,6 +13,7 @@ from shared.delivery.dead_letters import Refused
 from shared.records.encoder import Encoder
 from shared.records.timestamps import utc_now
 from shared.source.push import EventFormat
+from shared.state.posted_hours import hour_name
 from shared.webhook.body import BodyRefused, ElementUnreadable, decode, elements
 
 
@@ -20,12 +21,15 @@ from shared.webhook.body import BodyRefused, ElementUnreadable, decode, elements
 class Events:
     """A body's events, encoded, with their ids (parallel lists), and its parts that are no events.
 
+    ``hours``, parallel too, has each event's hour and account as ``HourCounts.posted`` has them.
+
     ``newest`` is the time of the newest event, None where no event has one; ``undated`` counts the
     events without a time.
     """
 
     ids: list[str | None] = field(default_factory=list)
     records: list[bytes] = field(default_factory=list)
+    hours: list[str] = field(default_factory=list)
     invalid: list[Refused] = field(default_factory=list)
     newest: datetime | None = None
     undated: int = 0
@@ -62,6 +66,7 @@ def read_events(
             continue
         found.ids.append(form.event_id(event))
         found.records.append(record)
+        found.hours.append(f"{hour_name(moment or received)} {form.account(event)}")
         if moment is None:
             found.undated += 1
         elif found.newest is None or moment > found.newest:

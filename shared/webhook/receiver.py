@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -238,6 +239,8 @@ class Webhook:
             error = StorageUnavailable("Another request with the same events did not end well")
         counters.records = len(records) if error is None else len(delivered)
         counters.repeats = len(found.records) - len(records)
+        if error is None:
+            counters.hours = _hours(found, claim)
         refused = counters.dead_lettered
         counters.dead_lettered += len(found.invalid)
         if error is not None:
@@ -354,6 +357,17 @@ def _claimed(found: Events, claim: Claim) -> tuple[list[str | None], list[bytes]
         ids.append(name)
         records.append(record)
     return ids, records
+
+
+def _hours(found: Events, claim: Claim) -> Counter[str]:
+    """Count the events that this request has claimed, by hour and account."""
+    mine = set(claim.mine)
+    counts: Counter[str] = Counter()
+    for name, hour in zip(found.ids, found.hours, strict=True):
+        if name is None or name in mine:
+            mine.discard(name or "")
+            counts[hour] += 1
+    return counts
 
 
 def _format_of(connector: Connector) -> EventFormat:

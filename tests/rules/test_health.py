@@ -17,6 +17,7 @@ SILENT = files.rule("HealthConnectorSilent")
 FAILING = files.rule("HealthConnectorFailing")
 SET_ASIDE = files.rule("HealthDeadLetters")
 TOKEN = files.rule("HealthTokenExpiring")
+POSTS = files.rule("HealthPostsMissing")
 
 
 def runs(
@@ -246,3 +247,17 @@ def test_dead_letters_of_a_named_connection_are_counted_once(sentinel: Sentinel)
     runs(sentinel, 1, Status="failing", Message="400: bad field", **run)
     (alert,) = sentinel.alerts(SET_ASIDE)
     assert (alert["Connector"], alert["DeadLetters"]) == ("SentinelOne emea", 3)
+
+
+def test_posts_that_never_came_are_one_alert(sentinel: Sentinel) -> None:
+    """The hour's row alerts once, also where it arrives again; a late row of another kind not."""
+    message = "OneLogin's API lists 10 events, and posts brought 7 of them"
+    missing: dict[str, Any] = {"Connector": "OneLogin", "Stream": "Custom-OneLogin"}
+    runs(sentinel, 1, Status="late", Message=message, **missing)
+    runs(
+        sentinel, 1, arrival=sentinel.noon + 30 * MINUTE, Status="late", Message=message, **missing
+    )
+    runs(sentinel, 6, Status="late", Message="3 events are in the spool", **missing)
+    looks(sentinel, 20, 40, 60)
+    (alert,) = sentinel.alerts(POSTS)
+    assert alert["Message"] == message

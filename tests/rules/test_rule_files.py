@@ -54,6 +54,7 @@ def test_there_is_a_rule_for_each_thing_that_was_promised() -> None:
         "HealthConnectorFailing",
         "HealthConnectorSilent",
         "HealthDeadLetters",
+        "HealthPostsMissing",
         "HealthTokenExpiring",
         "JiraAdminGroupChanged",
         "JiraGlobalPermissionAdded",

@@ -15,12 +15,14 @@ __all__ = ["CONNECTOR", "EVENTS", "OneLoginEvents", "OneLoginSettings", "connect
 
 
 def connect(settings: OneLoginSettings, advice: Advice) -> Connection | None:
-    """OneLogin's API as ``settings`` name it; None where its posts alone are the way in.
+    """OneLogin's API as ``settings`` name it; None where its posts are all there is.
+
+    With posts as the way in, the API only counts them.
 
     Raises SettingsError where the address, the client id or the secret is missing.
     """
     given = {name: getattr(settings, name) for name in ("url", "client_id", "client_secret")}
-    if settings.source != API:
+    if settings.source != API and not any(given.values()):
         return None
     absent = [advice.names[name] for name, value in given.items() if not value]
     if absent:
@@ -36,7 +38,10 @@ def connect(settings: OneLoginSettings, advice: Advice) -> Connection | None:
         burst=BURST,
         credentials=credentials,
     )
-    return Connection(settings.url, client, [EventList(client, settings.url)])
+    events = EventList(client, settings.url)
+    if settings.source == API:
+        return Connection(settings.url, client, [events])
+    return Connection(settings.url, client, [], counted=events)
 
 
 CONNECTOR = Connector(

@@ -46,6 +46,11 @@ class OneLoginEvents:
             found = create.get("_id")
         return found if isinstance(found, str) and found else None
 
+    def account(self, event: dict[str, Any]) -> str:
+        """The account's number, which posts and the API's records have alike."""
+        found = event.get("account_id")
+        return str(found) if isinstance(found, int | str) else ""
+
     def event_time(self, event: dict[str, Any]) -> datetime | None:
         """``2017-12-05 19:13:06 UTC``; None where it is absent or unreadable."""
         return parse_time(event.get(EVENTS.event_time))

@@ -1,0 +1,186 @@
+"""Each hour's events: how many posts brought, and how many the vendor's API lists.
+
+A row of table ``ConnectorCheckpoints`` beside the webhook's history, shared by all instances. An
+hour is named by its beginning, ``2026-11-21T13:00Z``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from shared.azure import storage
+from shared.azure.storage import create_on_first_use, storage_errors
+from shared.errors import StorageUnavailable
+from shared.records.timestamps import isoformat, parse_time
+from shared.state.checkpoint import TABLE
+from shared.state.webhook_history import webhook_partition
+
+ROW = "hours"
+HOUR = timedelta(hours=1)
+# Posts that come later than this are not counted any more.
+_KEPT = timedelta(hours=72)
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class HourCounts:
+    """What the row holds.
+
+    ``posted`` counts events by hour and account, ``2026-11-21T13:00Z 88211``; ``missing`` has the
+    listed and the posted events of each hour in which fewer were posted. Hours before
+    ``counted_to`` are counted; None before the first count.
+    """
+
+    posted: Mapping[str, int] = field(default_factory=dict)
+    missing: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    counted_to: datetime | None = None
+
+    @classmethod
+    def parse(cls, row: Mapping[str, Any]) -> HourCounts:
+        """Read the row's properties; what is not readable counts as absent."""
+        missing = _json(row.get("missing"))
+        return cls(
+            _json(row.get("posted")),
+            {hour: (pair[0], pair[1]) for hour, pair in missing.items()},
+            parse_time(row.get("counted_to")),
+        )
+
+    def posted_in(self, hour: str, account: str) -> int:
+        """How many events of an account's hour posts brought."""
+        return self.posted.get(f"{hour} {account}", 0)
+
+
+def hour_name(moment: datetime) -> str:
+    """The hour that a moment lies in."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:00Z")
+
+
+def read_hours(connector: str, connection: str = "") -> HourCounts:
+    """Read the row; raises StorageUnavailable."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    partition = webhook_partition(connector, connection)
+    with storage_errors("Reading the hours' counts"):
+        try:
+            return HourCounts.parse(storage.table(TABLE).get_entity(partition, ROW))
+        except ResourceNotFoundError:
+            return HourCounts()
+
+
+def add_posted(connector: str, connection: str, hours: Mapping[str, int], now: datetime) -> None:
+    """Add posted events by hour and account; raises StorageUnavailable.
+
+    An hour that missed events misses none any more once late posts have brought as many.
+    """
+    oldest = hour_name(now - _KEPT)
+
+    def add(before: HourCounts) -> HourCounts:
+        posted = {name: count for name, count in before.posted.items() if name >= oldest}
+        for name, count in hours.items():
+            posted[name] = posted.get(name, 0) + count
+        missing = {
+            name: (listed, brought)
+            for name, (listed, _) in before.missing.items()
+            if (brought := _posted_in(posted, name)) < listed
+        }
+        return HourCounts(posted, missing, before.counted_to)
+
+    _change(connector, connection, add)
+
+
+def keep_listed(
+    connector: str, connection: str, hour: datetime, counts: tuple[int, int] | None
+) -> None:
+    """Note that ``hour`` is counted; ``counts``, listed and posted, where fewer were posted.
+
+    Raises StorageUnavailable.
+    """
+
+    def keep(before: HourCounts) -> HourCounts:
+        oldest = hour_name(hour - _KEPT)
+        missing = {name: pair for name, pair in before.missing.items() if name >= oldest}
+        missing.pop(hour_name(hour), None)
+        if counts:
+            missing[hour_name(hour)] = counts
+        counted_to = max(before.counted_to or hour, hour + HOUR)
+        return HourCounts(before.posted, missing, counted_to)
+
+    _change(connector, connection, keep)
+
+
+def told(vendor: str, missing: Mapping[str, tuple[int, int]]) -> str:
+    """Say which hours miss events, with both numbers; '' for none."""
+    if not missing:
+        return ""
+    hours = ", ".join(
+        f"{hour}: {listed} listed, {posted} posted"
+        for hour, (listed, posted) in sorted(missing.items())
+    )
+    listed = sum(pair[0] for pair in missing.values())
+    posted = sum(pair[1] for pair in missing.values())
+    return f"{vendor}'s API lists {listed} events, and posts brought {posted} of them ({hours})"
+
+
+def _posted_in(posted: Mapping[str, int], hour: str) -> int:
+    return sum(count for name, count in posted.items() if name.startswith(f"{hour} "))
+
+
+def _change(connector: str, connection: str, change: Callable[[HourCounts], HourCounts]) -> None:
+    """Change the row; once more where another instance changed it since it was read."""
+    from azure.core import MatchConditions
+    from azure.core.exceptions import (
+        ResourceExistsError,
+        ResourceModifiedError,
+        ResourceNotFoundError,
+    )
+
+    table, partition = storage.table(TABLE), webhook_partition(connector, connection)
+    with storage_errors("Writing the hours' counts"):
+        for _ in range(_TRIES):
+            row: Mapping[str, Any] = {}
+            etag = ""
+            try:
+                found = table.get_entity(partition, ROW)
+                row, etag = found, str(found.metadata["etag"])
+            except ResourceNotFoundError:
+                pass  # created below
+            entity = _entity(partition, change(HourCounts.parse(row)))
+            try:
+                if etag:
+                    table.update_entity(
+                        entity, etag=etag, match_condition=MatchConditions.IfNotModified
+                    )
+                else:
+                    create_on_first_use(
+                        table.create_table, functools.partial(table.create_entity, entity)
+                    )
+            except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+                continue  # changed, or removed, since it was read
+            return
+    raise StorageUnavailable("The hours' counts were changed by others five times")
+
+
+def _entity(partition: str, counts: HourCounts) -> dict[str, Any]:
+    entity = {
+        "PartitionKey": partition,
+        "RowKey": ROW,
+        "posted": orjson.dumps(counts.posted).decode(),
+        "missing": orjson.dumps(counts.missing).decode(),
+    }
+    if counts.counted_to:
+        entity["counted_to"] = isoformat(counts.counted_to)
+    return entity
+
+
+def _json(text: Any) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text or "{}")
+    except (orjson.JSONDecodeError, TypeError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,118 @@
+"""With the webhook and the API's settings: each hour's listed and posted events are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from local.azure.logs_ingestion import AzureMonitor
+from local.vendors.onelogin_api import PATH, OneLoginApi
+from local.vendors.onelogin_records import listed_event, onelogin_event
+from shared.connectors.onelogin import CONNECTOR
+from shared.polling import run as polling_run
+from shared.polling.run import poll
+from shared.runtime.process import reset_process
+from shared.state.posted_hours import HOUR, hour_name, read_hours
+from tests.app import App
+
+FIRST = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=9)
+BEGUN = FIRST - timedelta(minutes=30)
+NAMES = [hour_name(FIRST), hour_name(FIRST + HOUR)]
+
+
+class Watched:
+    """An account that posts some of its events, and lists all; its own clock is the app's too."""
+
+    def __init__(self, app: App, api: OneLoginApi, monitor: AzureMonitor) -> None:
+        self.app, self.api, self._monitor = app, api, monitor
+
+    def happen(self, numbers: range, hour: datetime) -> list[dict[str, Any]]:
+        """Let events happen within an hour; return them as they would be posted."""
+        moments = [hour + timedelta(seconds=n) for n in numbers]
+        self.api.add(listed_event(n, at) for n, at in zip(numbers, moments, strict=True))
+        return [onelogin_event(n, at) for n, at in zip(numbers, moments, strict=True)]
+
+    def post(self, events: Sequence[dict[str, Any]]) -> None:
+        """Post the events; the counts are written at once."""
+        assert self.app.post_events(list(events)).status == 200
+
+    def tick(self, at: datetime) -> list[str]:
+        """A tick of the timer at that time; what its results say."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(polling_run, "utc_now", lambda: at)
+            return [run.message for run in poll(CONNECTOR)]
+
+    def health(self) -> list[tuple[str, str]]:
+        """Status and message of the health rows that the timer posted."""
+        rows = self._monitor.records("Custom-ConnectorHealth")
+        return [(row["Status"], row["Message"]) for row in rows if "lists" in row["Message"]]
+
+
+@pytest.fixture
+def watched(
+    app: App, azure_monitor: AzureMonitor, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Watched]:
+    with OneLoginApi() as api:
+        for name in ("OneLoginUrl", "OneLoginClientId", "OneLoginClientSecret"):
+            monkeypatch.setenv(name, api.settings[name])
+        world = Watched(app, api, azure_monitor)
+        assert world.tick(BEGUN) == []
+        yield world
+
+
+def test_an_hour_that_agrees_costs_a_call_and_says_nothing(watched: Watched) -> None:
+    """Up to fifty events an hour are one call; nothing is polled into the table."""
+    watched.post(watched.happen(range(40), FIRST))
+    assert watched.tick(FIRST + HOUR + timedelta(minutes=14)) == []
+    assert watched.api.server.count(PATH) == 0
+    assert watched.tick(FIRST + HOUR + timedelta(minutes=15)) == []
+    assert watched.api.server.count(PATH) == 1
+    assert watched.tick(FIRST + HOUR + timedelta(minutes=20)) == []
+    assert watched.api.server.count(PATH) == 1
+
+
+def test_posts_that_never_came_are_told_with_both_numbers_and_the_hours(watched: Watched) -> None:
+    """After a stop over hours: a health row, and the status page until late posts come."""
+    watched.post(watched.happen(range(10), FIRST)[:7])
+    watched.happen(range(10, 15), FIRST + HOUR)
+    told = watched.tick(FIRST + 3 * HOUR)
+    assert told == [
+        "OneLogin's API lists 15 events, and posts brought 7 of them "
+        f"({NAMES[0]}: 10 listed, 7 posted, {NAMES[1]}: 5 listed, 0 posted)"
+    ]
+    assert watched.health() == [("late", told[0])]
+    assert watched.tick(FIRST + 3 * HOUR + timedelta(minutes=5)) == []
+
+
+def test_the_page_shows_what_is_missing(watched: Watched) -> None:
+    """Both numbers, by the hour."""
+    watched.post(watched.happen(range(10), FIRST)[:7])
+    watched.tick(FIRST + 2 * HOUR)
+    stream = watched.app.stream("OneLogin")
+    assert stream["assessment"]["state"] == "late"
+    assert f"{NAMES[0]}: 10 listed, 7 posted" in stream["assessment"]["reason"]
+
+
+def test_late_posts_count_in_their_own_hour_once(watched: Watched) -> None:
+    """Hours later and twice, by another instance: the hour misses nothing then."""
+    events = watched.happen(range(10), FIRST)
+    watched.post(events[:7])
+    watched.tick(FIRST + 2 * HOUR)
+    assert read_hours("OneLogin").missing == {hour_name(FIRST): (10, 7)}
+    watched.post(events[7:9])
+    watched.post(events[7:9])
+    assert read_hours("OneLogin").missing == {hour_name(FIRST): (10, 9)}
+    reset_process()
+    watched.post(events[9:])
+    assert read_hours("OneLogin").missing == {}
+
+
+def test_several_pages_of_one_hour_are_counted(watched: Watched) -> None:
+    """Fifty a call; an event that another hour has is not this one's."""
+    watched.post(watched.happen(range(120), FIRST))
+    watched.happen(range(120, 121), FIRST + HOUR - timedelta(seconds=120))
+    assert watched.tick(FIRST + 2 * HOUR) == []
+    assert watched.api.server.count(PATH) == 3
