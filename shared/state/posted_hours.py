@@ -55,6 +55,10 @@ class HourCounts:
         """How many events of an account's hour posts brought."""
         return self.posted.get(f"{hour} {account}", 0)
 
+    def posted_of(self, hour: str) -> int:
+        """How many events of an hour posts brought, of all accounts."""
+        return _posted_in(self.posted, hour)
+
 
 def hour_name(moment: datetime) -> str:
     """The hour that a moment lies in."""
@@ -112,6 +116,16 @@ def keep_listed(
         return HourCounts(before.posted, missing, counted_to)
 
     _change(connector, connection, keep)
+
+
+def forget_missing(connector: str, connection: str, hour: datetime) -> None:
+    """Note that the hour's events are all in the table; raises StorageUnavailable."""
+
+    def forget(before: HourCounts) -> HourCounts:
+        missing = {name: pair for name, pair in before.missing.items() if name != hour_name(hour)}
+        return HourCounts(before.posted, missing, before.counted_to)
+
+    _change(connector, connection, forget)
 
 
 def told(vendor: str, missing: Mapping[str, tuple[int, int]]) -> str:

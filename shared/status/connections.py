@@ -240,8 +240,9 @@ def _with_missing(connector: Connector, stream: StreamStatus, counts: HourCounts
     late = Assessment(
         RunState.LATE,
         f"{told(connector.name, counts.missing)}.",
-        "A post may never have come: the app was stopped, or the vendor gave up. Events of such an "
-        "hour are at the vendor alone, until its API is the way in.",
+        "A post may never have come: the app was stopped, or the vendor gave up. Read such an hour "
+        "into the table: POST to this page with "
+        f"fetch={connector.name.lower()}&hour={min(counts.missing)}.",
     )
     return replace(stream, assessment=late)
 

@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 from shared.connections.names import set_up
 from shared.connections.opening import is_polled, open_connection
 from shared.connections.registry import connectors
-from shared.errors import SettingsError
+from shared.errors import DestinationError, SettingsError, VendorError
+from shared.polling.fetch_hour import fetch_hour
 from shared.records.timestamps import isoformat, parse_time, utc_now
 from shared.settings.app import read_polling
 from shared.source.connector import Connector
@@ -24,6 +25,7 @@ from shared.source.stream import Stream
 from shared.state import pause
 from shared.state.checkpoint import partition_key
 from shared.state.lease import held_lease
+from shared.state.posted_hours import HOUR, hour_name
 from shared.state.reposition import NothingToReplay, delete_checkpoint, replay_from
 from shared.state.rows import checkpoint_rows
 from shared.telemetry.events import emit
@@ -33,6 +35,7 @@ logger = logging.getLogger("connectors.status")
 _SPAN = re.compile(r"(\d{1,5})\s*(m|h|d)", re.IGNORECASE)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _CONFLICT = 409
+_UNAVAILABLE = 503
 
 
 class CannotOperate(Exception):
@@ -238,7 +241,34 @@ def _resume(target: _Target, _: Mapping[str, str]) -> Done:
     return Done("resume", f"{target.title} goes on from its checkpoints at its timer's next tick.")
 
 
+def _fetch(target: _Target, asked: Mapping[str, str]) -> Done:
+    """Read an hour of what the vendor lists into the table, beside what it posted."""
+    hour = parse_time(asked.get("hour", "").strip())
+    if hour is None or (hour.minute, hour.second, hour.microsecond) != (0, 0, 0):
+        raise CannotOperate("hour is the beginning of a whole hour, as 2026-11-21T13:00Z")
+    if hour + HOUR > utc_now():
+        raise CannotOperate(f"The hour of {isoformat(hour)} is not over yet")
+    connection = open_connection(target.connector, target.name)
+    if connection is None or connection.counted is None:
+        raise CannotOperate(
+            f"{target.title} is polled: replay its stream since {isoformat(hour)} instead"
+        )
+    name = hour_name(hour)
+    with _no_poll(target):
+        try:
+            done = fetch_hour(target.connector, connection, connection.counted, hour)
+        except (VendorError, DestinationError) as error:
+            raise CannotOperate(f"Not all of {name} came: {error}", _UNAVAILABLE) from error
+    return Done(
+        "fetch",
+        f"{done.records} events of {name} came from {target.connector.name}'s API into the table. "
+        f"Posts had brought {done.posted} of that hour: these may repeat, without a common id.",
+        changed=done.records > 0,
+    )
+
+
 ACTIONS: Mapping[str, Callable[[_Target, Mapping[str, str]], Done]] = {
+    "fetch": _fetch,
     "reset": _reset,
     "replay": _replay,
     "pause": _pause,

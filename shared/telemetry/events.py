@@ -154,7 +154,7 @@ EVENTS = {
     ),
     "operated": Event(
         logging.WARNING,
-        "A person reset or replayed a stream, or paused or resumed a connection.",
+        "A person reset or replayed a stream, paused or resumed a connection, or fetched an hour.",
         ("Action", "Connector", "Connection", "Stream", "Message"),
     ),
     "redriven": Event(

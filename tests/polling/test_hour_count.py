@@ -16,7 +16,7 @@ from shared.polling import run as polling_run
 from shared.polling.run import poll
 from shared.runtime.process import reset_process
 from shared.state.posted_hours import HOUR, hour_name, read_hours
-from tests.app import App
+from tests.app import App, ask
 
 FIRST = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=9)
 BEGUN = FIRST - timedelta(minutes=30)
@@ -116,3 +116,27 @@ def test_several_pages_of_one_hour_are_counted(watched: Watched) -> None:
     watched.happen(range(120, 121), FIRST + HOUR - timedelta(seconds=120))
     assert watched.tick(FIRST + 2 * HOUR) == []
     assert watched.api.server.count(PATH) == 3
+
+
+def test_an_hour_that_misses_events_is_fetched(
+    watched: Watched, azure_monitor: AzureMonitor
+) -> None:
+    """All that the API lists of that hour comes into the table; the page says what may repeat."""
+    watched.post(watched.happen(range(120), FIRST)[:100])
+    watched.happen(range(3600, 3610), FIRST)
+    watched.tick(FIRST + 2 * HOUR)
+    answer = ask("POST", {"fetch": "onelogin", "hour": NAMES[0]})
+    assert answer.status_code == 200
+    text = answer.get_body().decode()
+    assert f"120 events of {NAMES[0]} came" in text
+    assert "Posts had brought 100 of that hour" in text
+    listed = [r for r in azure_monitor.records("Custom-OneLogin") if "id" in r]
+    assert len({record["id"] for record in listed}) == len(listed) == 120
+    assert read_hours("OneLogin").missing == {}
+
+
+@pytest.mark.parametrize("hour", ["", "yesterday", "2026-01-01T10:30Z", "2999-01-01T10:00Z"])
+def test_what_is_no_hour_that_is_over_fetches_nothing(watched: Watched, hour: str) -> None:
+    """Said with 400, before the vendor is asked."""
+    assert ask("POST", {"fetch": "onelogin", "hour": hour}).status_code == 400
+    assert watched.api.server.count(PATH) == 0
