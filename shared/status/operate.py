@@ -268,9 +268,9 @@ def _fetch(target: _Target, asked: Mapping[str, str]) -> Done:
 
 
 ACTIONS: Mapping[str, Callable[[_Target, Mapping[str, str]], Done]] = {
-    "fetch": _fetch,
     "reset": _reset,
     "replay": _replay,
     "pause": _pause,
     "resume": _resume,
+    "fetch": _fetch,
 }
