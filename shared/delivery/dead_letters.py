@@ -37,6 +37,9 @@ logger = logging.getLogger("connectors.delivery")
 CONTAINER = "dead-letters"
 # End a blob once its records have so many bytes, before compression.
 _BLOB_BYTES = 4_000_000
+# Keep JSON of more levels as text: it can be decoded a little deeper than it can be encoded, and
+# the line must be readable by whatever opens the blob.
+_MOST_LEVELS = 200
 _BASE64 = b"data:;base64,"
 # Azure Monitor's error code, before its explanation: "InvalidRecord: …".
 _CODE = re.compile(r"^[A-Za-z]{3,60}(?=:)")
@@ -84,14 +87,22 @@ def _readable(record: bytes) -> Any:
     https://www.rfc-editor.org/rfc/rfc2397
     """
     if len(record) <= MAX_RECORD_BYTES:
-        try:
-            return parse_json(record)
-        except (ValueError, RecursionError):
-            with contextlib.suppress(UnicodeDecodeError):
-                return record.decode("utf-8")
+        with contextlib.suppress(ValueError, RecursionError):
+            value = parse_json(record)
+            if not _is_deeper(value, _MOST_LEVELS):
+                return value
+        with contextlib.suppress(UnicodeDecodeError):
+            return record.decode("utf-8")
     elif record.startswith(_BASE64):
         return record.decode("ascii")
     return (_BASE64 + base64.b64encode(record)).decode("ascii")
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return not levels or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 class DeadLetterSink(Protocol):

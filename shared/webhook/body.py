@@ -135,6 +135,10 @@ def too_many() -> BodyRefused:
     return BodyRefused(413, f"The body holds more than {MAX_EVENTS:,} events")
 
 
+def _nested(text: bytes) -> BodyRefused:
+    return BodyRefused(400, "The body is nested too deeply", text)
+
+
 def _whole_array(text: bytes) -> Elements | None:
     """Return the elements of ``text`` if it is one JSON array; None if it may be lines."""
     if text.count(b",") > _MAX_COMMAS:
@@ -144,7 +148,10 @@ def _whole_array(text: bytes) -> Elements | None:
     except (msgspec.DecodeError, RecursionError):
         lax = _decode_lax(text)
     if isinstance(lax, list):
-        return Elements([dump_json(value) for value in lax])
+        try:
+            return Elements([dump_json(value) for value in lax])
+        except RecursionError as error:
+            raise _nested(text) from error
     first = text.partition(b"\n")[0]
     if first != text and _is_json(first.strip()):
         return None
@@ -165,7 +172,7 @@ def _decode_lax(text: bytes) -> Any:
         return decode(text)
     except ElementUnreadable as error:
         if "nested" in str(error):
-            raise BodyRefused(400, "The body is nested too deeply", text) from error
+            raise _nested(text) from error
         return None
 
 

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from local.azure.logs_ingestion import AzureMonitor
+from shared.delivery.dead_letter_blobs import listed, read_entries
 from shared.delivery.spool import Spool
 from shared.records.timestamps import parse_time
 from shared.webhook import receiver
@@ -187,6 +188,19 @@ def test_what_is_no_object_goes_to_the_dead_letters(onelogin: AzureMonitor) -> N
     assert [letter["record"] for letter in letters] == [7, "text", None, ["nested"]]
     assert {letter["stream"] for letter in letters} == {STREAM}
     assert all("no object" in letter["message"] for letter in letters)
+
+
+@pytest.mark.parametrize("form", [b"[%s,%s]", b"%s\n%s"], ids=["array", "lines"])
+def test_an_event_nested_to_the_limit_is_kept(onelogin: AzureMonitor, form: bytes) -> None:
+    """JSON can be decoded a little deeper than it can be encoded: no depth is answered 503."""
+    good = json.dumps(event(1)).encode()
+    for depth in range(960, 1040, 8):
+        deep = b'{"uuid":"deep-%d","x":%s}' % (depth, b"[" * depth + b"]" * depth)
+        assert post(form % (deep, good)).status_code in (200, 400)
+    kept = [entry.line.decode() for blob in listed() for entry in read_entries(blob)]
+    for depth in range(960, 1040, 8):
+        name = f"deep-{depth}"
+        assert name in uuids(onelogin) or any(name in line for line in kept)
 
 
 def test_an_array_without_a_single_object_is_still_safe(onelogin: AzureMonitor) -> None:
