@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -14,12 +15,19 @@ def parse_json(body: bytes | memoryview) -> Any:
     """Decode a JSON body; raises ``ValueError`` if it is not JSON.
 
     Accept a lone surrogate, an integer over 64 bits and NaN too, so that such a value does not
-    block a stream; NaN becomes null, and an integer of thousands of digits a string.
+    block a stream; NaN and infinity become null, and an integer of thousands of digits a string.
     """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return json.loads(bytes(body), parse_constant=lambda _: None, parse_int=_integer)
+        return json.loads(
+            bytes(body), parse_constant=lambda _: None, parse_int=_integer, parse_float=_finite
+        )
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
 
 
 def _integer(text: str) -> int | str:

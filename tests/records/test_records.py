@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.connections.registry import connectors
 from shared.connectors.sentinelone import ACTIVITIES
-from shared.records.codec import parse_json
+from shared.records.codec import dump_json, parse_json
 from shared.records.declared import MAX_RECORD_BYTES, declared_fields, declared_streams
 from shared.records.encoder import encode
 from shared.records.timestamps import isoformat, parse_time
@@ -177,6 +177,12 @@ def test_a_time_written_is_read_back_the_same(naive: datetime) -> None:
     moment = naive.replace(tzinfo=UTC)
     assert parse_time(isoformat(moment)) == moment
     assert parse_time(isoformat(moment + timedelta(hours=1))) != moment
+
+
+def test_no_number_makes_a_body_that_is_not_json() -> None:
+    """Infinity beside an integer over 64 bits: one such record would have its batch refused."""
+    value = parse_json(b'{"a": -1e999, "b": 1.5, "c": 1208925819614629174706176}')
+    assert dump_json(value) == b'{"a":null,"b":1.5,"c":1208925819614629174706176}'
 
 
 def test_json_that_is_only_almost_valid_is_read_all_the_same() -> None:
