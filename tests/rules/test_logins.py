@@ -9,7 +9,7 @@ import pytest
 
 from tests.rules import files
 from tests.rules.sentinel import DAY, HOUR, MINUTE, Sentinel
-from tests.rules.vendors import ONELOGIN, onelogin
+from tests.rules.vendors import ONELOGIN, listed, onelogin
 
 pytestmark = pytest.mark.slow
 
@@ -124,3 +124,13 @@ def test_old_bursts_are_none(sentinel: Sentinel) -> None:
     fails(sentinel, 12, sentinel.noon - 3 * DAY, late=sentinel.noon)
     succeeds(sentinel, sentinel.noon - 3 * DAY + 12 * MINUTE, sentinel.noon)
     assert sentinel.alerts(RULE) == []
+
+
+def test_events_that_the_api_lists_are_one_alert_too(sentinel: Sentinel) -> None:
+    """Failures and the success are known by their numbers, and timed by created_at."""
+    for number in range(11):
+        at = sentinel.noon + number * MINUTE
+        event = listed(6 if number < 10 else 5, at, key=number)
+        sentinel.arrives(sentinel.noon + 10 * MINUTE, ONELOGIN, event)
+    (alert,) = sentinel.alerts(RULE)
+    assert (alert["Failures"], alert["SuccessId"]) == (10, "10")

@@ -37,6 +37,10 @@ def onelogin(kind: int, **fields: Any) -> Event:
     return lambda at: vendors.onelogin(kind, at, **fields)
 
 
+def listed(kind: int, **fields: Any) -> Event:
+    return lambda at: vendors.listed(kind, at, **fields)
+
+
 def jira(summary: str, **fields: Any) -> Event:
     return lambda at: vendors.jira(summary, at, **fields)
 
@@ -79,7 +83,7 @@ CASES = [
         onelogin(3),
         {"Assumed": "Ada Example", "AssumedBy": "Root Admin", "IpAddress": "203.0.113.5"},
         {"a login": onelogin(5)},
-        {"a user assumed from outside": onelogin(555)},
+        {"a user assumed from outside": onelogin(555), "one that the API lists": listed(3)},
     ),
     Case(
         "OneLoginMfaRemoved",
@@ -87,7 +91,10 @@ CASES = [
         onelogin(24, otp_device_name="OneLogin Protect"),
         {"User": "Ada Example", "Factor": "OneLogin Protect", "Severity": "Medium"},
         {"a device that was added": onelogin(22, otp_device_name="OneLogin Protect")},
-        {"a factor that was deleted for everybody": onelogin(172)},
+        {
+            "a factor that was deleted for everybody": onelogin(172),
+            "one that the API lists": listed(24, otp_device_name="OneLogin Protect"),
+        },
     ),
     Case(
         "OneLoginPrivilegeGranted",
@@ -98,6 +105,7 @@ CASES = [
         {
             "a privilege of the account": onelogin(70),
             "the management of a role": onelogin(151, role_name="Finance"),
+            "one that the API lists": listed(72, privilege_name="Super user"),
         },
     ),
     Case(

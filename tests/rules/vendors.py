@@ -88,6 +88,14 @@ def onelogin(kind: int, at: datetime, *, uuid: str = "e-1", **fields: Any) -> di
     return sent(ONELOGIN, record, at)
 
 
+def listed(kind: int, at: datetime, *, key: int = 1, **fields: Any) -> dict[str, Any]:
+    """The same event as OneLogin's API lists it: known by a number."""
+    event = onelogin(kind, at, **fields)
+    for name in ("uuid", "create", "event_timestamp"):
+        del event[name]
+    return {**event, "id": key, "created_at": iso(at)}
+
+
 def jira(summary: str, at: datetime, *, key: int = 31, **fields: Any) -> dict[str, Any]:
     """A record of Jira's audit log."""
     record = {
