@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode
@@ -32,6 +33,7 @@ _GONE = "The result is not kept any more, or by another instance: press the butt
 # Results of buttons by a name that only the browser that pressed one knows; the last ones.
 _results: dict[str, Result] = {}
 on_reset(_results.clear)
+_results_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,10 @@ def _done(
     if not as_html:
         return _json(200, outcome)
     name = secrets.token_urlsafe(9)
-    _results[name] = _shown(outcome)
-    while len(_results) > _MOST_RESULTS:
-        _results.pop(next(iter(_results)))
+    with _results_lock:
+        _results[name] = _shown(outcome)
+        while len(_results) > _MOST_RESULTS:
+            _results.pop(next(iter(_results)))
     names = _EVERYWHERE if _LETTERS in params else (*_EVERYWHERE, "connection")
     kept = {name: params[name] for name in names if name in params}
     address = "?" + urlencode({**kept, "result": name})
