@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools bench")
     parser.add_argument("--quick", action="store_true", help="small sizes: right, not telling")
     parser.add_argument(
-        "--only", default="1,2,3,4,5,6,8,9,10", help="points, like 1,4 (7 is with 1)"
+        "--only", default="1,2,3,4,5,6,8,9,10,11", help="points, like 1,4 (7 is with 1)"
     )
     parser.add_argument("--write", type=Path, default=PAGE, metavar="FILE")
     options = parser.parse_args(arguments)

@@ -21,6 +21,9 @@ EMPTY_HERE = {
     "Billed gigabytes by table": "Usage is a table of Azure's own: only a workspace has a bill.",
     "What the collection rules refused": "DCRLogErrors is filled by Azure's own diagnostics.",
     "Agents not heard of for two weeks": "Every agent of the demo reported within the week.",
+    "Rows stamped with the time of receipt, since their own was over two days old or a day ahead": (
+        "Every record of the week arrives on its own day."
+    ),
 }
 _GRAIN = "6h"
 
