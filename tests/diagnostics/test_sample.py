@@ -22,7 +22,7 @@ def test_no_rule_takes_the_sample_for_a_connector() -> None:
         later = sentinel.noon + 400 * MINUTE
         sentinel.arrives(later, STREAM, sample(later) | {"Connector": "Other"})
         watching = [rule for rule in rules() if rule.name.startswith("Health")]
-        assert len(watching) == 4
+        assert len(watching) == 5
         assert {rule.name: sentinel.alerts(rule) for rule in watching} == {
             rule.name: [] for rule in watching
         }
