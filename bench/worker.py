@@ -137,7 +137,12 @@ def import_sdks() -> Result:
 
 
 def _import_as_the_worker() -> None:
-    """Import the module that Microsoft's worker imports before it loads functions."""
+    """Import the module that Microsoft's worker imports before it loads functions.
+
+    aiohttp is the local vendors' alone. A deployed app does not have it, and azure-storage-blob
+    imports it where it finds it, so it must not be found here.
+    """
+    sys.modules["aiohttp"] = None  # type: ignore[assignment]
     import azure.functions  # noqa: F401
 
 
