@@ -6,7 +6,6 @@ hour is named by its beginning, ``2026-11-21T13:00Z``.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,17 +14,16 @@ from typing import Any
 import orjson
 
 from shared.azure import storage
-from shared.azure.storage import create_on_first_use, storage_errors
-from shared.errors import StorageUnavailable
+from shared.azure.storage import storage_errors
 from shared.records.timestamps import isoformat, parse_time
 from shared.state.checkpoint import TABLE
+from shared.state.shared_row import change_row
 from shared.state.webhook_history import webhook_partition
 
 ROW = "hours"
 HOUR = timedelta(hours=1)
 # Posts that come later than this are not counted any more.
 _KEPT = timedelta(hours=72)
-_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,50 +144,20 @@ def _posted_in(posted: Mapping[str, int], hour: str) -> int:
 
 
 def _change(connector: str, connection: str, change: Callable[[HourCounts], HourCounts]) -> None:
-    """Change the row; once more where another instance changed it since it was read."""
-    from azure.core import MatchConditions
-    from azure.core.exceptions import (
-        ResourceExistsError,
-        ResourceModifiedError,
-        ResourceNotFoundError,
-    )
+    def changed(row: Mapping[str, Any]) -> Mapping[str, Any]:
+        return _properties(change(HourCounts.parse(row)))
 
-    table, partition = storage.table(TABLE), webhook_partition(connector, connection)
-    with storage_errors("Writing the hours' counts"):
-        for _ in range(_TRIES):
-            row: Mapping[str, Any] = {}
-            etag = ""
-            try:
-                found = table.get_entity(partition, ROW)
-                row, etag = found, str(found.metadata["etag"])
-            except ResourceNotFoundError:
-                pass  # created below
-            entity = _entity(partition, change(HourCounts.parse(row)))
-            try:
-                if etag:
-                    table.update_entity(
-                        entity, etag=etag, match_condition=MatchConditions.IfNotModified
-                    )
-                else:
-                    create_on_first_use(
-                        table.create_table, functools.partial(table.create_entity, entity)
-                    )
-            except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
-                continue  # changed, or removed, since it was read
-            return
-    raise StorageUnavailable("The hours' counts were changed by others five times")
+    change_row(webhook_partition(connector, connection), ROW, changed, what="the hours' counts")
 
 
-def _entity(partition: str, counts: HourCounts) -> dict[str, Any]:
-    entity = {
-        "PartitionKey": partition,
-        "RowKey": ROW,
+def _properties(counts: HourCounts) -> dict[str, Any]:
+    found = {
         "posted": orjson.dumps(counts.posted).decode(),
         "missing": orjson.dumps(counts.missing).decode(),
     }
     if counts.counted_to:
-        entity["counted_to"] = isoformat(counts.counted_to)
-    return entity
+        found["counted_to"] = isoformat(counts.counted_to)
+    return found
 
 
 def _json(text: Any) -> dict[str, Any]:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from shared.azure import storage
-from shared.azure.storage import create_on_first_use, storage_errors
-from shared.errors import StorageUnavailable
 from shared.records.timestamps import isoformat
-from shared.state.checkpoint import TABLE
 from shared.state.keys import connection_key
+from shared.state.shared_row import change_row
 from shared.telemetry.history import history_after, read_history
 from shared.telemetry.run import RunResult
-
-_TRIES = 5
 
 
 def webhook_partition(connector: str, connection: str = "") -> str:
@@ -31,55 +26,27 @@ def keep_history(
 
     ``run`` has the counts, and the outcome of the interval's last run.
 
-    Try again when another instance has changed the row since it was read. Raises
-    StorageUnavailable, also after five such changes.
+    Raises StorageUnavailable.
     """
-    from azure.core import MatchConditions
-    from azure.core.exceptions import (
-        ResourceExistsError,
-        ResourceModifiedError,
-        ResourceNotFoundError,
-    )
 
-    table = storage.table(TABLE)
+    def added(row: Mapping[str, Any]) -> Mapping[str, Any]:
+        return _with_run(row, run, failure, success)
+
     partition = webhook_partition(run.connector, run.connection)
-    with storage_errors(f"Writing the history of {run.stream}"):
-        for _ in range(_TRIES):
-            entity: dict[str, Any] = {"PartitionKey": partition, "RowKey": run.stream}
-            etag = None
-            try:
-                found = table.get_entity(partition, run.stream)
-                entity |= {name: found.get(name) for name in ("history", "watermark")}
-                etag = str(found.metadata["etag"])
-            except ResourceNotFoundError:
-                etag = None
-            _add_to(entity, run, failure, success)
-            try:
-                if etag:
-                    table.update_entity(
-                        entity, etag=etag, match_condition=MatchConditions.IfNotModified
-                    )
-                else:
-                    create_on_first_use(
-                        table.create_table, functools.partial(table.create_entity, entity)
-                    )
-            except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
-                continue  # changed, or removed, since it was read
-            return
-    raise StorageUnavailable(f"The history of {run.stream} was changed by others five times")
+    change_row(partition, run.stream, added, what=f"the history of {run.stream}")
 
 
-def _add_to(
-    entity: dict[str, Any], run: RunResult, failure: RunResult | None, success: RunResult | None
-) -> None:
-    before = str(entity.get("history") or "")
+def _with_run(
+    row: Mapping[str, Any], run: RunResult, failure: RunResult | None, success: RunResult | None
+) -> dict[str, Any]:
+    before = str(row.get("history") or "")
     other = success if run.error else failure
     # Record the other outcome first, and without counts: those are in the sum already.
     history = history_after(before, _without_counts(other)) if other else before
-    history = history_after(history, run)
-    entity["history"] = _with_later_outcome(before, history)
+    found = {"history": _with_later_outcome(before, history_after(history, run))}
     if run.watermark:
-        entity["watermark"] = max(str(entity.get("watermark") or ""), isoformat(run.watermark))
+        found["watermark"] = max(str(row.get("watermark") or ""), isoformat(run.watermark))
+    return found
 
 
 def _without_counts(run: RunResult) -> RunResult:
