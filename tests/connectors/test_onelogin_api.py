@@ -105,6 +105,17 @@ def test_a_cursor_that_is_refused_half_way_costs_no_event(account: OneLoginApi) 
     assert account.faults.pending() == 0
 
 
+def test_a_cursor_refused_among_late_events_passes_none_of_them(account: OneLoginApi) -> None:
+    """The walk begins anew at the time of the last page's events, not at the latest one read."""
+    add(account, range(50), step=10)
+    late = (START + timedelta(seconds=60 + 2 * n) for n in range(100))
+    account.add(listed_event(50 + n, at) for n, at in enumerate(late))
+    refused = answer(400, "{}").only(lambda request: "after_cursor" in request.query)
+    account.faults.add(PATH, first(list).only(lambda r: "after_cursor" in r.query), refused)
+    assert set(read(account)) == set(numbers(range(150)))
+    assert account.faults.pending() == 0
+
+
 def test_a_cursor_that_is_always_refused_is_an_error(account: OneLoginApi) -> None:
     """Not an endless walk."""
     add(account, range(200), step=0)

@@ -9,17 +9,16 @@ that use its API; a 429 tells by ``X-RateLimit-Reset`` when the next hour begins
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from shared.errors import VendorRefused
 from shared.records.raw import Record, decoded, records_of
 from shared.records.timestamps import isoformat, parse_time
 from shared.source.client import ApiClient, ApiResponse
+from shared.source.cursors import cursor_errors, walk_window
 from shared.source.stream import Page, Stream, Window
 
 PATH = "/api/1/events"
@@ -29,7 +28,6 @@ LIMIT = 50  # OneLogin's maximum
 # then leaves calls of the hour to whatever else the account runs.
 BURST = 100
 REQUESTS_PER_SECOND = 1.0
-_RESTARTS = 3
 _MILLISECOND = timedelta(milliseconds=1)
 
 LISTED = Stream(
@@ -40,18 +38,10 @@ LISTED = Stream(
     keys=(("id",),),
 )
 
-logger = logging.getLogger("connectors.onelogin")
-
 
 class _Listed(msgspec.Struct):
     data: list[Record]
     pagination: Any = None
-
-
-class _CursorRefused(Exception):
-    def __init__(self, error: VendorRefused) -> None:
-        self.error = error
-        super().__init__(str(error))
 
 
 class EventList:
@@ -72,37 +62,16 @@ class EventList:
         """
         if window is None:
             raise ValueError("OneLogin's events are read by windows")
-        began, _, cursor = after.partition(" ")
-        start, restarts = window.start, 0
-        walk = self._walk(Window(parse_time(began) or start, window.end), cursor)
-        while True:
-            reached = start
-            try:
-                for page in walk:
-                    reached = max(reached, _reached(page) or reached)
-                    yield page
-                    del page
-                return
-            except _CursorRefused as refused:
-                restarts = 0 if reached > start else restarts + 1
-                if restarts > _RESTARTS:
-                    raise refused.error from None
-                logger.info("A cursor of OneLogin's events was refused, walking on from there")
-                start = reached
-                walk = self._walk(Window(start, window.end))
+        yield from walk_window(window, after, self._walk, _reached)
 
-    def _walk(self, window: Window, cursor: str = "") -> Iterator[Page]:
-        """The pages of a window, from ``cursor`` on. Raises _CursorRefused."""
+    def _walk(self, window: Window, cursor: str) -> Iterator[Page]:
+        """The pages of a window, from ``cursor`` on. Raises CursorRefused."""
         asked = {"limit": LIMIT, "sort": "+id", **_bounds(window)}
         fresh = not cursor
         while True:
-            try:
-                params = {**asked, "after_cursor": cursor} if cursor else asked
+            params = {**asked, "after_cursor": cursor} if cursor else asked
+            with cursor_errors(cursor):
                 response = self._client.get(self._url, params, _Listed)
-            except VendorRefused as error:
-                if cursor and error.status == 400:
-                    raise _CursorRefused(error) from error
-                raise
             records = records_of(response.require("data"))
             if records is None:
                 raise response.invalid("with data that is no list of objects")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,16 +10,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from shared.connectors.sentinelone.answers import API, Listed, epoch_milliseconds, list_of, total
-from shared.errors import VendorRefused
 from shared.records.raw import decoded, getter
 from shared.records.timestamps import isoformat, parse_time
 from shared.source.client import ApiClient, ApiResponse
+from shared.source.cursors import RESTARTS, CursorRefused, cursor_errors, walk_window
 from shared.source.stream import Page, Stream, Window
 
 PARALLELISM = 4
-_RESTARTS = 3
-
-logger = logging.getLogger("connectors.sentinelone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +52,11 @@ class ListSource:
         """
         if window is None:
             raise ValueError(f"{self.stream.name} is read by windows")
-        began, _, cursor = after.partition(" ")
-        start, restarts = window.start, 0
-        walk = self._walk(parse_time(began) or start, window.end, cursor)
-        while True:
-            reached = start
-            try:
-                for page in walk:
-                    reached = self._last_time(page, window.end) or reached
-                    yield page
-                    del page
-                return
-            except _CursorRefused as refused:
-                restarts = 0 if reached > start else restarts + 1
-                if restarts > _RESTARTS:
-                    raise refused.error from None
-                logger.info("%s: a cursor was refused, walking on from there", self.stream.name)
-                start = max(start, reached)
-                walk = self._walk(start, window.end)
+
+        def reached(page: Page) -> datetime | None:
+            return self._last_time(page, window.end)
+
+        yield from walk_window(window, after, self._walk, reached)
 
     def newest(self, after: str = "") -> Iterator[Page]:
         """All records, highest id first; a cursor that is refused begins with the highest again."""
@@ -82,49 +65,36 @@ class ListSource:
             try:
                 yield from self._pages({"sortBy": "id", "sortOrder": "desc"}, after)
                 return
-            except _CursorRefused as refused:
+            except CursorRefused as refused:
                 restarts += 1
-                if restarts > _RESTARTS:
+                if restarts > RESTARTS:
                     raise refused.error from None
                 after = ""
 
-    def _walk(self, start: datetime, end: datetime, cursor: str = "") -> Iterator[Page]:
+    def _walk(self, window: Window, cursor: str) -> Iterator[Page]:
         """The pages of a window, whose cursors say for which start they were made."""
         sort = {"sortBy": self._endpoint.sort_by, "sortOrder": "asc"}
-        for page in self._pages({**sort, **self._filters(Window(start, end))}, cursor):
-            yield replace(page, cursor=f"{isoformat(start)} {page.cursor}") if page.cursor else page
+        start = isoformat(window.start)
+        for page in self._pages({**sort, **self._filters(window)}, cursor):
+            yield replace(page, cursor=f"{start} {page.cursor}") if page.cursor else page
             del page
 
     def _pages(self, asked: Mapping[str, str], cursor: str) -> Iterator[Page]:
-        """The pages of one list. Raises _CursorRefused."""
+        """The pages of one list. Raises CursorRefused."""
         while True:
             # A cursor is tied to its filters and its sort: the same go with each.
             params: dict[str, Any] = {"limit": self._endpoint.limit, **asked}
             if cursor:
                 params |= {"cursor": cursor, "skipCount": "true"}
-            try:
+            with cursor_errors(cursor):
                 response = self._client.get(self._url, params, Listed)
-            except VendorRefused as error:
-                if cursor and error.status == 400:
-                    raise _CursorRefused(error) from error
-                raise
-            records = list_of(response, "data")
-            pagination = response.json.get("pagination") or {}
-            following = next_cursor(response)
-            if following and following == cursor:
-                raise response.invalid("with the same nextCursor twice")
-            yield Page(
-                records,
-                response.size,
-                total(pagination),
-                response.vendor_time,
-                following is None,
-                cursor=following or "",
-            )
-            del records, response  # a page's memory goes before the next one's comes
-            if following is None:
+            page = listed_page(response, cursor, "data")
+            last, cursor = page.last, page.cursor
+            del response
+            yield page
+            del page  # a page's memory goes before the next one's comes
+            if last:
                 return
-            cursor = following
 
     def _filters(self, window: Window) -> dict[str, str]:
         name = self._endpoint.filter_by
@@ -139,18 +109,28 @@ class ListSource:
         return next((moment for moment in times if moment and moment < end), None)
 
 
-class _CursorRefused(Exception):
-    def __init__(self, error: VendorRefused) -> None:
-        self.error = error
-        super().__init__(str(error))
+def listed_page(response: ApiResponse, asked: str, *names: str) -> Page:
+    """The page of a list's answer, its records at ``names``; ``asked`` is the cursor it is for."""
+    records = list_of(response, *names)
+    following = _next_cursor(response)
+    if following and following == asked:
+        raise response.invalid("with the same nextCursor twice")
+    return Page(
+        records,
+        response.size,
+        total(response.json.get("pagination")),
+        response.vendor_time,
+        not following,
+        cursor=following,
+    )
 
 
-def next_cursor(response: ApiResponse) -> str | None:
-    """The cursor of the next page; None where this one is the last."""
+def _next_cursor(response: ApiResponse) -> str:
+    """The cursor of the next page; '' where this one is the last."""
     pagination = response.json.get("pagination")
     cursor = pagination.get("nextCursor") if isinstance(pagination, dict) else None
     if not cursor:
-        return None
+        return ""
     if not isinstance(cursor, str):
         raise response.invalid("with a nextCursor that is no text")
     # Base64 has no percent sign: one that has was encoded already, and would be so twice.

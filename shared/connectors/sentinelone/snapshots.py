@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from shared.connectors.sentinelone.answers import API, list_of, total
-from shared.connectors.sentinelone.lists import next_cursor
+from shared.connectors.sentinelone.answers import API
+from shared.connectors.sentinelone.lists import listed_page
 from shared.errors import VendorRefused
 from shared.records.codec import dump_json, parse_json
 from shared.records.raw import Record, as_record, decoded
@@ -50,22 +50,11 @@ def _all(client: ApiClient, url: str, path: str, *names: str, after: str = "") -
                 raise
             cursor = after = ""
             continue
-        records = list_of(response, *names)
-        pagination = response.json.get("pagination") or {}
-        following = next_cursor(response)
-        if following and following == cursor:
-            raise response.invalid("with the same nextCursor twice")
-        yield Page(
-            records,
-            response.size,
-            total(pagination),
-            response.vendor_time,
-            following is None,
-            cursor=following or "",
-        )
-        if following is None:
+        page = listed_page(response, cursor, *names)
+        yield page
+        if page.last:
             return
-        cursor = following
+        cursor = page.cursor
 
 
 class Sites:

@@ -1,0 +1,67 @@
+"""Read a window by the vendor's cursors, and walk on where one of them is refused half-way."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from shared.errors import VendorRefused
+from shared.records.timestamps import parse_time
+from shared.source.stream import Page, Window
+
+RESTARTS = 3
+
+logger = logging.getLogger("connectors.vendor")
+
+
+class CursorRefused(Exception):
+    """The vendor does not take a cursor; ``error`` is its answer."""
+
+    def __init__(self, error: VendorRefused) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+@contextlib.contextmanager
+def cursor_errors(cursor: str) -> Iterator[None]:
+    """Raise CursorRefused for a 400 to a request that has ``cursor``, if it has one."""
+    try:
+        yield
+    except VendorRefused as error:
+        if cursor and error.status == 400:
+            raise CursorRefused(error) from error
+        raise
+
+
+def walk_window(
+    window: Window,
+    after: str,
+    walk: Callable[[Window, str], Iterator[Page]],
+    reached: Callable[[Page], datetime | None],
+) -> Iterator[Page]:
+    """The window's pages behind ``after``, ``2026-01-02T03:04:05.678Z <cursor>``.
+
+    The time is the start that the cursor was made for, as ``walk`` names its pages' cursors. Where
+    ``walk`` raises CursorRefused it begins anew from the time that ``reached`` tells of the last
+    page, None for none; raises VendorRefused after ``RESTARTS`` that came no further.
+    """
+    began, _, cursor = after.partition(" ")
+    start, restarts = window.start, 0
+    pages = walk(Window(parse_time(began) or start, window.end), cursor)
+    while True:
+        come_to = start
+        try:
+            for page in pages:
+                come_to = reached(page) or come_to
+                yield page
+                del page
+            return
+        except CursorRefused as refused:
+            restarts = 0 if come_to > start else restarts + 1
+            if restarts > RESTARTS:
+                raise refused.error from None
+            logger.info("%s: a cursor was refused, walking on from there", refused.error)
+            start = max(start, come_to)
+            pages = walk(Window(start, window.end), "")
