@@ -15,11 +15,11 @@ from shared.errors import LeaseLost, SettingsError, StorageError
 from shared.health import rows
 from shared.polling.budget import budget_seconds
 from shared.polling.handing_out import QUEUE, MessageUnreadable, PollMessage
+from shared.polling.poll_lease import lease_to_poll
 from shared.polling.run import PollRun, poll_under
 from shared.settings.app import read_destination, read_polling
 from shared.source.connector import Connector
-from shared.state.lease import LastPoll, PollLease, held_lease
-from shared.state.pause import paused_since
+from shared.state.lease import LastPoll, PollLease
 from shared.telemetry.events import emit
 from shared.telemetry.run import RunState
 
@@ -80,12 +80,8 @@ def _is_known(connector: Connector, name: str) -> bool:
 
 def _poll_once(connector: Connector, message: PollMessage, taken: Taken) -> None:
     name = message.connection
-    with held_lease(connector.name, name) as lease:
+    with lease_to_poll(connector.name, name) as lease:
         if lease is None:
-            emit(logger, "connection_held", **message.whose)
-            return
-        if paused_since(connector.name, name):
-            emit(logger, "connection_paused", **message.whose)
             return
         if superseded(lease.last, taken):
             emit(logger, "poll_dropped", **message.whose)

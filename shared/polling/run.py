@@ -29,6 +29,7 @@ from shared.polling.budget import budget_seconds
 from shared.polling.due import is_due, may_be_disabled
 from shared.polling.hour_count import compare
 from shared.polling.leased_sink import LeasedSink
+from shared.polling.poll_lease import lease_to_poll
 from shared.polling.shares import Shares, StreamTask
 from shared.polling.stream_poll import Lookback, StreamPoll
 from shared.polling.stuck import STUCK_AFTER, ProgressWatch, stuck
@@ -39,8 +40,7 @@ from shared.settings.app import PollingSettings, read_destination, read_polling
 from shared.source.connector import Connection, Connector
 from shared.source.stream import Stream
 from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
-from shared.state.lease import PollLease, held_lease
-from shared.state.pause import paused_since
+from shared.state.lease import PollLease
 from shared.state.progress import Progress
 from shared.telemetry.events import emit
 from shared.telemetry.history import history_after
@@ -61,12 +61,8 @@ def poll(connector: Connector, name: str = "") -> list[RunResult]:
         return []
     run = PollRun(connector, connection, sink_for(read_destination(name)), read_polling())
     try:
-        with held_lease(connector.name, name) as lease:
+        with lease_to_poll(connector.name, name) as lease:
             if lease is None:
-                emit(logger, "connection_held", **run.whose)
-                return []
-            if paused_since(connector.name, name):
-                emit(logger, "connection_paused", **run.whose)
                 return []
             lease.begin()
             return poll_under(lease, run)

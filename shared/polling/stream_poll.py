@@ -252,11 +252,6 @@ class StreamPoll:
         return state
 
     @property
-    def place(self) -> tuple[object, ...]:
-        """How far the stream has come; see ``Progress.place``."""
-        return self._pipeline.progress.place
-
-    @property
     def note(self) -> str:
         """What to say about a run that succeeded, '' for nothing."""
         return self._ids.note if self._pipeline.progress.slow_since else ""

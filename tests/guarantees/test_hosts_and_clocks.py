@@ -16,8 +16,8 @@ from local.loopback.faults import first
 from local.vendors.sentinelone import SentinelOne
 from shared.connectors.sentinelone import CONNECTOR
 from shared.errors import CheckpointConflict, RunFailed
+from shared.polling import poll_lease, stream_poll
 from shared.polling import run as polling_run
-from shared.polling import stream_poll
 from shared.polling.run import poll
 from shared.records.timestamps import isoformat, utc_now
 from shared.state.lease import PollLease, held_lease
@@ -43,7 +43,7 @@ def test_without_the_lease_the_etag_stops_the_slower_of_two_runs(
     sentinelone: SentinelOne, azure_monitor: AzureMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second line: a run whose checkpoint was moved fails, and what it sent repeats at most."""
-    monkeypatch.setattr(polling_run, "held_lease", lease_for_anybody)
+    monkeypatch.setattr(poll_lease, "held_lease", lease_for_anybody)
     sentinelone.add("activities", activities(range(50), lambda n: timedelta(minutes=n)))
     sentinelone.faults.add("/activities", first(lambda: poll(CONNECTOR)))
     with pytest.raises(RunFailed) as raised:

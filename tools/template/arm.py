@@ -58,11 +58,6 @@ def resource_id(resource_type: str, *names: str) -> str:
     return f"resourceId('{resource_type}', {', '.join(names)})"
 
 
-def extension_id(scope: str, resource_type: str, name: str) -> str:
-    """The expression of the id of a resource that stands on another; all are expressions."""
-    return f"extensionResourceId({scope}, '{resource_type}', {name})"
-
-
 def create_object(members: Mapping[str, str]) -> str:
     """An object as an expression: names are literal, values are expressions."""
     return f"createObject({', '.join(f'{quoted(k)}, {v}' for k, v in members.items())})"
