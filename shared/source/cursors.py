@@ -9,6 +9,7 @@ from datetime import datetime
 
 from shared.errors import VendorRefused
 from shared.records.timestamps import parse_time
+from shared.source.client import ApiResponse
 from shared.source.stream import Page, Window
 
 RESTARTS = 3
@@ -33,6 +34,17 @@ def cursor_errors(cursor: str) -> Iterator[None]:
         if cursor and error.status == 400:
             raise CursorRefused(error) from error
         raise
+
+
+def next_cursor(response: ApiResponse, name: str) -> str:
+    """The cursor ``name`` of an answer's ``pagination``; '' where its page is the last."""
+    pagination = response.json.get("pagination")
+    cursor = pagination.get(name) if isinstance(pagination, dict) else None
+    if not cursor:
+        return ""
+    if not isinstance(cursor, str):
+        raise response.invalid(f"with a {name} that is no text")
+    return cursor
 
 
 def walk_window(

@@ -17,8 +17,8 @@ import msgspec
 
 from shared.records.raw import Record, decoded, records_of
 from shared.records.timestamps import isoformat, parse_time
-from shared.source.client import ApiClient, ApiResponse
-from shared.source.cursors import cursor_errors, walk_window
+from shared.source.client import ApiClient
+from shared.source.cursors import cursor_errors, next_cursor, walk_window
 from shared.source.stream import Page, Stream, Window
 
 PATH = "/api/1/events"
@@ -75,7 +75,7 @@ class EventList:
             records = records_of(response.require("data"))
             if records is None:
                 raise response.invalid("with data that is no list of objects")
-            following = _next_cursor(response)
+            following = next_cursor(response, "after_cursor")
             if following and following == cursor:
                 raise response.invalid("with the same after_cursor twice")
             if fresh:
@@ -127,14 +127,3 @@ def _reached(page: Page) -> datetime | None:
     if not times:
         return None
     return times[-1] if times == sorted(times) else min(times)
-
-
-def _next_cursor(response: ApiResponse) -> str:
-    """The cursor of the next page; '' where this one is the last."""
-    pagination = response.json.get("pagination")
-    cursor = pagination.get("after_cursor") if isinstance(pagination, dict) else None
-    if not cursor:
-        return ""
-    if not isinstance(cursor, str):
-        raise response.invalid("with an after_cursor that is no text")
-    return cursor

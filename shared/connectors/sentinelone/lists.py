@@ -13,7 +13,7 @@ from shared.connectors.sentinelone.answers import API, Listed, epoch_millisecond
 from shared.records.raw import decoded, getter
 from shared.records.timestamps import isoformat, parse_time
 from shared.source.client import ApiClient, ApiResponse
-from shared.source.cursors import RESTARTS, CursorRefused, cursor_errors, walk_window
+from shared.source.cursors import RESTARTS, CursorRefused, cursor_errors, next_cursor, walk_window
 from shared.source.stream import Page, Stream, Window
 
 PARALLELISM = 4
@@ -126,12 +126,6 @@ def listed_page(response: ApiResponse, asked: str, *names: str) -> Page:
 
 
 def _next_cursor(response: ApiResponse) -> str:
-    """The cursor of the next page; '' where this one is the last."""
-    pagination = response.json.get("pagination")
-    cursor = pagination.get("nextCursor") if isinstance(pagination, dict) else None
-    if not cursor:
-        return ""
-    if not isinstance(cursor, str):
-        raise response.invalid("with a nextCursor that is no text")
+    cursor = next_cursor(response, "nextCursor")
     # Base64 has no percent sign: one that has was encoded already, and would be so twice.
     return unquote(cursor) if re.search(r"%[0-9A-Fa-f]{2}", cursor) else cursor
