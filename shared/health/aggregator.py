@@ -132,14 +132,8 @@ def _add(total: RunResult, run: RunResult) -> RunResult:
     marks = [mark for mark in (total.watermark, run.watermark) if mark]
     return replace(
         run,
-        records=total.records + run.records,
-        bytes_read=total.bytes_read + run.bytes_read,
-        bytes_sent=total.bytes_sent + run.bytes_sent,
-        requests=total.requests + run.requests,
-        retries=total.retries + run.retries,
-        repeats=total.repeats + run.repeats,
-        dead_lettered=total.dead_lettered + run.dead_lettered,
         duration=max(total.duration, run.duration),
         watermark=max(marks, default=None),
         hours=Counter(total.hours) + Counter(run.hours),
+        **total.counts_with(run),
     )

@@ -25,22 +25,13 @@ from shared.records.timestamps import utc_now
 from shared.runtime.timeout import call_with_timeout
 from shared.settings.app import read_destination
 from shared.telemetry.events import emit
-from shared.telemetry.run import RunResult, RunState, worst
+from shared.telemetry.run import COUNTS, RunResult, RunState, worst
 
 STREAM = "Custom-ConnectorHealth"
 RULE = "ConnectorHealthRuleId"
 # The stream of a named connection's one row for a run.
 ALL_STREAMS = "all"
 _SECONDS = 10.0
-_COUNTS = (
-    "records",
-    "bytes_read",
-    "bytes_sent",
-    "requests",
-    "retries",
-    "repeats",
-    "dead_lettered",
-)
 
 logger = logging.getLogger("connectors.health")
 
@@ -146,7 +137,7 @@ def summed(runs: Sequence[RunResult]) -> Sequence[RunResult]:
         duration=sum(run.duration for run in runs),
         error=None,
         note=runs[0].note if len(runs) == 1 else "",
-        **{name: sum(getattr(run, name) for run in runs) for name in _COUNTS},
+        **{name: sum(getattr(run, name) for run in runs) for name in COUNTS},
     )
     if [run.stream for run in runs] == [ALL_STREAMS]:
         return runs

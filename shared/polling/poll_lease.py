@@ -19,12 +19,11 @@ def lease_to_poll(connector: str, name: str) -> Iterator[PollLease | None]:
 
     Raises StorageUnavailable.
     """
-    with held_lease(connector, name) as lease:
-        event = ""
-        if lease is None:
-            event = "connection_held"
+    with held_lease(connector, name) as held:
+        lease = held
+        if held is None:
+            emit(logger, "connection_held", Connector=connector, Connection=name)
         elif paused_since(connector, name):
-            event = "connection_paused"
-        if event:
-            emit(logger, event, Connector=connector, Connection=name)
-        yield None if event else lease
+            emit(logger, "connection_paused", Connector=connector, Connection=name)
+            lease = None
+        yield lease

@@ -12,6 +12,16 @@ from typing import Any
 
 from shared.telemetry.events import emit
 
+# What runs are added up by, beside their duration.
+COUNTS = (
+    "records",
+    "bytes_read",
+    "bytes_sent",
+    "requests",
+    "retries",
+    "repeats",
+    "dead_lettered",
+)
 # A stream further behind than this when its run ended well is late.
 LATE_AFTER = timedelta(minutes=30)
 
@@ -82,20 +92,18 @@ class RunResult:
         """The error's text, else the note."""
         return str(self.error) if self.error else self.note
 
+    def counts_with(self, other: RunResult) -> dict[str, Any]:
+        """The counts of both runs together."""
+        return {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+
     def followed_by(self, later: RunResult) -> RunResult:
         """This result and that of a later round of the same run: sums, and the later outcome."""
         return replace(
             later,
             started=self.started,
-            records=self.records + later.records,
-            bytes_read=self.bytes_read + later.bytes_read,
-            bytes_sent=self.bytes_sent + later.bytes_sent,
-            requests=self.requests + later.requests,
-            retries=self.retries + later.retries,
-            repeats=self.repeats + later.repeats,
-            dead_lettered=self.dead_lettered + later.dead_lettered,
             watermark=later.watermark or self.watermark,
             duration=self.duration + later.duration,
+            **self.counts_with(later),
         )
 
     def log(self) -> None:
