@@ -229,7 +229,7 @@ class BatchSender:
                 # A Retry-After date in the past reads as 0: back off instead.
                 pause = exponential_backoff(tries, first=_FIRST_WAIT, cap=_LONGEST_WAIT)
                 wait = error.retry_after or jittered(pause)
-                if tries + 1 == self._max_tries:
+                if self._max_tries is not None and tries + 1 >= self._max_tries:
                     raise
                 if self._clock() + wait + _LEAST_SECONDS > outcome.deadline:
                     raise

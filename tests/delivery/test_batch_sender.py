@@ -250,6 +250,18 @@ def test_a_single_try_is_a_single_upload() -> None:
     assert clock.slept == []
 
 
+def test_a_renewed_sign_in_lifts_no_limit_of_tries() -> None:
+    """A 401 before an outage costs its own request, and no further try."""
+    clock, judge = Clock(), Judge()
+    busy = [DestinationUnavailable("busy", status=503) for _ in range(5)]
+    judge.faults = [DestinationRefused("expired", status=401), *busy]
+    sender = BatchSender(judge, Kept(), clock=clock, sleep=clock.sleep, max_tries=1)
+    with pytest.raises(DestinationUnavailable):
+        sender.deliver(batch_of(3), deadline=1000.0)
+    assert judge.uploads == 2
+    assert clock.slept == []
+
+
 def test_a_dead_letter_that_cannot_be_kept_fails_the_batch() -> None:
     """A refused record that cannot be stored is not settled, but its neighbours are."""
     judge = Judge(numbers({1}))
