@@ -105,24 +105,26 @@ class Webhook:
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
         """Respond to a POST; ``headers`` has lower-case names. Raises nothing."""
+        # The sender waits for the token's check too: it may ask the vault.
+        began = time.monotonic()
         try:
             with error_boundary():
-                return self._answer(headers, body)
+                return self._answer(headers, body, began)
         except UnexpectedError as error:
             self._emit_error("events_not_safe", error)
-            self._report(self._counters().result(RunState.FAILING, error=error))
+            self._report(self._counters(began).result(RunState.FAILING, error=error))
             return _SEND_AGAIN
 
-    def _answer(self, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
-        counters = self._counters()
+    def _answer(self, headers: Mapping[str, str], body: bytes, began: float) -> WebhookResponse:
         try:
             name = connection_of(headers.get("authorization") or "", self._connector)
             if name is None:
+                counters = self._counters(began)
                 self._report(counters.result(RunState.FAILING, error=self._wrong_token()))
                 return self._refused(
                     WebhookResponse(401, "The bearer token is missing or wrong", _CHALLENGE)
                 )
-            return self._of(name)._take(body)
+            return self._of(name)._take(body, began)
         except SettingsError as error:
             emit(logger, "webhook_not_set_up", Connector=self._connector.name, Message=str(error))
             return WebhookResponse(503, "The function app is not set up; see its log", _RETRY_AFTER)
@@ -144,15 +146,13 @@ class Webhook:
                 self._others[name] = other
             return self._others[name]
 
-    def _take(self, body: bytes) -> WebhookResponse:
+    def _take(self, body: bytes, began: float) -> WebhookResponse:
         """Respond to a post of this connection. Raises SettingsError."""
-        counters = self._counters()
+        counters = self._counters(began)
         counters.bytes_read = len(body)
         try:
             with self._large.unpacked(body) as text:
-                result, summary = self._store_events(
-                    text, counters, counters.began + _ANSWER_SECONDS
-                )
+                result, summary = self._store_events(text, counters, began + _ANSWER_SECONDS)
             self._report(result)
             return WebhookResponse(200, summary) if result.error is None else _SEND_AGAIN
         except BodyRefused as error:
@@ -160,12 +160,13 @@ class Webhook:
         except TooManyLargePosts:
             return self._refused(_BUSY)
 
-    def _counters(self) -> RunCounters:
+    def _counters(self, began: float) -> RunCounters:
         return RunCounters(
             self._connector.name,
             self._stream.name,
             uuid.uuid4().hex,
             utc_now(),
+            began,
             connection=self._connection,
         )
 

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,6 +18,7 @@ from shared.delivery.redelivery import deliver_message
 from shared.delivery.sink import sink_of
 from shared.delivery.spool import QUEUE, Spool
 from shared.runtime.circuit_breaker import CircuitBreaker
+from shared.webhook import receiver
 from tests.webhook.posts import STREAM, dead_letters, event, events, post, run_delivery_retry
 
 BUSY = answer(503, headers={"Retry-After": "60"})
@@ -189,6 +190,28 @@ def test_even_with_silent_storage_the_answer_comes_within_20_seconds(
     began = time.monotonic()
     assert post(events(1)).status_code == 503
     assert time.monotonic() - began < 20
+
+
+def test_the_check_of_the_token_takes_from_the_time_to_answer(
+    onelogin: AzureMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storage gets what a slow vault has left of the sender's 20 s, not the whole."""
+    given: list[float] = []
+
+    def check(*_: object) -> str:
+        time.sleep(0.5)
+        return ""
+
+    def call(seconds: float, work: Callable[[], object]) -> object:
+        given.append(seconds)
+        return work()
+
+    monkeypatch.setattr(receiver, "connection_of", check)
+    monkeypatch.setattr(receiver, "call_with_timeout", call)
+    monkeypatch.setattr(receiver, "_ANSWER_SECONDS", 5.0)
+    assert post([1]).status_code == 200
+    assert len(given) == 1
+    assert given[0] <= 4.5
 
 
 def test_odd_elements_need_the_storage(onelogin: AzureMonitor, dead_storage: None) -> None:
