@@ -225,23 +225,25 @@ class Webhook:
         if found.undated:
             self._warn_missing_time()
         claim = self._recent.claim(name for name in found.ids if name is not None)
-        safe: list[str | None] = []
+        safe: list[int] = []
         try:
-            ids, records = _claimed(found, claim)
+            claimed = _claimed(found, claim)
+            records = [found.records[index] for index in claimed]
             delivered = self._deliver(records, sink, counters) if records else frozenset()
-            safe = [ids[index] for index in delivered]
+            safe = [claimed[index] for index in delivered]
             left = [record for index, record in enumerate(records) if index not in delivered]
             error = self._spool_rest(left, found.invalid, deadline)
             if error is None:
-                safe = ids
+                safe = claimed
         finally:
-            self._recent.release(claim, (name for name in safe if name is not None))
+            names = (found.ids[index] for index in safe)
+            self._recent.release(claim, (name for name in names if name is not None))
         if error is None and claim.others and not self._recent.wait(claim, deadline):
             error = StorageUnavailable("Another request with the same events did not end well")
-        counters.records = len(records) if error is None else len(delivered)
+        # Also where not all are safe: sent again, those that are count as repeats.
+        counters.records = len(safe)
+        counters.hours = Counter(found.hours[index] for index in safe)
         counters.repeats = len(found.records) - len(records)
-        if error is None:
-            counters.hours = _hours(found, claim)
         refused = counters.dead_lettered
         counters.dead_lettered += len(found.invalid)
         if error is not None:
@@ -345,30 +347,17 @@ class Webhook:
         return None
 
 
-def _claimed(found: Events, claim: Claim) -> tuple[list[str | None], list[bytes]]:
-    """Return ids and records of the events that this request has claimed, each once."""
-    ids: list[str | None] = []
-    records: list[bytes] = []
+def _claimed(found: Events, claim: Claim) -> list[int]:
+    """Return the indices of the events that this request has claimed, each once."""
+    indices: list[int] = []
     mine = set(claim.mine)
-    for name, record in zip(found.ids, found.records, strict=True):
+    for index, name in enumerate(found.ids):
         if name is not None:
             if name not in mine:
                 continue
             mine.remove(name)
-        ids.append(name)
-        records.append(record)
-    return ids, records
-
-
-def _hours(found: Events, claim: Claim) -> Counter[str]:
-    """Count the events that this request has claimed, by hour and account."""
-    mine = set(claim.mine)
-    counts: Counter[str] = Counter()
-    for name, hour in zip(found.ids, found.hours, strict=True):
-        if name is None or name in mine:
-            mine.discard(name or "")
-            counts[hour] += 1
-    return counts
+        indices.append(index)
+    return indices
 
 
 def _format_of(connector: Connector) -> EventFormat:

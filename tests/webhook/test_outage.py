@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -14,12 +15,22 @@ import pytest
 from local.azure.logs_ingestion import AzureMonitor
 from local.loopback.faults import FOREVER, Fault, answer, delay, reset, silence
 from shared.azure import storage as clients
+from shared.connectors.onelogin import CONNECTOR
 from shared.delivery.redelivery import deliver_message
 from shared.delivery.sink import sink_of
 from shared.delivery.spool import QUEUE, Spool
 from shared.runtime.circuit_breaker import CircuitBreaker
+from shared.telemetry.run import RunResult
 from shared.webhook import receiver
-from tests.webhook.posts import STREAM, dead_letters, event, events, post, run_delivery_retry
+from tests.webhook.posts import (
+    STREAM,
+    TOKEN,
+    dead_letters,
+    event,
+    events,
+    post,
+    run_delivery_retry,
+)
 
 BUSY = answer(503, headers={"Retry-After": "60"})
 
@@ -257,6 +268,26 @@ def test_events_are_not_remembered_until_they_are_safe(
     assert post(events(3)).status_code == 200
     run_delivery_retry()
     assert sorted(uuids(onelogin)) == ["uuid-0", "uuid-1", "uuid-2"]
+
+
+def test_what_arrived_beside_an_element_that_is_not_safe_counts_once(
+    onelogin: AzureMonitor, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events delivered by a post that is answered 503 count then: sent again, they are repeats."""
+    runs: list[RunResult] = []
+    webhook = receiver.Webhook(CONNECTOR, report=runs.append)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    body = json.dumps([*events(3), 7]).encode()
+    point_storage_at(1, monkeypatch)
+    assert webhook.answer(headers, body).status == 503
+    monkeypatch.setenv("AzureWebJobsStorage", storage)
+    clients.forget_clients()
+    assert webhook.answer(headers, body).status == 200
+    assert len(uuids(onelogin)) == 3
+    assert [(run.records, sum(run.hours.values()), run.repeats) for run in runs] == [
+        (3, 3, 0),
+        (0, 0, 3),
+    ]
 
 
 def test_one_event_in_two_posts_at_once_arrives_once(onelogin: AzureMonitor) -> None:
