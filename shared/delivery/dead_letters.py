@@ -167,16 +167,6 @@ class DeadLetters:
                 lambda: container.upload_blob(name, body, metadata=about),
             )
 
-    def names(self) -> Iterator[str]:
-        """Yield the blobs' names, oldest first within a stream; raises ``StorageUnavailable``."""
-        from azure.core.exceptions import ResourceNotFoundError
-
-        with storage_errors("Listing the blob container dead-letters"):
-            try:
-                yield from self._storage.container(CONTAINER).list_blob_names()
-            except ResourceNotFoundError:
-                return
-
 
 def content(stream: str, entries: Sequence[Refused], connection: str = "") -> bytes:
     """Return a blob's content: gzip NDJSON."""

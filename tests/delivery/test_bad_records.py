@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from local.vendors.sentinelone_records import threat
-from shared.delivery.dead_letters import DeadLetters
+from shared.delivery.dead_letter_blobs import listed
 from shared.errors import RunFailed
 from shared.records.timestamps import utc_now
 from tests.app import App
@@ -64,7 +64,7 @@ def test_a_rule_that_refuses_everything_fails_each_run_cheaply(app: App) -> None
         with pytest.raises(RunFailed, match="data collection rule"):
             app.poll_sentinelone()
         assert app.monitor.server.count(STREAM) - before < 100
-    assert list(DeadLetters().names()) == []
+    assert listed() == []
     app.monitor.refuse = None
     app.poll_sentinelone()
     arrived = [record["id"] for record in app.monitor.records(STREAM)]

@@ -20,7 +20,8 @@ from shared.delivery.redelivery import Redelivered, deliver_message
 from shared.delivery.sink import Sink, sink_of
 from shared.delivery.spool import QUEUE, Message, Spool
 from shared.errors import DestinationUnavailable, UnknownConnection
-from tests.delivery.test_spool import Clock, Impatient, dead_letters, take_messages, uuids
+from tests.delivery.test_spool import Clock, Impatient, take_messages, uuids
+from tests.webhook.posts import dead_letters
 
 STREAM = "Custom-OneLogin"
 BUSY = answer(503)

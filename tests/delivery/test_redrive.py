@@ -12,6 +12,7 @@ import shared.azure.storage
 from local.azure.logs_ingestion import AzureMonitor
 from local.loopback.faults import FOREVER, answer
 from shared.delivery.batch import compress
+from shared.delivery.dead_letter_blobs import listed
 from shared.delivery.dead_letters import CONTAINER, DeadLetters, Refused
 from shared.delivery.redrive import redrive
 from shared.delivery.spool import POISON_QUEUE, QUEUE, Message
@@ -102,7 +103,7 @@ def test_an_outage_leaves_all_and_is_told(app: App, monkeypatch: pytest.MonkeyPa
 def test_two_redrives_at_once_send_nothing_twice(app: App) -> None:
     """A blob that another redrive leases is skipped."""
     DeadLetters().put(STREAM, refused(1))
-    (name,) = DeadLetters().names()
+    (name,) = (blob.name for blob in listed())
     lease = shared.azure.storage.container(CONTAINER).get_blob_client(name).acquire_lease(15)
     assert redriven()["sent"] == 0
     lease.release()
@@ -135,7 +136,7 @@ def test_an_unreadable_blob_does_not_block_the_others(app: App, content: bytes) 
     assert report["sent"] == 1
     assert "cannot be read" in report["message"]
     assert ids(app.monitor) == [7]
-    assert list(DeadLetters().names()) == [name]
+    assert [blob.name for blob in listed()] == [name]
 
 
 def test_poison_messages_return_to_the_spool(app: App) -> None:

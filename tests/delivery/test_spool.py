@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import gzip
-import json
 import random
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,11 +15,12 @@ from local.azure.logs_ingestion import AzureMonitor
 from local.loopback.faults import FOREVER, answer, delay
 from shared.azure import storage as clients
 from shared.delivery.batch import compress
-from shared.delivery.dead_letters import DeadLetters
+from shared.delivery.dead_letter_blobs import listed
 from shared.delivery.redelivery import deliver_message
 from shared.delivery.sink import Sink, sink_of
 from shared.delivery.spool import CONTAINER, QUEUE, Message, Spool
 from shared.errors import SettingsError, StorageUnavailable
+from tests.webhook.posts import dead_letters
 
 STREAM = "Custom-OneLogin"
 _random = random.Random(20260301)
@@ -51,12 +49,6 @@ def take_messages() -> list[str]:
 def blobs(container: str) -> list[str]:
     client = clients.container(container)
     return list(client.list_blob_names()) if client.exists() else []
-
-
-def dead_letters() -> Iterator[dict[str, Any]]:
-    for name in DeadLetters().names():
-        content = clients.container("dead-letters").download_blob(name).readall()
-        yield from map(json.loads, gzip.decompress(content).splitlines())
 
 
 def uuids(azure_monitor: AzureMonitor) -> list[str]:
@@ -276,4 +268,4 @@ def test_nothing_spooled_is_no_error(storage: str) -> None:
     """Before the first outage neither queue nor container exists: the depth is 0."""
     assert Spool().depth() == 0
     assert Spool().poisoned() == 0
-    assert list(DeadLetters().names()) == []
+    assert listed() == []

@@ -11,7 +11,7 @@ from typing import Any
 import azure.functions as func
 
 from shared.azure import storage
-from shared.delivery.dead_letters import DeadLetters
+from shared.delivery.dead_letter_blobs import listed
 from shared.delivery.spool import QUEUE
 
 STREAM = "Custom-OneLogin"
@@ -68,7 +68,7 @@ def run_delivery_retry() -> int:
 
 def dead_letters() -> Iterator[dict[str, Any]]:
     """Every line of every dead-letter blob."""
-    for name in DeadLetters().names():
-        blob = storage.container("dead-letters").download_blob(name).readall()
+    for found in listed():
+        blob = storage.container("dead-letters").download_blob(found.name).readall()
         for line in gzip.decompress(blob).splitlines():
             yield json.loads(line)
