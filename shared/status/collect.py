@@ -31,13 +31,13 @@ from shared.status.model import (
 from shared.telemetry.humanize import many, span
 from shared.telemetry.run import SEVERITY, RunState, worst
 
-# Timeout of one read.
-SECONDS = 15.0
 _EXPIRES_SOON_DAYS = 14
 
 
 def collect_status(now: datetime | None = None, connection: str = "") -> AppStatus:
-    """Collect the app's status as of ``now``; takes about ``SECONDS`` at most, whatever is down.
+    """Collect the app's status as of ``now``; each read of a store has a timeout.
+
+    Asking vendors for their tokens' ends comes on top, one after the other.
 
     ``connection`` chooses connections whose connector, name or address has the text; '' all.
     """
