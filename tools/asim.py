@@ -12,9 +12,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import yaml
-
-from tools.content import SENTINEL, Parameter, Parser
+from tools.content import SENTINEL, Parameter, Parser, load_yaml
 
 _START = Parameter("starttime", "datetime", "datetime(null)")
 _END = Parameter("endtime", "datetime", "datetime(null)")
@@ -124,7 +122,7 @@ def custom_line(parser: AsimParser, *, plain: bool) -> str:
 
 def left_out() -> dict[str, dict[str, str]]:
     """For each vendor, the events that no ASIM parser has, and why."""
-    declared = yaml.safe_load((SENTINEL / "asim" / "left-out.yaml").read_text(encoding="utf-8"))
+    declared = load_yaml(SENTINEL / "asim" / "left-out.yaml")
     return {
         vendor: {str(event): group["why"] for group in groups for event in group["events"]}
         for vendor, groups in declared.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tools import rule_queries
-from tools.content import SENTINEL, StreamDecl, Table
+from tools.content import SENTINEL, StreamDecl, Table, load_yaml
 
 FOLDER = SENTINEL / "rules"
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
@@ -73,9 +72,10 @@ class Rule:
         return parse_duration(self.body["queryPeriod"])
 
 
+@functools.cache
 def load_rules() -> Sequence[Rule]:
     """Every analytics rule, by file name."""
-    return [_read(path) for path in sorted(FOLDER.glob("*.yaml"))]
+    return tuple(_read(path) for path in sorted(FOLDER.glob("*.yaml")))
 
 
 def load_rule(name: str) -> Rule:
@@ -84,4 +84,4 @@ def load_rule(name: str) -> Rule:
 
 
 def _read(path: Path) -> Rule:
-    return Rule(path.stem, yaml.safe_load(path.read_text(encoding="utf-8")))
+    return Rule(path.stem, load_yaml(path))

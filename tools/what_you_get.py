@@ -9,13 +9,10 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import yaml
 
 from tools import workbook
 from tools.asim import load_asim
-from tools.content import SENTINEL, Parser, Table, load_parsers, load_tables
+from tools.content import SENTINEL, Parser, Table, load_parsers, load_tables, load_yaml
 from tools.project import ROOT
 from tools.rules import Rule, load_rules
 
@@ -119,8 +116,7 @@ def _table(table: Table) -> Iterator[str]:
 def _queries() -> Iterator[str]:
     yield "## Sample queries\n"
     for path in sorted((SENTINEL / "connectors").glob("*.yaml")):
-        page: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for sample in page["sampleQueries"]:
+        for sample in load_yaml(path)["sampleQueries"]:
             yield f"{sample['description']}:\n\n```kusto\n{sample['query'].strip()}\n```\n"
 
 

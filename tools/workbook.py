@@ -13,12 +13,11 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from pathlib import Path
 from typing import Any
 
-import yaml
+from tools.content import SENTINEL, load_yaml
 
-FOLDER = Path(__file__).resolve().parent.parent / "sentinel" / "workbooks"
+FOLDER = SENTINEL / "workbooks"
 WORKBOOK = FOLDER / "SecurityConnectors.json"
 WORKSPACE = "microsoft.operationalinsights/workspaces"
 SCHEMA = (
@@ -32,14 +31,12 @@ _STATUS_ICONS = {"ok": "success", "catching up": "pending", "late": "warning", "
 
 def metadata() -> dict[str, Any]:
     """The workbook's id (a GUID), name, description and the order of its pages."""
-    loaded: dict[str, Any] = yaml.safe_load((FOLDER / "SecurityConnectors.yaml").read_text("utf-8"))
-    return loaded
+    return load_yaml(FOLDER / "SecurityConnectors.yaml")
 
 
 def page(name: str) -> dict[str, Any]:
     """One page: label, intro (Markdown) and panels (title, as, query, width in percent)."""
-    loaded: dict[str, Any] = yaml.safe_load((FOLDER / "pages" / f"{name}.yaml").read_text("utf-8"))
-    return loaded
+    return load_yaml(FOLDER / "pages" / f"{name}.yaml")
 
 
 def workbook() -> dict[str, Any]:

@@ -15,19 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import yaml
-
 from local.demo.week import arrivals
 from local.vendors.traffic import WEEK, Period
 from local.workspace.workspace import Workspace
 from tools.check_filter import faults, stream_named
-from tools.content import SENTINEL, StreamDecl, Table, load_tables
+from tools.content import SENTINEL, StreamDecl, Table, load_tables, load_yaml
 from tools.template.transforms import with_choices
 
 END = datetime(2026, 11, 21, tzinfo=UTC)
-_FILTERS: Mapping[str, str] = yaml.safe_load(
-    (SENTINEL / "filters" / "example.yaml").read_text(encoding="utf-8")
-)
+_FILTERS: Mapping[str, str] = load_yaml(SENTINEL / "filters" / "example.yaml")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tools import project
+from tools.content import SENTINEL, load_yaml
 from tools.template import parser, rule
 from tools.template.arm import (
     OWN_GROUP,
@@ -34,7 +32,6 @@ from tools.template.arm import (
 from tools.template.sections import Section, health, sections
 from tools.template.tables import TABLES_DEPLOYMENT, plans
 
-SENTINEL = project.ROOT / "sentinel"
 _PAGE_API = "2025-09-01"
 _WORKSPACE = resource_id("Microsoft.OperationalInsights/workspaces", parameter("workspaceName"))
 
@@ -82,10 +79,9 @@ def _content_of(section: Section, group: Group) -> Json:
         "workspaceName": ("string", "The workspace.", parameter("workspaceName")),
         "deployment": ("string", "Tells this deployment's content apart.", variable("unique")),
     }
-    if parsers:
+    if parsers or customs:
         named["installParsers"] = ("bool", "Whether to.", parameter("installParsers"))
     if customs:
-        named["installParsers"] = ("bool", "Whether to.", parameter("installParsers"))
         chosen = parameter("asimCustomFunctions")
         named["asimCustomFunctions"] = ("bool", "Whether to make these too.", chosen)
     if rules:
@@ -126,7 +122,7 @@ def _files(folder: str, section: Section) -> list[Json]:
     """The YAML files of a folder that say they belong to ``section``, by file name."""
     found = []
     for path in sorted((SENTINEL / folder).glob("*.yaml")):
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = load_yaml(path)
         if data.get("connector") not in {known.key for known in sections()}:
             raise ValueError(f"{path.name}: `connector` names no section of the template")
         if data["connector"] == section.key:
