@@ -50,7 +50,6 @@ class SentinelOne(Service):
         self.policies: dict[tuple[str, str], Record] = {
             ("tenant", ""): {"mitigationMode": "detect"}
         }
-        self._now = now
         exact = {path: path for path in EXACT.values() if path != "id"}
         self.streams = {
             endpoint.stream: Collection(

@@ -47,8 +47,8 @@ def outputs() -> Json:
             for section in sections()
             if section.rule_setting is None
         },
-        # Rules that see less than was sent, and rules that are not there, by a person's choice.
         "outgoingAddress": _text(either(network.OWN, network.ADDRESS, "''")),
+        # Rules that see less than was sent, and rules that are not there, by a person's choice.
         "rulesThatReadFilteredStreams": _array(rule.behind_filters()),
         "rulesLeftOutByActivityData": _array(rule.left_out()),
     }
