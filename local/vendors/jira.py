@@ -12,21 +12,17 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from ssl import SSLContext
-from typing import Self
 
 from aiohttp import web
 
 from local.loopback.server import (
     Clock,
-    LocalServer,
-    Request,
     json_answer,
     serve_until_stdin_closes,
     utc_now,
 )
-from local.loopback.service import Service
 from local.vendors.record_store import Between, Collection, Record, microseconds
+from local.vendors.served import ServedVendor
 
 USERNAME = "auditor@example.com"
 TOKEN = "local-jira-token"
@@ -35,41 +31,23 @@ MAX_LIMIT = 1000
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?(Z|[+-]\d\d:?\d\d)")
 
 
-class Jira(Service):
+class Jira(ServedVendor):
     """A site. `longest_page` shortens pages; `phantom_total` is added to `total`.
 
     `denied` is the status for a missing permission or a plan without an audit log; 0 for none.
     """
 
-    def __init__(
-        self, *, now: Clock = utc_now, tls: SSLContext | None = None, port: int = 0
-    ) -> None:
+    def __init__(self, *, now: Clock = utc_now, port: int = 0) -> None:
         self.username, self.token = USERNAME, TOKEN
         self.longest_page = MAX_LIMIT
         self.phantom_total = 0
         self.denied = 0
-        self.server = LocalServer(
+        super().__init__(
             [web.get("/{prefix:(ex/jira/[^/]+)?}" + PATH, self._audit), web.get(PATH, self._audit)],
-            tls=tls,
             port=port,
             now=now,
         )
         self.audit_records = Collection({"created": "created"}, now=self.clock)
-        self.faults = self.server.faults
-
-    def clock(self) -> datetime:
-        """The vendor's clock, which its Date header shows."""
-        return self.server.now()
-
-    @property
-    def url(self) -> str:
-        """The site's address, for JiraHomeSiteName."""
-        return self.server.url
-
-    @property
-    def requests(self) -> list[Request]:
-        """Every request so far."""
-        return self.server.requests
 
     def add(
         self,
@@ -84,15 +62,6 @@ class Jira(Service):
     def ids(self) -> list[str]:
         """The ids of the records that are visible now."""
         return self.audit_records.ids()
-
-    def start(self) -> Self:
-        """Begin to serve."""
-        self.server.start()
-        return self
-
-    def close(self) -> None:
-        """Stop serving."""
-        self.server.close()
 
     async def _audit(self, request: web.Request) -> web.Response:
         login = base64.b64encode(f"{self.username}:{self.token}".encode()).decode()

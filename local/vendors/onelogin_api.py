@@ -15,21 +15,18 @@ import re
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from ssl import SSLContext
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from local.loopback.server import (
     Clock,
-    LocalServer,
-    Request,
     json_answer,
     serve_until_stdin_closes,
     utc_now,
 )
-from local.loopback.service import Service
 from local.vendors.record_store import Between, Collection, Key, Record, microseconds
+from local.vendors.served import ServedVendor
 
 CLIENT_ID = "local-onelogin-client"
 CLIENT_SECRET = "local-onelogin-secret"
@@ -41,47 +38,29 @@ TOKEN_SECONDS = 36_000
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z")
 
 
-class OneLoginApi(Service):
+class OneLoginApi(ServedVendor):
     """An account's API. `calls_an_hour` is its limit; `longest_page` shortens pages.
 
     `exclusive` leaves out events on an edge of `since` and `until`, as OneLogin describes them.
     `scope` is whether the credential may read events.
     """
 
-    def __init__(
-        self, *, now: Clock = utc_now, tls: SSLContext | None = None, port: int = 0
-    ) -> None:
+    def __init__(self, *, now: Clock = utc_now, port: int = 0) -> None:
         self.client_id, self.client_secret = CLIENT_ID, CLIENT_SECRET
         self.longest_page = MAX_LIMIT
         self.calls_an_hour = CALLS_AN_HOUR
         self.token_seconds = TOKEN_SECONDS
         self.exclusive = True
         self.scope = True
-        self.server = LocalServer(
+        super().__init__(
             [web.get(PATH, self._events), web.post(TOKEN_PATH, self._token)],
-            tls=tls,
             port=port,
             now=now,
         )
         self.events = Collection({"created_at": "created_at"}, now=self.clock)
-        self.faults = self.server.faults
         self._tokens: dict[str, datetime] = {}
         self._hour: datetime | None = None
         self._calls = 0
-
-    def clock(self) -> datetime:
-        """The vendor's clock, which its Date header shows."""
-        return self.server.now()
-
-    @property
-    def url(self) -> str:
-        """The account's address, for OneLoginUrl."""
-        return self.server.url
-
-    @property
-    def requests(self) -> list[Request]:
-        """Every request so far."""
-        return self.server.requests
 
     @property
     def settings(self) -> dict[str, str]:
@@ -109,15 +88,6 @@ class OneLoginApi(Service):
     def revoke_tokens(self) -> None:
         """Every token given so far is refused from now on."""
         self._tokens.clear()
-
-    def start(self) -> Self:
-        """Begin to serve."""
-        self.server.start()
-        return self
-
-    def close(self) -> None:
-        """Stop serving."""
-        self.server.close()
 
     async def _token(self, request: web.Request) -> web.Response:
         try:

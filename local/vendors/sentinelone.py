@@ -7,14 +7,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from ssl import SSLContext
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from urllib.parse import quote
 
 from aiohttp import web
 
-from local.loopback.server import Clock, LocalServer, Request, json_answer, utc_now
-from local.loopback.service import Service
+from local.loopback.server import Clock, json_answer, utc_now
 from local.vendors.record_store import Between, Collection, Item, Record
 from local.vendors.sentinelone_rules import (
     BASE,
@@ -26,22 +24,21 @@ from local.vendors.sentinelone_rules import (
     cursor,
     read,
 )
+from local.vendors.served import ServedVendor
 
 TOKEN = "local-sentinelone-token"
 GRAPHQL = "/unifiedalerts/graphql"
 MAX_FIRST = 100
 
 
-class SentinelOne(Service):
+class SentinelOne(ServedVendor):
     """A tenant. Streams by their setting names: activities, threats, …, unifiedalerts, accounts.
 
     `last_cursor` is how the last page marks itself; `encoded_cursors` percent-encodes cursors;
     `denied` maps a stream to the status for a missing licence or permission.
     """
 
-    def __init__(
-        self, *, now: Clock = utc_now, tls: SSLContext | None = None, port: int = 0
-    ) -> None:
+    def __init__(self, *, now: Clock = utc_now, port: int = 0) -> None:
         self.token = TOKEN
         self.last_cursor: Literal["null", "missing"] = "null"
         self.encoded_cursors = False
@@ -66,7 +63,7 @@ class SentinelOne(Service):
         }
         self.streams["unifiedalerts"] = Collection({"detectedAt": "detectedAt"}, now=self.clock)
         routes = [web.get(BASE + each.path, self._lister(each)) for each in ENDPOINTS]
-        self.server = LocalServer(
+        super().__init__(
             [
                 *routes,
                 web.get(f"{BASE}/tenant/policy", self._policy),
@@ -76,25 +73,9 @@ class SentinelOne(Service):
                 web.post(f"{BASE}/users/api-token-details", self._token_details),
                 web.route("*", "/{path:.*}", self._unknown),
             ],
-            tls=tls,
             port=port,
             now=now,
         )
-        self.faults = self.server.faults
-
-    def clock(self) -> datetime:
-        """The vendor's clock, which its Date header shows and late records wait for."""
-        return self.server.now()
-
-    @property
-    def url(self) -> str:
-        """The console's address, for SentinelOneUrl."""
-        return self.server.url
-
-    @property
-    def requests(self) -> list[Request]:
-        """Every request so far."""
-        return self.server.requests
 
     def add(
         self,
@@ -114,15 +95,6 @@ class SentinelOne(Service):
     def ids(self, stream: str) -> list[str]:
         """The ids of the records that are visible now."""
         return self.streams[stream].ids()
-
-    def start(self) -> Self:
-        """Begin to serve."""
-        self.server.start()
-        return self
-
-    def close(self) -> None:
-        """Stop serving."""
-        self.server.close()
 
     def _lister(self, endpoint: Endpoint) -> Any:
         async def answer(request: web.Request) -> web.Response:
