@@ -14,7 +14,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -25,6 +25,7 @@ from local.loopback.server import (
     serve_until_stdin_closes,
     utc_now,
 )
+from local.vendors.onelogin_records import api_time
 from local.vendors.record_store import Between, Collection, Key, Record, microseconds
 from local.vendors.served import ServedVendor
 
@@ -110,7 +111,7 @@ class OneLoginApi(ServedVendor):
         return json_answer(
             {
                 "access_token": token,
-                "created_at": _iso(created),
+                "created_at": api_time(created),
                 "expires_in": self.token_seconds,
                 "refresh_token": secrets.token_hex(32),
                 "token_type": "bearer",
@@ -215,10 +216,6 @@ def _read_cursor(text: str) -> Key:
     except ValueError:
         raise ValueError("after_cursor is not valid") from None
     return (value, record_id)
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _status(

@@ -69,6 +69,10 @@ _POSTED_ONLY = ("uuid", "create", "event_timestamp", "user_agent", "user_attribu
 def listed_event(n: int, at: datetime) -> Record:
     """The same event as the API lists it: known by a number, with its time in milliseconds."""
     event = onelogin_event(n, at)
-    created = at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
     kept = {name: value for name, value in event.items() if name not in _POSTED_ONLY}
-    return {"id": 9_000_000 + n, "created_at": created, **kept}
+    return {"id": 9_000_000 + n, "created_at": api_time(at), **kept}
+
+
+def api_time(moment: datetime) -> str:
+    """A time as the API writes it."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
