@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from typing import Any
+
+from shared.telemetry.humanize import many
 
 Dimensions = dict[str, Any]
 _QUIET = ("Executing ", "Executed ")
@@ -26,7 +27,7 @@ class Readable(logging.Formatter):
             dimensions = None
         if not isinstance(dimensions, dict):
             return super().format(record)
-        words = _RUNS.get(name, _other)(name, dimensions)
+        words = _run(dimensions) if name == "stream_run" else _other(name, dimensions)
         return f"{self.formatTime(record, self.datefmt)} {words}"
 
 
@@ -47,13 +48,12 @@ def show_logs(*, as_json: bool) -> None:
     logging.getLogger("azure").setLevel(logging.WARNING)
 
 
-def _run(name: str, run: Dimensions) -> str:
-    del name
-    who = f"{_who(run):<28} {run.get('Status', '')}: {_counted(run.get('Records'), 'record')}"
+def _run(run: Dimensions) -> str:
+    who = f"{_who(run):<28} {run.get('Status', '')}: {many(int(run.get('Records') or 0), 'record')}"
     more = [
         f"{run['RepeatsSuppressed']:,} repeats" if run.get("RepeatsSuppressed") else "",
         f"{run['DeadLettered']:,} set aside" if run.get("DeadLettered") else "",
-        _counted(run.get("Requests"), "request") if run.get("Requests") else "",
+        many(int(run["Requests"]), "request") if run.get("Requests") else "",
         f"{run['Retries']:,} retried" if run.get("Retries") else "",
         f"{run.get('DurationSeconds') or 0:.1f} s",
         f"{_span(run['SecondsBehind'])} behind" if run.get("SecondsBehind") else "",
@@ -77,16 +77,8 @@ def _who(event: Dimensions) -> str:
     return f"{who}{connection}".strip() or "the app"
 
 
-def _counted(count: Any, noun: str) -> str:
-    number = int(count or 0)
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _span(seconds: float) -> str:
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-_RUNS: dict[str, Callable[[str, Dimensions], str]] = {"stream_run": _run}

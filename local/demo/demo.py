@@ -21,7 +21,7 @@ from pathlib import Path
 
 from local.commands.query import WORKSPACE
 from local.demo.keep import keep
-from local.demo.progress import counted, listed, progress, say
+from local.demo.progress import progress, say
 from local.demo.reconcile import StreamResult, reconcile
 from local.demo.report import Repeats, report
 from local.demo.state import State
@@ -33,7 +33,9 @@ from local.vendors.registry import vendors
 from local.vendors.traffic import WEEK, Period
 from local.vendors.vendor import Account, PostingAccount, Vendor
 from local.world import FOLDER, Destination, destination, environment, storage
+from shared.telemetry.humanize import many
 from tools import interrupts
+from tools.project import names_in_words
 
 LOOKBACK_HOURS = 8 * 24  # a week of history, and a day of room
 MOST_SIZE = 100
@@ -105,22 +107,19 @@ class Demo:
             state.until = now.isoformat()
         self.save()
 
-    def counts(self) -> str:
-        """How many records each vendor that is polled has."""
-        polled = [(v, a) for v, a in self.accounts if not isinstance(a, PostingAccount)]
-        counts = [(v.name, sum(len(a.records(s)) for s in v.streams)) for v, a in polled]
-        shown = [f"{name} {count:,}" for name, count in counts[1:]]
-        head = [f"{name} has {count:,} records now" for name, count in counts[:1]]
-        return ", ".join([*head, *shown])
-
-    def vendor_records(self) -> int:
-        """How many records the vendors that are polled have."""
-        return sum(
-            len(account.records(stream))
+    def records(self) -> dict[str, int]:
+        """How many records each vendor that is polled has now."""
+        return {
+            vendor.name: sum(len(account.records(stream)) for stream in vendor.streams)
             for vendor, account in self.accounts
             if not isinstance(account, PostingAccount)
-            for stream in vendor.streams
-        )
+        }
+
+    def counts(self) -> str:
+        """The same in words."""
+        counts = list(self.records().items())
+        head = [f"{name} has {count:,} records now" for name, count in counts[:1]]
+        return ", ".join([*head, *(f"{name} {count:,}" for name, count in counts[1:])])
 
     def poll(self) -> None:
         """Tick the timer of every vendor that is polled once."""
@@ -152,7 +151,7 @@ class Demo:
         messages = 0
         while found := self.host.poll("DeliveryRetry"):
             messages += found
-        return counted(messages, "message")
+        return many(messages, "message")
 
     def _tick(self, function: str) -> str:
         done = self.host.tick(function)
@@ -169,10 +168,10 @@ class Demo:
     def step(self, name: str, work: Callable[[], str]) -> None:
         """Do one thing, and show how many records are delivered meanwhile."""
         before, started = self._delivered(), time.monotonic()
-        with progress(lambda: f"      {name}: {counted(self._delivered() - before, 'record')}"):
+        with progress(lambda: f"      {name}: {many(self._delivered() - before, 'record')}"):
             more = work()
         seconds = time.monotonic() - started
-        records = counted(self._delivered() - before, "record")
+        records = many(self._delivered() - before, "record")
         say(f"      {name}: {records}, {seconds:.1f} s{', ' + more if more else ''}")
 
     def _delivered(self) -> int:
@@ -269,7 +268,7 @@ def _served(state: State) -> Iterator[list[tuple[Vendor, Account]]]:
 def _running(place: Place, state: State) -> Iterator[Demo]:
     """Start everything; the app's settings are the environment's within the block."""
     names = [vendor.name for vendor in vendors()]
-    say(f"1/5  Starting storage, sign-in, Azure Monitor, {listed(names)} on this machine")
+    say(f"1/5  Starting storage, sign-in, Azure Monitor, {names_in_words(names)} on this machine")
     with (
         storage(place.storage) as connection,
         _served(state) as accounts,
@@ -297,10 +296,10 @@ def _run(demo: Demo) -> list[StreamResult]:
     say("3/5  The timers tick")
     demo.poll()
     for vendor, account in demo.posting:
-        say(f"4/5  {vendor.name} posts {counted(len(account.pending()), 'event')}")
+        say(f"4/5  {vendor.name} posts {many(len(account.pending()), 'event')}")
         demo.post(vendor, account)
     late, changed = demo.add_late()
-    say(f"5/5  {counted(late, 'late record')} appear, {changed} change in place; another tick")
+    say(f"5/5  {many(late, 'late record')} appear, {changed} change in place; another tick")
     demo.poll()
     with progress(lambda: "      Azure Monitor fills the tables"):
         demo.to.monitor.settle()

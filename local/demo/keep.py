@@ -7,7 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from local.demo.progress import counted, say
+from local.demo.progress import say
+from shared.telemetry.humanize import many
 
 if TYPE_CHECKING:
     from local.demo.demo import Demo
@@ -53,15 +54,15 @@ def happen(demo: Demo) -> str:
     """Make what happened at each vendor since the last time; post what is posted. Say how much."""
     late = sum(account.release_late() for _, account in demo.accounts)
     changed = sum(account.change(datetime.now(UTC)) for _, account in demo.accounts)
-    before = demo.vendor_records()
+    before = sum(demo.records().values())
     demo.fill()
-    made = demo.vendor_records() - before
+    made = sum(demo.records().values()) - before
     posted = 0
     for vendor, account in demo.posting:
         events = account.pending()
         posted += len(events) - account.post(demo.host.url(vendor.function), events)
     demo.save()
     return (
-        f"{counted(made + late, 'new record')} at the vendors, {changed} changed, "
-        f"{counted(posted, 'event')} posted"
+        f"{many(made + late, 'new record')} at the vendors, {changed} changed, "
+        f"{many(posted, 'event')} posted"
     )

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 def say(text: str) -> None:
     """Print one line at once."""
     print(text, flush=True)
-
-
-def counted(count: int, noun: str) -> str:
-    """1 record, 2,506 records."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """A, B and C."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 @contextmanager

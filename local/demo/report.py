@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from local.demo.progress import counted
 from local.demo.reconcile import StreamResult, as_table
 from local.vendors.registry import vendors
+from shared.telemetry.humanize import many
 
 CHART = "summarize count() by bin(EventTime, 12h), EventType | render timechart"
 
@@ -29,14 +29,14 @@ def report(
 ) -> None:
     """Print each stream's result, the verdict, and what to look at next."""
     lost, twice = sum(each.lost for each in results), sum(each.twice for each in results)
-    verdict = f"{counted(lost, 'record')} lost." if lost else "Everything arrived."
+    verdict = f"{many(lost, 'record')} lost." if lost else "Everything arrived."
     if twice and repeats.after_kill:
         verdict += (
-            f" {counted(twice, 'row')} came twice: the last run was killed, and what it had sent "
+            f" {many(twice, 'row')} came twice: the last run was killed, and what it had sent "
             "without noting it was sent again, as docs/guarantees.md says."
         )
     elif twice:
-        verdict += f" {counted(twice, 'row')} came twice, which should not be: nothing was killed."
+        verdict += f" {many(twice, 'row')} came twice, which should not be: nothing was killed."
     elif repeats.after_kill:
         verdict += " The last run was killed; nothing came twice."
     print()
