@@ -15,6 +15,7 @@ from bench import changes, connections, load, measures, outage
 from bench.measures import QUICK, BenchmarkInvalid, Row, Sizes
 from bench.world import LATENCY, WorkerFailed, World, world
 from tools.environment import ROOT
+from tools.generated_files import between
 
 PAGE = ROOT / "docs" / "performance.md"
 _BEGIN, _END = "<!-- make bench writes from here -->", "<!-- to here -->"
@@ -141,11 +142,7 @@ def table(rows: list[Row]) -> list[str]:
 
 def write(page: Path, lines: list[str]) -> None:
     """Put ``lines`` between the page's two marks."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    body = "\n".join(lines)
-    page.write_text(f"{before}{_BEGIN}\n{body}\n{_END}{after}", encoding="utf-8")
+    page.write_text(between(page, _BEGIN, _END, "\n".join(lines)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ prices, to be replaced by those of your region and agreement.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from tools.generated_files import between, write_or_check
 from tools.project import ROOT
 
 PAGE = ROOT / "docs" / "compare.md"
@@ -120,14 +120,10 @@ def _described(numbers: Numbers) -> str:
     )
 
 
-def page(text: str) -> str:
+def page() -> str:
     """The page with its example made again."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE.name} lacks the lines {BEGIN!r} and {END!r}")
-    example = Numbers()
-    return f"{before}{BEGIN}\n{_described(example)}\n\n{table(example)}\n{END}{after}"
+    numbers = Numbers()
+    return between(PAGE, BEGIN, END, f"{_described(numbers)}\n\n{table(numbers)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -146,17 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def example(argv: Sequence[str] | None = None) -> int:
-    """Renew the example in the docs; with ``--check`` say whether it is what it should be."""
-    parser = argparse.ArgumentParser(prog="cost-example", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing, fail on drift")
-    arguments = parser.parse_args(argv)
-    now = PAGE.read_text(encoding="utf-8")
-    wanted = page(now)
-    if not arguments.check:
-        PAGE.write_text(wanted, encoding="utf-8")
-        return 0
-    if now == wanted:
-        return 0
-    print(f"docs/{PAGE.name}: the example is not what tools/cost.py says", file=sys.stderr)
-    return 1
+def example(argv: Sequence[str]) -> int:
+    """Renew the example in the docs, or check it; see ``write_or_check``."""
+    about = "Write the example of a month's cost."
+    return write_or_check("cost-example", about, lambda: {PAGE: page()}, argv)

@@ -6,13 +6,13 @@ AdditionalFields. It is generated so that the app needs no YAML.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tools.content import ROOT, load_tables
+from tools.generated_files import write_or_check
 
 PATH = ROOT / "shared" / "records" / "declared_streams.json"
 
@@ -33,22 +33,10 @@ def declared_streams() -> dict[str, dict[str, Any]]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the file; with ``--check`` says whether it is what it should be. 0 is good."""
-    parser = argparse.ArgumentParser(
-        prog="declared-streams", description="Write shared/records/declared_streams.json"
-    )
-    parser.add_argument("--check", action="store_true", help="change nothing, fail on drift")
-    arguments = parser.parse_args(argv)
-    wanted = json.dumps(declared_streams(), indent=1) + "\n"
-    if not arguments.check:
-        PATH.write_text(wanted, encoding="utf-8")
-        return 0
-    if PATH.is_file() and PATH.read_text(encoding="utf-8") == wanted:
-        return 0
-    print(
-        f"{PATH.relative_to(ROOT)} is not what sentinel/tables declares: "
-        "run `python -m tools declared-streams`",
-        file=sys.stderr,
-    )
-    return 1
+def main(argv: Sequence[str]) -> int:
+    """Write the file, or check it; see ``write_or_check``."""
+    return write_or_check("declared-streams", __doc__, _files, argv)
+
+
+def _files() -> dict[Path, str]:
+    return {PATH: json.dumps(declared_streams(), indent=1) + "\n"}

@@ -6,12 +6,12 @@ Options stand here. https://learn.microsoft.com/azure/azure-resource-manager/man
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from shared.settings.setting import Setting
+from tools.generated_files import write_or_check
 from tools.project import ROOT, names_in_words
 from tools.template import form_options, form_workspace
 from tools.template.arm import Json, value
@@ -182,22 +182,13 @@ def _element(name: str, setting: Setting, visible: str) -> Json:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the file; with ``--check`` say whether it is what its sources make. 0 is good."""
-    parser = argparse.ArgumentParser(
-        prog="portal-form", description="Write createUiDefinition.json"
-    )
-    parser.add_argument("--check", action="store_true", help="change nothing, fail on drift")
-    arguments = parser.parse_args(argv)
-    status = 0
-    for path, form in ((PATH, build()), (ELSEWHERE, build(elsewhere=True))):
-        wanted = json.dumps(form, indent=2, ensure_ascii=False) + "\n"
-        if not arguments.check:
-            path.write_text(wanted, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != wanted:
-            print(
-                f"{path.name} is not what its sources make: run `python -m tools portal-form`",
-                file=sys.stderr,
-            )
-            status = 1
-    return status
+def main(argv: Sequence[str]) -> int:
+    """Write the files, or check them; see ``write_or_check``."""
+    return write_or_check("portal-form", __doc__, _files, argv)
+
+
+def _files() -> dict[Path, str]:
+    forms = {PATH: build(), ELSEWHERE: build(elsewhere=True)}
+    return {
+        path: json.dumps(form, indent=2, ensure_ascii=False) + "\n" for path, form in forms.items()
+    }

@@ -6,13 +6,13 @@ in: so it names every setting.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from shared.connections.registry import all_settings, settings_by_section
 from shared.settings.setting import Setting
+from tools.generated_files import between, write_or_check
 from tools.project import ROOT
 
 README = ROOT / "README.md"
@@ -50,34 +50,10 @@ def example() -> str:
     return json.dumps({"IsEncrypted": False, "Values": values}, indent=2) + "\n"
 
 
-def readme(text: str) -> str:
-    """The README with its table rendered from the declared settings."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{README.name} lacks the lines {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+def main(argv: Sequence[str]) -> int:
+    """Write both, or check them; see ``write_or_check``."""
+    return write_or_check("settings-table", __doc__, _files, argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Writes both; with ``--check`` says whether they are what they should be. 0 is good."""
-    parser = argparse.ArgumentParser(prog="settings-table", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing, fail on drift")
-    arguments = parser.parse_args(argv)
-    now = README.read_text(encoding="utf-8")
-    status = 0
-    for path, wanted in ((README, readme(now)), (EXAMPLE, example())):
-        if not arguments.check:
-            path.write_text(wanted, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != wanted:
-            print(
-                f"{path.name} is not what the declared settings say: "
-                "run `python -m tools settings-table`",
-                file=sys.stderr,
-            )
-            status = 1
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _files() -> dict[Path, str]:
+    return {README: between(README, BEGIN, END, table()), EXAMPLE: example()}

@@ -5,14 +5,13 @@ A person reads it before deploying; it is generated, so that it says what the te
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 from collections.abc import Iterator, Sequence
 
 from tools import workbook
 from tools.asim import load_asim
 from tools.content import SENTINEL, Parser, Table, load_parsers, load_tables, load_yaml
+from tools.generated_files import write_or_check
 from tools.project import ROOT
 from tools.rules import Rule, load_rules
 
@@ -124,16 +123,6 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the page; with ``--check`` say whether it is what it should be. 0 is good."""
-    parser = argparse.ArgumentParser(prog="what-you-get", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing, fail on drift")
-    arguments = parser.parse_args(argv)
-    wanted = what_you_get()
-    if not arguments.check:
-        PAGE.write_text(wanted, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == wanted:
-        return 0
-    print(f"docs/{PAGE.name} is not what sentinel/ says: run `make fix`", file=sys.stderr)
-    return 1
+def main(argv: Sequence[str]) -> int:
+    """Write the page, or check it; see ``write_or_check``."""
+    return write_or_check("what-you-get", __doc__, lambda: {PAGE: what_you_get()}, argv)

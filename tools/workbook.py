@@ -11,11 +11,12 @@ shape is what a workbook's advanced editor shows
 from __future__ import annotations
 
 import json
-import sys
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from tools.content import SENTINEL, load_yaml
+from tools.generated_files import write_or_check
 
 FOLDER = SENTINEL / "workbooks"
 WORKBOOK = FOLDER / "SecurityConnectors.json"
@@ -180,12 +181,6 @@ def _status_icons(column: str) -> dict[str, Any]:
     }
 
 
-def main(arguments: list[str]) -> int:
-    """Writes the file, or with ``--check`` says whether it is up to date. Returns the exit code."""
-    if "--check" in arguments:
-        if WORKBOOK.exists() and WORKBOOK.read_text("utf-8") == serialized():
-            return 0
-        sys.stderr.write(f"{WORKBOOK.name} is out of date: run python -m tools workbook\n")
-        return 1
-    WORKBOOK.write_text(serialized(), "utf-8")
-    return 0
+def main(argv: Sequence[str]) -> int:
+    """Write the file, or check it; see ``write_or_check``."""
+    return write_or_check("workbook", __doc__, lambda: {WORKBOOK: serialized()}, argv)

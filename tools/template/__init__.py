@@ -7,13 +7,13 @@ workspace is in another one.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from tools import project
 from tools.content import load_tables
+from tools.generated_files import write_or_check
 from tools.template import (
     app,
     checks,
@@ -128,27 +128,10 @@ def render(template: Json) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """``template [--check]``: 1 if a committed file is not what its source makes."""
-    parser = argparse.ArgumentParser(prog="python -m tools template", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail on drift")
-    options = parser.parse_args(argv)
-    stale = [
-        path
-        for path, template in (
-            (TEMPLATE, build()),
-            (ELSEWHERE, build(elsewhere=True)),
-            *codeless.templates(),
-        )
-        if not _up_to_date(path, render(template), check=options.check)
-    ]
-    for path in stale:
-        print(f"{path.relative_to(project.ROOT)} is not what its source makes: make template")
-    return 1 if stale else 0
+    """Write every template, or check them; see ``write_or_check``."""
+    return write_or_check("template", __doc__, _files, argv)
 
 
-def _up_to_date(path: Path, text: str, *, check: bool) -> bool:
-    if check:
-        return path.is_file() and path.read_text(encoding="utf-8") == text
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return True
+def _files() -> dict[Path, str]:
+    templates = {TEMPLATE: build(), ELSEWHERE: build(elsewhere=True), **dict(codeless.templates())}
+    return {path: render(template) for path, template in templates.items()}
