@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from tools.rules import Rule, load_rules
@@ -21,10 +20,7 @@ from tools.template.sections import Section, sections
 from tools.template.transforms import PART, WHOLE
 
 _API = "2025-09-01"
-_OPERATORS = {"gt": "GreaterThan", "lt": "LessThan", "eq": "Equal", "ne": "NotEqual"}
 _WORKSPACE = resource_id("Microsoft.OperationalInsights/workspaces", parameter("workspaceName"))
-# What a rule's file may leave out, as Azure wants it said.
-_DEFAULTS: Json = {"suppressionEnabled": False, "suppressionDuration": "PT5H"}
 _MEMBERS = (
     "severity",
     "queryFrequency",
@@ -53,10 +49,7 @@ def of_section(section: Section) -> Sequence[Rule]:
 
 def resource(rule: Rule) -> Json:
     """The rule, left out where its tables have another plan or ``activityData`` blinds it."""
-    data = {**_DEFAULTS, **rule.body}
-    data["triggerOperator"] = _OPERATORS.get(data["triggerOperator"], data["triggerOperator"])
-    for name in ("queryFrequency", "queryPeriod", "suppressionDuration"):
-        data[name] = duration(data[name])
+    data = rule.body
     return {
         "condition": value(_condition(rule)),
         "type": "Microsoft.SecurityInsights/alertRules",
@@ -119,12 +112,3 @@ def left_out() -> str:
         },
     }
     return f"{create_object(arrays)}[{parameter('activityData')}]"
-
-
-def duration(text: str) -> str:
-    """``5m``, ``1h`` and ``14d``, as Sentinel's rule files write them, in ISO 8601."""
-    short = re.fullmatch(r"(\d+)([mhd])", text)
-    if short is None:
-        return text
-    amount, unit = short.groups()
-    return f"P{amount}D" if unit == "d" else f"PT{amount}{unit.upper()}"

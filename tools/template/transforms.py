@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from tools.content import StreamDecl, Table
+from tools.rule_queries import tokens
 from tools.template.arm import (
     TABLES_API,
     Group,
@@ -69,21 +70,8 @@ def with_choices(
 
 def one_line(kql: str) -> str:
     """A query as Azure stores a transform: on one line, without its comments."""
-    lines = (_without_comment(line).strip() for line in kql.splitlines())
-    return " ".join(line for line in lines if line)
-
-
-def _without_comment(line: str) -> str:
-    """``line`` up to a ``//`` that is not inside a string."""
-    inside = ""
-    for at, char in enumerate(line):
-        if inside:
-            inside = "" if char == inside else inside
-        elif char in "'\"":
-            inside = char
-        elif line.startswith("//", at):
-            return line[:at]
-    return line
+    code = "".join(word for kind, word in tokens(kql) if kind != "comment")
+    return " ".join(line for each in code.splitlines() if (line := each.strip()))
 
 
 def _variable_of(stream: str) -> str:
