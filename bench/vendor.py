@@ -22,7 +22,6 @@ from aiohttp import web
 from local.loopback.certificates import certificates
 from local.loopback.server import (
     LocalServer,
-    folder_for_certificates,
     json_answer,
     serve_until_stdin_closes,
     utc_now,
@@ -241,7 +240,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--plain", action="store_true", help="http instead of https")
     options = parser.parse_args()
-    tls = certificates(folder_for_certificates())
+    tls = certificates()
     context = None if options.plain else tls.server_context()
 
     async def requests(_request: web.Request) -> web.Response:

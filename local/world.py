@@ -42,7 +42,7 @@ def storage(folder: Path | None) -> Iterator[str]:
 @contextmanager
 def destination(workspace: Path) -> Iterator[Destination]:
     """Run Azure Monitor over TLS with a managed identity; it fills the workspace's file."""
-    tls = certificates(FOLDER / "certificates")
+    tls = certificates()
     rules = {rule_id(setting): streams for setting, streams in declared_rules().items()}
     workspace.parent.mkdir(parents=True, exist_ok=True)
     rows = Workspace(workspace)

@@ -27,7 +27,6 @@ from local.loopback.certificates import Certificates, certificates
 from local.loopback.server import (
     Clock,
     LocalServer,
-    folder_for_certificates,
     json_answer,
     serve_until_stdin_closes,
     utc_now,
@@ -317,11 +316,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.azure.logs_ingestion")
     parser.add_argument("--keep", choices=("records", "ids", "counts"), default="ids")
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
-    parser.add_argument("--certificates", type=Path, default=folder_for_certificates())
     parser.add_argument("--no-rate-limit", action="store_true")
     parser.add_argument("--body-bytes", type=int, default=Limits().body_bytes, metavar="N")
     options = parser.parse_args()
-    tls = certificates(options.certificates)
+    tls = certificates()
     declared = declared_rules()
     rules = {rule_id(setting): streams for setting, streams in declared.items()}
     with (

@@ -12,6 +12,8 @@ import certifi
 import trustme
 from cryptography import x509
 
+# The local world's.
+FOLDER = Path(__file__).resolve().parents[2] / ".local" / "certificates"
 LIFETIME = timedelta(days=30)
 RENEW_BEFORE = timedelta(days=1)
 IDENTITIES = ("localhost", "127.0.0.1", "::1")
@@ -33,7 +35,7 @@ class Certificates:
         return context
 
 
-def certificates(folder: Path) -> Certificates:
+def certificates(folder: Path = FOLDER) -> Certificates:
     """The folder's certificates for 127.0.0.1, ::1 and localhost; made when absent or expiring.
 
     The bundle holds the authorities that this machine trusts already (REQUESTS_CA_BUNDLE, else

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from pathlib import Path
 from ssl import SSLContext
 from typing import Any, Self
 from weakref import WeakSet
@@ -196,8 +195,3 @@ def serve_until_stdin_closes(addresses: Mapping[str, str]) -> None:
     """
     print(json.dumps(dict(addresses)), flush=True)
     sys.stdin.read()
-
-
-def folder_for_certificates() -> Path:
-    """The folder of the local world's certificates."""
-    return Path(__file__).resolve().parents[2] / ".local" / "certificates"
