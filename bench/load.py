@@ -12,7 +12,7 @@ def under_load(world: World, sizes: Sizes) -> list[Row]:
     """Point 9: events a second and p99, beside a pass-through, and into the spool."""
     settings = {"OneLoginBearerToken": "made-up-bearer-token"}
     world.forget()
-    found = world.work("webhook_loaded", settings, posts=sizes.loaded_posts)
+    found = world.work("webhook.loaded", settings, posts=sizes.loaded_posts)
     check(world, ONELOGIN, found["sent"])
     rows = [
         Row(
@@ -24,7 +24,7 @@ def under_load(world: World, sizes: Sizes) -> list[Row]:
             _p99(found["ours"]) <= 1.5 * _p99(found["bare"]),
         )
     ]
-    spooled = world.work("webhook_outage", settings, posts=sizes.loaded_posts)
+    spooled = world.work("webhook.outage", settings, posts=sizes.loaded_posts)
     rows.append(
         Row(
             "9",

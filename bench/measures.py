@@ -138,7 +138,7 @@ def backlog(world: World, sizes: Sizes) -> tuple[list[Row], dict[str, Any]]:
 
 def packing(world: World, sizes: Sizes) -> tuple[list[Row], dict[str, Any]]:
     """Point 2: packing and compression, without any server."""
-    found = world.work("packing", {}, records=sizes.packing)
+    found = world.work("packing.packing", {}, records=sizes.packing)
     ratio = found["theirs"] / found["alone"]
     sent = found["our_bytes"] / found["their_bytes"]
     raw = found["our_raw"] / found["their_raw"]
@@ -201,11 +201,11 @@ def webhook(world: World, sizes: Sizes) -> list[Row]:
     """Point 4: latency beside a pass-through, then the highest rate on one core."""
     settings = {"OneLoginBearerToken": "made-up-bearer-token"}
     world.forget()
-    found = world.work("webhook_latency", settings, posts=sizes.posts)
+    found = world.work("webhook.latency", settings, posts=sizes.posts)
     check(world, ONELOGIN, found["sent"])
     ours, bare = percentile(found["ours"], 99), percentile(found["bare"], 99)
     world.forget()
-    steady = world.work("webhook_sustained", settings, posts=sizes.sustained_posts)
+    steady = world.work("webhook.sustained", settings, posts=sizes.sustained_posts)
     check(world, ONELOGIN, steady["sent"])
     events = sizes.sustained_posts * EVENTS_A_POST
     rate, capacity = events / steady["seconds"], events / steady["cpu"]

@@ -26,9 +26,9 @@ def _in_parts(world: World, task: str, posts: int) -> Counter[str]:
 def spooled(world: World, sizes: Sizes) -> list[Row]:
     """Work off spooled posts of ten events, in one process that takes four messages at a time."""
     world.forget()
-    found = _in_parts(world, "spool_drained", sizes.spooled_posts)
+    found = _in_parts(world, "spool.drained", sizes.spooled_posts)
     received = check(world, ONELOGIN, int(found["sent"]))
-    down = _in_parts(world, "spool_during_outage", sizes.spooled_posts)
+    down = _in_parts(world, "spool.during_outage", sizes.spooled_posts)
     if down["left"] != sizes.spooled_posts:
         raise BenchmarkInvalid(f"{down['left']} of {sizes.spooled_posts} spooled posts are left")
     minutes = max(down["seconds"] / 60, 1.0)

@@ -6,6 +6,7 @@ Prints one line of JSON. Memory is that of this process alone, from its beginnin
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -146,55 +147,6 @@ def _import_as_the_worker() -> None:
     import azure.functions  # noqa: F401
 
 
-def webhook_latency(posts: int) -> Result:
-    """See ``bench.webhook.latency``."""
-    from bench import webhook
-
-    return webhook.latency(posts)
-
-
-def webhook_sustained(posts: int) -> Result:
-    """See ``bench.webhook.sustained``."""
-    from bench import webhook
-
-    return webhook.sustained(posts)
-
-
-def webhook_loaded(posts: int) -> Result:
-    """See ``bench.webhook.loaded``."""
-    from bench import webhook
-
-    return webhook.loaded(posts)
-
-
-def webhook_outage(posts: int) -> Result:
-    """See ``bench.webhook.outage``."""
-    from bench import webhook
-
-    return webhook.outage(posts)
-
-
-def spool_drained(posts: int, seed: int) -> Result:
-    """See ``bench.spool.drained``."""
-    from bench import spool
-
-    return spool.drained(posts, seed)
-
-
-def spool_during_outage(posts: int, seed: int) -> Result:
-    """See ``bench.spool.during_outage``."""
-    from bench import spool
-
-    return spool.during_outage(posts, seed)
-
-
-def packing(records: int) -> Result:
-    """See ``bench.packing``."""
-    from bench import packing as bench_packing
-
-    return bench_packing.packing(records) | {"stages": bench_packing.stages()}
-
-
 def hand_out() -> Result:
     """A tick of SentinelOne's timer over several connections."""
     from shared.connectors.sentinelone import CONNECTOR
@@ -223,31 +175,12 @@ def poll_connections(rounds: int) -> Result:
     return {**_measured(work_off), "polls": polls[0]}
 
 
-TASKS: dict[str, Callable[..., Result]] = {
-    task.__name__: task
-    for task in (
-        poll,
-        straightforward,
-        idle,
-        cold_start,
-        import_sdks,
-        webhook_latency,
-        webhook_sustained,
-        webhook_loaded,
-        webhook_outage,
-        spool_drained,
-        spool_during_outage,
-        hand_out,
-        poll_connections,
-        packing,
-    )
-}
-
-
 def main() -> None:
-    """Run the task that the command line names."""
+    """Run the task that the command line names: one of this module, or like ``spool.drained``."""
     task, options = sys.argv[1:3]
-    print(json.dumps(TASKS[task](**json.loads(options))))
+    module, _, function = task.rpartition(".")
+    tasks = vars(importlib.import_module(f"bench.{module}")) if module else globals()
+    print(json.dumps(tasks[function](**json.loads(options))))
 
 
 if __name__ == "__main__":
