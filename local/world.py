@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local.azure.azurite import Azurite
 from local.azure.entra import Identity
-from local.azure.logs_ingestion import AzureMonitor, declared_rules, rule_id
+from local.azure.logs_ingestion import AzureMonitor, app_settings, declared_rules, rule_id
 from local.host.host import ROOT
 from local.loopback.certificates import certificates
 from local.workspace.workspace import Workspace
@@ -53,17 +53,7 @@ def destination(workspace: Path) -> Iterator[Destination]:
                 identity, rules, tls, workspace=rows, journal=workspace.with_suffix(".accepted")
             ) as monitor,
         ):
-            yield Destination(
-                monitor,
-                rows,
-                {
-                    "LogsIngestionEndpoint": monitor.url,
-                    "IDENTITY_ENDPOINT": identity.endpoint,
-                    "IDENTITY_HEADER": identity.header,
-                    "REQUESTS_CA_BUNDLE": str(tls.bundle),
-                    **{setting: rule_id(setting) for setting in declared_rules()},
-                },
-            )
+            yield Destination(monitor, rows, app_settings(monitor, identity, tls))
     finally:
         rows.close()
 

@@ -299,16 +299,26 @@ def rule_id(setting: str) -> str:
 def declared_rules() -> dict[str, tuple[str, ...]]:
     """The streams of each rule that sentinel/tables declares, by the rule's app setting.
 
-    A product sends to tables without such a setting itself: they share a rule by the first word of
-    their names, which is the product's.
+    A product that sends to its tables by itself has no such setting: its name stands for it.
     """
     from tools.content import load_tables
 
     rules: dict[str, tuple[str, ...]] = {}
     for table in load_tables():
-        key = table.rule_setting or table.name.partition("_")[0]
+        key = table.rule_setting or table.connector
         rules[key] = (*rules.get(key, ()), *table.streams)
     return rules
+
+
+def app_settings(monitor: AzureMonitor, identity: Identity, tls: Certificates) -> dict[str, str]:
+    """The app settings that lead to this Azure Monitor and its declared rules."""
+    return {
+        "LogsIngestionEndpoint": monitor.url,
+        "IDENTITY_ENDPOINT": identity.endpoint,
+        "IDENTITY_HEADER": identity.header,
+        "REQUESTS_CA_BUNDLE": str(tls.bundle),
+        **{setting: rule_id(setting) for setting in declared_rules()},
+    }
 
 
 def main() -> None:
@@ -320,8 +330,7 @@ def main() -> None:
     parser.add_argument("--body-bytes", type=int, default=Limits().body_bytes, metavar="N")
     options = parser.parse_args()
     tls = certificates()
-    declared = declared_rules()
-    rules = {rule_id(setting): streams for setting, streams in declared.items()}
+    rules = {rule_id(setting): streams for setting, streams in declared_rules().items()}
     with (
         Identity(tls) as identity,
         AzureMonitor(identity, rules, tls, keep=options.keep) as monitor,
@@ -332,15 +341,7 @@ def main() -> None:
             monitor.limits = replace(
                 monitor.limits, requests_a_minute=1 << 60, bytes_a_minute=1 << 60
             )
-        serve_until_stdin_closes(
-            {
-                "LogsIngestionEndpoint": monitor.url,
-                "IDENTITY_ENDPOINT": identity.endpoint,
-                "IDENTITY_HEADER": identity.header,
-                "REQUESTS_CA_BUNDLE": str(tls.bundle),
-                **{setting: rule_id(setting) for setting in declared},
-            }
-        )
+        serve_until_stdin_closes(app_settings(monitor, identity, tls))
 
 
 if __name__ == "__main__":
