@@ -110,9 +110,13 @@ def test_a_body_that_cannot_be_kept_is_asked_for_again(
 def test_a_body_that_is_not_taken_is_told_until_a_good_post_comes(
     app: App, body: bytes, status: int, reason: str
 ) -> None:
-    """The connector is failing, with the reason and what to do; a good post ends it."""
+    """The connector is failing, with the reason and what to do; a good post ends it.
+
+    What is too large is not kept: the sender has it.
+    """
     answered = app.post_body(body)
     assert answered.status == status
+    assert len(list(dead_letters())) == (0 if status == 413 else 1)
     assessment = app.stream("OneLogin")["assessment"]
     assert assessment["state"] == "failing"
     assert reason in assessment["reason"]
