@@ -11,14 +11,19 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from local.azure.logs_ingestion import AzureMonitor
 from local.loopback.faults import FOREVER, Fault, reset, reset_after
 from local.loopback.server import LocalServer
+from local.vendors.sentinelone import SentinelOne
 from shared.azure import storage as clients
 from shared.azure.storage import forget_clients
+from shared.connectors.sentinelone import CONNECTOR
 from shared.errors import LeaseLost, StorageUnavailable
+from shared.polling.run import poll
 from shared.records.timestamps import utc_now
 from shared.state.lease import (
     CONTAINER,
+    TIMES,
     LastPoll,
     LeaseTimes,
     held_lease,
@@ -133,6 +138,7 @@ def test_without_renewals_no_upload_begins_while_the_lease_still_lasts(proxy: Lo
         with pytest.raises(LeaseLost, match="nothing is lost"):
             lease.seconds_for_upload()
         lease.check()
+    assert TIMES.sure == 30
 
 
 def test_a_lease_that_was_broken_is_lost_at_once(storage: str) -> None:
@@ -238,3 +244,18 @@ def test_metadata_are_read_as_they_were_written() -> None:
 def test_no_leases_are_no_error(storage: str) -> None:
     """Before the first poll there is no container."""
     assert read_leases().polls == {}
+
+
+def test_a_poll_is_six_calls_of_blob_storage(
+    settings_env: dict[str, str],
+    sentinelone: SentinelOne,
+    azure_monitor: AzureMonitor,
+    proxy: LocalServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lease, look, is it paused, begin, end, release: what docs/connections.md counts."""
+    monkeypatch.setenv("SentinelOneStreams", "activities")
+    poll(CONNECTOR)
+    before = proxy.count(f"/{CONTAINER}/")
+    poll(CONNECTOR)
+    assert proxy.count(f"/{CONTAINER}/") - before == 6
