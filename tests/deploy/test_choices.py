@@ -10,8 +10,9 @@ import pytest
 from tests.deploy.arm_language import TemplateError
 from tests.deploy.azure import Azure
 from tests.deploy.conftest import GIVEN, azure_with_workspace, parameters
-from tests.deploy.test_second_try import with_table
+from tests.deploy.test_second_try import SEARCHES, with_table
 from tests.deploy.test_template import ALERTS, RULES, TABLES
+from tools.asim import custom_functions
 from tools.content import load_tables
 from tools.kql_check import Analysis, Query, analyse
 from tools.rules import load_rules
@@ -222,3 +223,21 @@ def test_a_wrong_name_is_told_before_anything_is_made(
         azure.deploy(template, parameters("Jira", **given))
     assert azure.put == []
     assert named in json.dumps(template)
+
+
+def test_the_unifying_parsers_custom_functions_are_made_on_request_only(
+    template: dict[str, Any], azure: Azure
+) -> None:
+    """An owner's own are never written over: without asimCustomFunctions none is written."""
+    custom = {parser.alias for parser in custom_functions()}
+    azure.deploy(template, parameters("OneLogin"))
+    assert custom
+    assert not custom & aliases(azure)
+    azure.deploy(
+        template, parameters("OneLogin", sentinelContent="always", asimCustomFunctions=True)
+    )
+    assert custom <= aliases(azure)
+
+
+def aliases(azure: Azure) -> set[str]:
+    return {body["properties"]["functionAlias"] for body in azure.of_type(SEARCHES).values()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 
 from local.workspace.workspace import Workspace
 from tests.content.golden import NOW
+from tests.deploy.azure import Azure
+from tests.deploy.conftest import parameters
+from tests.deploy.test_template import ALERTS
 from tests.local.commands.test_start import settings_file, started
 from tools import project
 
@@ -38,6 +42,18 @@ def test_a_parameter_that_is_given_exists(template: dict[str, Any]) -> None:
     assert names <= set(template["parameters"])
     outputs = set(re.findall(r"properties\.outputs\.(\w+)\.value", PAGE))
     assert outputs <= set(template["outputs"])
+
+
+def test_the_app_alone_has_the_rules_that_the_page_counts(
+    template: dict[str, Any], azure: Azure
+) -> None:
+    """Who counts them in step 2 finds as many as it says."""
+    azure.deploy(template, parameters())
+    titles = [body["properties"]["displayName"] for body in azure.of_type(ALERTS).values()]
+    kinds = Counter(title.partition(" - ")[0] for title in titles)
+    assert kinds == {"Connectors": 5, "ASIM": 2}
+    said = " ".join(PAGE.split())
+    assert "five analytics rules *Connectors - …* and two *ASIM - …*" in said
 
 
 def test_each_open_question_has_its_command() -> None:
