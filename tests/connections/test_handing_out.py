@@ -19,10 +19,11 @@ from local.loopback.faults import FOREVER, answer, reset
 from local.vendors.sentinelone import SentinelOne
 from shared.connectors.sentinelone import CONNECTOR
 from shared.errors import RunFailed, SettingsError
+from shared.polling import handing_out
 from shared.polling.handed_out import Taken, superseded
-from shared.polling.handing_out import QUEUE, PollMessage, tick
+from shared.polling.handing_out import QUEUE, PollMessage, hand_out, tick
 from shared.source import client
-from shared.state.lease import CONTAINER, LastPoll, held_lease, read_leases
+from shared.state.lease import CONTAINER, LastPoll, Leases, held_lease, read_leases
 from tests.connections.consoles import HEALTH, Consoles, activity, arrived
 
 AT = datetime(2026, 11, 28, 12, 0, 5, tzinfo=UTC)
@@ -110,6 +111,18 @@ def test_several_are_handed_out_and_polled_once_each(
         **{(name, str(number)): 1 for name in ("emea", "apac") for number in range(2)},
     }
     assert {row["Status"] for row in azure_monitor.records(HEALTH)} == {"ok"}
+
+
+def test_the_one_whose_last_poll_began_longest_ago_comes_first(
+    consoles: Consoles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a queue is too long for its tick, the rest is at the head of the next one."""
+    began = {"SentinelOne": AT, "SentinelOne__apac": AT - timedelta(hours=1)}
+    polls = {key: LastPoll(began=moment) for key, moment in began.items()}
+    leases = Leases(AT, polls, frozenset(), {})
+    monkeypatch.setattr(handing_out, "read_leases", lambda: leases)
+    hand_out(CONNECTOR, ["", "apac", "emea"])
+    assert [message["connection"] for message in waiting()] == ["emea", "apac", ""]
 
 
 @pytest.mark.parametrize(
