@@ -18,6 +18,8 @@ from local.loopback.faults import Faults
 from local.vendors.onelogin_api import OneLoginApi
 from local.vendors.sentinelone import SentinelOne
 from shared.azure import storage
+from shared.delivery.batch import MAX_BATCH_BYTES
+from shared.polling.pipeline import IN_FLIGHT
 from shared.records.codec import dump_json
 from shared.records.timestamps import isoformat, utc_now
 from shared.state.checkpoint import TABLE
@@ -80,6 +82,11 @@ def repeated_bytes(monitor: AzureMonitor, stream: str = STREAM) -> int:
 def settings(settings_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setenv("SentinelOneStreams", "activities")
     return settings_env
+
+
+def test_what_a_kill_may_repeat_is_what_may_be_in_flight() -> None:
+    """Delivered or in flight, and not committed: so many batches of such a size at most."""
+    assert IN_FLIGHT * MAX_BATCH_BYTES == MOST_REPEATED
 
 
 @pytest.mark.slow
