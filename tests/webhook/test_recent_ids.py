@@ -71,3 +71,10 @@ def test_only_the_last_ids_are_remembered(names: list[str], limit: int) -> None:
         if claim.mine:
             order.append(name)
         recent.release(claim, claim.mine)
+
+
+def test_the_last_ten_thousand_are_known() -> None:
+    """What docs/guarantees.md says of repeats: the oldest id goes first, and no other."""
+    ids, names = RecentIds(), [str(number) for number in range(10_001)]
+    ids.release(ids.claim(names), names)
+    assert ids.claim(names).mine == {"0"}
