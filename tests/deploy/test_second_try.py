@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.arm_language import TemplateError
+from tests.deploy.arm_language import Evaluator, TemplateError
 from tests.deploy.azure import Azure
 from tests.deploy.conftest import GIVEN, azure_with_workspace, parameters
-from tests.deploy.refusals import Refused
+from tests.deploy.refusals import Refused, check
 from tests.deploy.test_template import ALERTS, RULES, TABLES, names
 from tools import project
 from tools.rules import load_rules
@@ -121,6 +121,36 @@ def test_rules_are_taken_before_their_tables_were_seen(
     azure.tables_known_late = True
     azure.deploy(template, parameters(*GIVEN))
     assert len(azure.of_type(ALERTS)) == len(load_rules())
+
+
+def test_without_its_fuzzy_union_a_rule_is_refused(template: dict[str, Any], azure: Azure) -> None:
+    """The Azure in memory is as strict as the real one: a table that was made just now is none."""
+    plain = json.loads(json.dumps(template).replace("union isfuzzy=true", "union"))
+    azure.tables_known_late = True
+    with pytest.raises(Refused, match="Failed to resolve table"):
+        azure.deploy(plain, parameters("Jira"))
+
+
+def test_an_assignment_that_changes_its_principal_is_refused(
+    template: dict[str, Any], azure: Azure
+) -> None:
+    """As a name without the principal's id in its seed would."""
+    azure.deploy(template, parameters("Jira"))
+    identity, body = next(iter(azure.of_type(ROLES).items()))
+    other = copy.deepcopy(body)
+    other["properties"]["principalId"] = "another"
+    with pytest.raises(Refused, match="RoleAssignmentUpdateNotPermitted"):
+        check(azure, identity, other)
+
+
+def test_lambda_variables_of_one_name_inside_each_other_are_refused() -> None:
+    """Azure has one scope for all of an expression's lambdas."""
+    inner = "map(createArray(1), lambda('each', lambdaVariables('each')))"
+    with pytest.raises(TemplateError, match="lambda variable each"):
+        Evaluator({}, {}, {}).value(f"[map(createArray(1), lambda('each', {inner}))]")
+    named = inner.replace("each", "other")
+    found = Evaluator({}, {}, {}).value(f"[map(createArray(1), lambda('each', {named}))]")
+    assert found == [[1]]
 
 
 def test_code_that_comes_before_its_roles_are_known_holds_up_nothing_else(
