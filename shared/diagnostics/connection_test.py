@@ -1,6 +1,6 @@
 """Connection test: from the settings to a sample row in the workspace, step by step.
 
-A section for each connector and one for the destination run in parallel. A section continues after
+A section for each connection and each destination run in parallel. A section continues after
 a failed step as far as later steps do not depend on it. A test takes less than a minute, whatever
 hangs.
 """
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from shared.connections.names import set_up
 from shared.connections.registry import polled, received
 from shared.diagnostics.section import TestSection, logger
-from shared.diagnostics.sink_steps import destination_steps
+from shared.diagnostics.sink_steps import by_destination, destination_steps, storage_steps
 from shared.diagnostics.steps import FAILED, TestReport
 from shared.diagnostics.vendor_steps import polled_steps, received_steps
 from shared.errors import SettingsError, UnexpectedError
@@ -34,6 +34,7 @@ PAUSE_SECONDS = 10.0
 # So many connections of a connector are tested together; any other by its name.
 MOST_CONNECTIONS = 6
 SectionTest = tuple[str, Callable[[TestSection], None]]
+_Steps = Callable[[Connector, str, TestSection], None]
 _running = threading.Lock()
 _last_finished: dict[str, float] = {}
 on_reset(_last_finished.clear)
@@ -104,12 +105,13 @@ def check_connections(what: str, connection: str = "") -> TestReport:
 def _section_tests(what: str, connection: str) -> list[SectionTest]:
     meant = [each for each in polled() if what in (ALL, each.name.lower())]
     posting = [each for each in received() if what in (ALL, each.name.lower())]
-    tests = [test for each in meant for test in _connection_tests(each, connection)]
+    tests = [test for each in meant for test in _tests_of(each, connection, polled_steps)]
     if what != DESTINATION and not any(_chosen(each, connection) for each in (*meant, *posting)):
         tests.append((connection, _not_found))
-    tests += [(each.name, functools.partial(received_steps, each)) for each in posting]
+    tests += [test for each in posting for test in _tests_of(each, connection, received_steps)]
     if what in (ALL, DESTINATION):
-        tests.append(("Destination", destination_steps))
+        everyone = {each.name: each for each in (*polled(), *received())}.values()
+        tests += _destination_tests([n for each in everyone for n in _first(each, connection)])
     return tests
 
 
@@ -117,12 +119,33 @@ def _not_found(section: TestSection) -> None:
     section.close("No connection has this name", "Choose one by its name, or test all.")
 
 
-def _connection_tests(connector: Connector, connection: str) -> list[SectionTest]:
+def _tests_of(connector: Connector, connection: str, steps: _Steps) -> list[SectionTest]:
     """A section for each chosen connection, of the first few."""
     return [
-        (f"{connector.name} {name}".rstrip(), functools.partial(polled_steps, connector, name))
-        for name in _chosen(connector, connection)[:MOST_CONNECTIONS]
+        (f"{connector.name} {name}".rstrip(), functools.partial(steps, connector, name))
+        for name in _first(connector, connection)
     ]
+
+
+def _destination_tests(names: Sequence[str]) -> list[SectionTest]:
+    """A section for each destination that the connections ``names`` have."""
+    first, *others = by_destination(names or ("",))
+
+    def with_storage(section: TestSection) -> None:
+        storage_steps(section)
+        destination_steps(first, section)
+
+    return [
+        ("Destination", with_storage),
+        *(
+            (f"Destination {each[0]}", functools.partial(destination_steps, each))
+            for each in others
+        ),
+    ]
+
+
+def _first(connector: Connector, connection: str) -> Sequence[str]:
+    return _chosen(connector, connection)[:MOST_CONNECTIONS]
 
 
 def _chosen(connector: Connector, connection: str) -> Sequence[str]:

@@ -98,23 +98,28 @@ def _read_a_minute(connection: Connection, source: Source) -> str:
     return f"May be read ({count} records {'now' if window is None else 'in the last minute'})"
 
 
-def received_steps(connector: Connector, section: TestSection) -> None:
+def received_steps(connector: Connector, name: str, section: TestSection) -> None:
     """Test a webhook from inside: its settings and its last events; post nothing to it."""
+    tokens: list[str] = []
 
     def settings() -> str:
-        if not takes_posts(connector):
+        if not takes_posts(connector, name):
             raise StepSkipped("Posts are not taken: the vendor's API is the way in")
-        if valid_tokens(connector) is None:
+        valid = valid_tokens(connector, name)
+        if valid is None:
             raise StepSkipped("The connector is off: none of its settings are set")
+        tokens.extend(valid)
         return "All set, and well-formed"
 
-    if section.step("settings", settings) and section.steps[-1].detail.startswith("All"):
-        section.step("events", lambda: _last_event(connector))
+    section.step("settings", settings)
+    if tokens:
+        section.step("events", lambda: _last_event(connector, name))
 
 
-def _last_event(connector: Connector) -> str:
+def _last_event(connector: Connector, name: str) -> str:
     try:
-        row = checkpoint_rows(webhook_partition(connector.name)).get(connector.streams[0].name, {})
+        rows = checkpoint_rows(webhook_partition(connector.name, name))
+        row = rows.get(connector.streams[0].name, {})
     except (StorageError, SettingsError) as error:
         raise StepSkipped(f"Whether events arrive is not known: {error}") from error
     last = parse_time(read_history(str(row.get("history") or "")).get("lastSuccess"))

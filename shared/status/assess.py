@@ -92,9 +92,9 @@ class StoredRow:
 
 def _hour(start: datetime, counts: object, bytes_read: object) -> Hour:
     read = bytes_read if isinstance(bytes_read, int) else 0
-    if not isinstance(counts, list) or len(counts) != 3:
+    if not isinstance(counts, list) or [type(count) for count in counts] != [int] * 3:
         return Hour(start, bytes_read=read)
-    records, size, repeats = (int(count) for count in counts)
+    records, size, repeats = counts
     return Hour(start, records, size, repeats, read)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,26 @@ def test_connectors_that_are_off_are_skipped(app: App) -> None:
     assert len(steps) == 1
 
 
+def test_connections_with_names_alone_are_tested_with_their_webhook_and_destination(
+    app: App,
+) -> None:
+    """The webhook's token and the rule are those of the name; another destination is its own."""
+    for name in ("OneLoginBearerToken", "OneLoginRuleId"):
+        app.settings.setenv(f"{name}__emea", os.environ[name])
+        app.settings.delenv(name)
+    app.settings.setenv("JiraRuleId__apac", "dcr-00000000000000000000000000000000")
+    for name in ("JiraHomeSiteName", "JiraUsername", "JiraAccessToken"):
+        app.settings.setenv(f"{name}__apac", os.environ[name])
+        app.settings.delenv(name)
+    steps = steps_of()
+    assert steps["OneLogin emea: settings"]["result"] == "passed"
+    assert "OneLogin: settings" not in steps
+    assert steps["Destination emea: rule for Custom-OneLogin"]["result"] == "passed"
+    assert steps["Destination apac: rule for Custom-JiraAudit"]["result"] == "failed"
+    assert steps["Destination: rule for Custom-SentinelOneActivities"]["result"] == "passed"
+    assert "Destination: rule for Custom-OneLogin" not in steps
+
+
 def test_a_vendor_that_never_answers_costs_its_time_and_no_more(app: App) -> None:
     """The test ends at its deadline with the steps done by then."""
     app.settings.setattr(connection_test, "SECONDS", 2.0)
@@ -214,7 +235,7 @@ def test_a_fault_of_the_program_is_told_without_its_text(
 ) -> None:
     """Class and place are logged and reported; the text, which may quote a secret, is not."""
 
-    def fail(_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise KeyError("hush-hush")
 
     monkeypatch.setattr(connection_test, "destination_steps", fail)
