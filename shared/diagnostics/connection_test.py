@@ -128,19 +128,19 @@ def _tests_of(connector: Connector, connection: str, steps: _Steps) -> list[Sect
 
 
 def _destination_tests(names: Sequence[str]) -> list[SectionTest]:
-    """A section for each destination that the connections ``names`` have."""
-    first, *others = by_destination(names or ("",))
+    """A section for each destination that the connections ``names`` have; storage in the first."""
 
-    def with_storage(section: TestSection) -> None:
-        storage_steps(section)
-        destination_steps(first, section)
+    def steps(section: TestSection, sharing: Sequence[str], *, storage: bool) -> None:
+        if storage:
+            storage_steps(section)
+        destination_steps(sharing, section)
 
     return [
-        ("Destination", with_storage),
-        *(
-            (f"Destination {each[0]}", functools.partial(destination_steps, each))
-            for each in others
-        ),
+        (
+            f"Destination {sharing[0]}".rstrip(),
+            functools.partial(steps, sharing=sharing, storage=place == 0),
+        )
+        for place, sharing in enumerate(by_destination(sorted(names) or [""]))
     ]
 
 

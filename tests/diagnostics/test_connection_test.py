@@ -180,7 +180,7 @@ def test_connections_with_names_alone_are_tested_with_their_webhook_and_destinat
     for name in ("OneLoginBearerToken", "OneLoginRuleId"):
         app.settings.setenv(f"{name}__emea", os.environ[name])
         app.settings.delenv(name)
-    app.settings.setenv("JiraRuleId__apac", "dcr-00000000000000000000000000000000")
+    app.settings.setenv("JiraAuditRuleId__apac", "dcr-00000000000000000000000000000000")
     for name in ("JiraHomeSiteName", "JiraUsername", "JiraAccessToken"):
         app.settings.setenv(f"{name}__apac", os.environ[name])
         app.settings.delenv(name)
