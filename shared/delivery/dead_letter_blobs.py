@@ -14,7 +14,7 @@ import logging
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -143,8 +143,43 @@ def why_never(stream: str, entry: Entry) -> str:
     return "" if declared else f"this version has no stream {stream}"
 
 
+@dataclass(frozen=True, slots=True)
+class LeasedBlob:
+    """A blob under this request's lease, with its metadata as they are since."""
+
+    blob: DeadLetterBlob
+    lease: BlobLeaseClient
+
+    def mark(self, **marks: str) -> None:
+        """Add ``marks`` to the blob's metadata; raises ``StorageUnavailable``."""
+        with storage_errors(f"Writing to the blob container {CONTAINER}"):
+            about = {**self.blob.about, **marks}
+            _client(self.blob).set_blob_metadata(about, lease=self.lease)
+
+    def write_entries(
+        self, before: Sequence[Entry], left: Sequence[Entry], **marks: str
+    ) -> DeadLetterBlob:
+        """Replace the blob's lines by ``left``, or delete it; ``marks`` are added to its metadata.
+
+        ``before`` are its lines until now. Return it with its new metadata; raises
+        ``StorageUnavailable``.
+        """
+        lines = [entry.line for entry in left]
+        about = {**self.blob.about, **metadata([entry.refused for entry in left]), **marks}
+        with storage_errors(f"Writing to the blob container {CONTAINER}"):
+            client = _client(self.blob)
+            if not lines:
+                client.delete_blob(lease=self.lease)
+            elif lines == [entry.line for entry in before]:
+                client.set_blob_metadata(about, lease=self.lease)
+            else:
+                body = compress(b"\n".join(lines) + b"\n")
+                client.upload_blob(body, overwrite=True, lease=self.lease, metadata=about)
+        return replace(self.blob, about=about)
+
+
 @contextmanager
-def leased(blob: DeadLetterBlob) -> Iterator[BlobLeaseClient | None]:
+def leased(blob: DeadLetterBlob) -> Iterator[LeasedBlob | None]:
     """Lease the blob; None where another request leases it, or has just removed it."""
     from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 
@@ -154,7 +189,7 @@ def leased(blob: DeadLetterBlob) -> Iterator[BlobLeaseClient | None]:
         except (ResourceExistsError, ResourceNotFoundError):
             lease = None
     try:
-        yield lease
+        yield LeasedBlob(_reread(blob), lease) if lease is not None else None
     finally:
         if lease is not None:
             try:
@@ -164,35 +199,11 @@ def leased(blob: DeadLetterBlob) -> Iterator[BlobLeaseClient | None]:
                 logger.debug("A lease was not released")
 
 
-def mark(blob: DeadLetterBlob, lease: BlobLeaseClient, **marks: str) -> None:
-    """Add ``marks`` to the blob's metadata; raises ``StorageUnavailable``."""
-    with storage_errors(f"Writing to the blob container {CONTAINER}"):
-        _client(blob).set_blob_metadata({**blob.about, **marks}, lease=lease)
-
-
-def write_entries(
-    blob: DeadLetterBlob,
-    lease: BlobLeaseClient,
-    before: Sequence[Entry],
-    left: Sequence[Entry],
-    **marks: str,
-) -> dict[str, str]:
-    """Replace the blob's lines by ``left``, or delete it; ``marks`` are added to its metadata.
-
-    ``before`` are its lines until now. Return the new metadata; raises ``StorageUnavailable``.
-    """
-    lines = [entry.line for entry in left]
-    about = {**blob.about, **metadata([entry.refused for entry in left]), **marks}
-    with storage_errors(f"Writing to the blob container {CONTAINER}"):
-        client = _client(blob)
-        if not lines:
-            client.delete_blob(lease=lease)
-        elif lines == [entry.line for entry in before]:
-            client.set_blob_metadata(about, lease=lease)
-        else:
-            body = compress(b"\n".join(lines) + b"\n")
-            client.upload_blob(body, overwrite=True, lease=lease, metadata=about)
-    return about
+def _reread(blob: DeadLetterBlob) -> DeadLetterBlob:
+    """The blob as it is now: another request may have written it since it was listed."""
+    with storage_errors(f"Reading from the blob container {CONTAINER}"):
+        now = _client(blob).get_blob_properties()
+    return DeadLetterBlob(blob.name, now.metadata or {}, now.last_modified)
 
 
 def _client(blob: DeadLetterBlob) -> BlobClient:

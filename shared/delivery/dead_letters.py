@@ -3,7 +3,7 @@
 A blob of the container ``dead-letters`` is gzip NDJSON, a line a record: ``record`` (as encoded for
 the sink; text if it is not JSON, a base64 data URL if it is not UTF-8 or over 1 MB), ``stream``,
 ``status`` (0: no HTTP response), ``message``, the reason, and ``connection`` where it has a name.
-Blobs are named ``<stream>/<yyyy-mm-dd>/<hhmmss>-<uuid>.ndjson.gz``, a webhook's unreadable body
+Blobs are named ``<stream>/<yyyy-mm-dd>/<hhmmss>-<uuid>.ndjson.gz``, what a webhook cannot read
 ``<stream>/unreadable/<sha256>.ndjson.gz``; their metadata ``causes`` counts their records by cause
 (``{"HTTP 400 InvalidRecord": 3}``), so that the status page does not open them, and ``connection``
 says whose they are.
@@ -40,6 +40,8 @@ _BLOB_BYTES = 4_000_000
 # Keep JSON of more levels as text: it can be decoded a little deeper than it can be encoded, and
 # the line must be readable by whatever opens the blob.
 _MOST_LEVELS = 200
+OTHER_CAUSES = "other causes"
+_MOST_CAUSES = 20
 _BASE64 = b"data:;base64,"
 # Azure Monitor's error code, before its explanation: "InvalidRecord: …".
 _CODE = re.compile(r"^[A-Za-z]{3,60}(?=:)")
@@ -131,22 +133,29 @@ class DeadLetters:
         Count no record as delivered before this returns.
         """
         for entries in _in_blobs(refused):
-            self._write(stream, content(stream, entries, connection), metadata(entries, connection))
+            name = f"{stream}/{self._now():%Y-%m-%d/%H%M%S}-{uuid.uuid4().hex}.ndjson.gz"
+            self._write(stream, name, entries, connection)
         if refused:
-            causes = ", ".join(sorted({entry.cause for entry in refused}))
-            emit(logger, "dead_letters", Stream=stream, Records=len(refused), Causes=causes)
+            _emit(stream, refused)
 
-    def put_once(self, stream: str, refused: Refused, connection: str = "") -> None:
-        """Store ``refused`` under its hash, unless it is stored already.
+    def put_once(self, stream: str, refused: Sequence[Refused], connection: str = "") -> None:
+        """Store ``refused`` as ``put`` does, unless the same records are stored already.
 
-        A sender repeats a body that is not answered 200. Raises ``StorageUnavailable``.
+        A sender repeats a post that is not answered 200. Raises ``StorageUnavailable``.
         """
+        digest = _digest(refused, connection)
+        for number, entries in enumerate(_in_blobs(refused)):
+            part = f"-{number}" if number else ""
+            name = f"{stream}/unreadable/{digest}{part}.ndjson.gz"
+            if self._write(stream, name, entries, connection):
+                _emit(stream, entries)
+
+    def _write(self, stream: str, name: str, entries: Sequence[Refused], connection: str) -> bool:
+        """Write a blob; return whether there was none of that name."""
         from azure.core.exceptions import ResourceExistsError
 
-        digest = hashlib.sha256(refused.record).hexdigest()
-        name = f"{stream}/unreadable/{digest}.ndjson.gz"
-        body = content(stream, [refused], connection)
-        about = metadata([refused], connection)
+        body = content(stream, entries, connection)
+        about = metadata(entries, connection)
         with storage_errors("Writing to the blob container dead-letters"):
             container = self._storage.container(CONTAINER)
             try:
@@ -155,17 +164,18 @@ class DeadLetters:
                     lambda: container.upload_blob(name, body, metadata=about),
                 )
             except ResourceExistsError:
-                return
-        emit(logger, "dead_letters", Stream=stream, Records=1, Causes=refused.cause)
+                return False
+        return True
 
-    def _write(self, stream: str, body: bytes, about: dict[str, str]) -> None:
-        name = f"{stream}/{self._now():%Y-%m-%d/%H%M%S}-{uuid.uuid4().hex}.ndjson.gz"
-        with storage_errors("Writing to the blob container dead-letters"):
-            container = self._storage.container(CONTAINER)
-            create_on_first_use(
-                container.create_container,
-                lambda: container.upload_blob(name, body, metadata=about),
-            )
+
+def _emit(stream: str, refused: Sequence[Refused]) -> None:
+    causes = ", ".join(sorted({entry.cause for entry in refused}))
+    emit(logger, "dead_letters", Stream=stream, Records=len(refused), Causes=causes)
+
+
+def _digest(entries: Sequence[Refused], connection: str) -> str:
+    whose = [connection.encode()] if connection else []
+    return hashlib.sha256(b"\n".join([*whose, *(each.record for each in entries)])).hexdigest()
 
 
 def content(stream: str, entries: Sequence[Refused], connection: str = "") -> bytes:
@@ -174,10 +184,16 @@ def content(stream: str, entries: Sequence[Refused], connection: str = "") -> by
 
 
 def metadata(entries: Sequence[Refused], connection: str = "") -> dict[str, str]:
-    """Return a blob's metadata: the number of records for each cause, as ASCII JSON."""
-    causes = Counter(entry.cause for entry in entries).most_common(20)
+    """Return a blob's metadata: the number of records for each cause, as ASCII JSON.
+
+    Metadata hold 8 KB: causes beyond the most frequent ``_MOST_CAUSES`` count as ``OTHER_CAUSES``.
+    """
+    counted = Counter(entry.cause for entry in entries)
+    causes = dict(counted.most_common(_MOST_CAUSES))
+    if others := counted.total() - sum(causes.values()):
+        causes[OTHER_CAUSES] = others
     whose = {"connection": connection} if connection else {}
-    return {"causes": json.dumps(dict(causes)), **whose}
+    return {"causes": json.dumps(causes), **whose}
 
 
 def _in_blobs(refused: Sequence[Refused]) -> Iterator[list[Refused]]:

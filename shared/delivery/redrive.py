@@ -29,7 +29,6 @@ from shared.delivery.dead_letter_blobs import (
     listed,
     read_entries,
     why_never,
-    write_entries,
 )
 from shared.delivery.dead_letters import CONTAINER, Refused
 from shared.delivery.poison import PoisonRedrive
@@ -161,10 +160,11 @@ class Redrive:
         if why:
             self._left[blob.name] = Counter({why: blob.records})
             return None
-        with leased(blob) as lease:
-            if lease is None:
+        with leased(blob) as held:
+            if held is None:
                 self._left[blob.name] = Counter({_TAKEN: blob.records})
                 return None
+            blob = held.blob
             try:
                 entries = read_entries(blob)
             except BlobUnreadable:
@@ -179,8 +179,8 @@ class Redrive:
             marks = {"tried": isoformat(utc_now())}
             if kept and set(never.values()) == {NO_OBJECT} and len(never) == len(kept):
                 marks["never"] = NO_OBJECT
-            about = write_entries(blob, lease, entries, kept, **marks)
-            return replace(blob, about=about) if refused else None
+            written = held.write_entries(entries, kept, **marks)
+            return written if refused else None
 
     def _why_stop(self) -> str:
         if time.monotonic() >= self._deadline:

@@ -6,6 +6,7 @@ types of its fields.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,11 +19,10 @@ from shared.delivery.dead_letter_blobs import (
     Entry,
     leased,
     listed,
-    mark,
     read_entries,
     why_never,
-    write_entries,
 )
+from shared.delivery.dead_letters import OTHER_CAUSES
 from shared.delivery.spool import QUEUE, Message, MessageUnreadable, Spool
 from shared.errors import StorageUnavailable
 from shared.records.timestamps import isoformat, utc_now
@@ -81,12 +81,15 @@ class Selection:
         return (
             self.stream in (None, blob.stream)
             and self.connection in (None, blob.connection)
-            and (self.cause is None or self.cause in blob.causes)
+            and (self.cause is None or self.cause in blob.causes or OTHER_CAUSES in blob.causes)
         )
 
-    def has_entry(self, entry: Entry) -> bool:
+    def has_entry(self, blob: DeadLetterBlob, entry: Entry) -> bool:
         """Whether a line of such a blob is one of them."""
-        return self.cause in (None, entry.refused.cause)
+        cause = entry.refused.cause
+        if self.cause == OTHER_CAUSES:
+            return cause not in blob.causes
+        return self.cause in (None, cause)
 
 
 def dead_letter_groups() -> list[DeadLetterGroup]:
@@ -122,7 +125,9 @@ def look_at(selection: Selection, most: int = _MOST_LINES) -> list[DeadLetterLin
             entries = read_entries(blob)
         except BlobUnreadable:
             continue
-        for entry in filter(selection.has_entry, entries):
+        for entry in entries:
+            if not selection.has_entry(blob, entry):
+                continue
             if len(found) == most:
                 return found
             found.append(_line(blob, entry))
@@ -173,7 +178,8 @@ def discard(selection: Selection) -> int:
 
     Raises ``StorageUnavailable``, also while another request has one of their blobs.
     """
-    return sum(_discard(blob, selection.has_entry) for blob in listed() if selection.has_blob(blob))
+    chosen = [blob for blob in listed() if selection.has_blob(blob)]
+    return sum(_discard(blob, functools.partial(selection.has_entry, blob)) for blob in chosen)
 
 
 def _once(matches: Callable[[Entry], bool]) -> Callable[[Entry], bool]:
@@ -190,8 +196,8 @@ def _once(matches: Callable[[Entry], bool]) -> Callable[[Entry], bool]:
 
 
 def _discard(blob: DeadLetterBlob, matches: Callable[[Entry], bool]) -> int:
-    with leased(blob) as lease:
-        if lease is None:
+    with leased(blob) as held:
+        if held is None:
             raise StorageUnavailable(f"Another request has {blob.name}: try again in a minute")
         try:
             entries = read_entries(blob)
@@ -201,7 +207,7 @@ def _discard(blob: DeadLetterBlob, matches: Callable[[Entry], bool]) -> int:
         if not gone:
             return 0
         left = [entry for entry in entries if all(entry is not other for other in gone)]
-        write_entries(blob, lease, entries, left)
+        held.write_entries(entries, left)
     for name in _spool_blobs(blob, gone):
         Spool().forget(Message(QUEUE, blob=name))
     causes = ", ".join(sorted({entry.refused.cause for entry in gone}))
@@ -232,8 +238,8 @@ def acknowledge(selection: Selection | None = None) -> int:
     for blob in listed():
         if blob.acknowledged or not chosen.has_blob(blob):
             continue
-        with leased(blob) as lease:
-            if lease is not None:
-                mark(blob, lease, acknowledged=isoformat(utc_now()))
-                records += blob.records
+        with leased(blob) as held:
+            if held is not None:
+                held.mark(acknowledged=isoformat(utc_now()))
+                records += held.blob.records
     return records

@@ -197,7 +197,7 @@ class Webhook:
         if refused.body:
             letter = Refused(refused.body, 0, str(refused))
             error = self._in_storage_time(
-                lambda: self._dead_letters.put_once(self._stream.name, letter, self._connection),
+                lambda: self._dead_letters.put_once(self._stream.name, [letter], self._connection),
                 counters.began + _ANSWER_SECONDS,
             )
             if error is not None:
@@ -329,7 +329,8 @@ class Webhook:
 
         def work() -> None:
             if invalid:
-                self._dead_letters.put(self._stream.name, invalid, self._connection)
+                # The sender repeats the post if the spool fails next.
+                self._dead_letters.put_once(self._stream.name, invalid, self._connection)
             if records:
                 self._spool.put(self._stream.name, records, connection=self._connection)
 

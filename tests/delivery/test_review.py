@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from shared.azure import storage as clients
-from shared.delivery import backlog
+from shared.delivery import backlog, review
 from shared.delivery.dead_letter_blobs import leased, listed
-from shared.delivery.dead_letters import DeadLetters, Refused
+from shared.delivery.dead_letters import OTHER_CAUSES, DeadLetters, Refused
 from shared.delivery.redelivery import deliver_message
 from shared.delivery.redrive import DEAD_LETTERS, redrive
 from shared.delivery.review import (
@@ -118,3 +118,36 @@ def test_dead_letters_need_no_look_once_somebody_looked(storage: str) -> None:
     DeadLetters().put(STREAM, [Refused(b"8", 0, NO_OBJECT)])
     assert backlog.dead_letters().unacknowledged == 1
     assert [group.acknowledged for group in dead_letter_groups()] == [False]
+
+
+def test_what_another_request_wrote_since_the_listing_stays(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at blobs that were listed before another one discarded a cause brings it not back."""
+    DeadLetters().put(STREAM, [Refused(b"7", 0, NO_OBJECT), Refused(PERSON, 400, "Bad: no")])
+    before = listed()
+    assert discard(Selection(cause=NO_OBJECT)) == 1
+    monkeypatch.setattr(review, "listed", lambda: before)
+    assert acknowledge() == 1
+    monkeypatch.undo()
+    assert [group.cause for group in dead_letter_groups()] == ["HTTP 400 Bad"]
+
+
+def test_causes_beyond_the_most_frequent_are_counted_together(storage: str) -> None:
+    """Each record is counted, shown and discarded, however many causes a blob has."""
+    refused = [Refused(b"%d" % number, 0, f"Cause {number}") for number in range(25)]
+    DeadLetters().put(STREAM, refused)
+    assert backlog.dead_letters().records == 25
+    groups = {group.cause: group.records for group in dead_letter_groups()}
+    assert groups[OTHER_CAUSES] == 5
+    assert len(look_at(Selection(cause=OTHER_CAUSES))) == 5
+    assert len(look_at(Selection(cause="Cause 24"))) == 1
+    assert discard(Selection(cause=OTHER_CAUSES)) == 5
+    assert backlog.dead_letters().records == 20
+
+
+def test_the_same_body_of_two_connections_is_kept_for_each(storage: str) -> None:
+    """Another connection's dead letters are not this one's."""
+    for connection in ("", "emea", "emea"):
+        DeadLetters().put_once(STREAM, [Refused(b"x", 0, "Not JSON")], connection)
+    assert sorted(blob.connection for blob in listed()) == ["", "emea"]

@@ -230,6 +230,19 @@ def test_odd_elements_need_the_storage(onelogin: AzureMonitor, dead_storage: Non
     assert post([event(1), 7]).status_code == 503
 
 
+def test_an_element_kept_before_the_spool_failed_is_kept_once(
+    onelogin: AzureMonitor, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the queues away the answer is 503; the sender's next try keeps nothing again."""
+    monkeypatch.setenv(
+        "AzureWebJobsStorage", f"{storage};QueueEndpoint=http://127.0.0.1:1/devstoreaccount1"
+    )
+    clients.forget_clients()
+    onelogin.faults.add("/streams/", BUSY, times=FOREVER)
+    assert [post([event(1), 7, 8]).status_code for _ in range(2)] == [503, 503]
+    assert [letter["record"] for letter in dead_letters()] == [7, 8]
+
+
 def test_a_refused_event_that_cannot_be_kept_is_not_lost(
     onelogin: AzureMonitor, dead_storage: None
 ) -> None:
