@@ -14,6 +14,8 @@ from shared.delivery.spool import Message
 if TYPE_CHECKING:
     from azure.storage.queue import QueueMessage as TakenMessage
 
+# Groups of many destinations wait side by side: in all, they hold at most so many bytes.
+_MOST_BYTES = 16 * MAX_BATCH_BYTES
 GroupKey = tuple[Sink, str, str]
 
 
@@ -52,12 +54,17 @@ class UploadGroups:
         self._sizes: dict[GroupKey, int] = {}
 
     def add(self, spooled: SpooledMessage) -> None:
-        """Add a message; deliver its group first if both do not fit one upload."""
+        """Add a message; deliver its group first if both do not fit one upload.
+
+        Deliver the largest group where all of them hold too many bytes.
+        """
         size = body_size(spooled.records)
         if self._sizes.get(spooled.key, 0) + size > MAX_BATCH_BYTES:
             self._flush(spooled.key)
         self._groups.setdefault(spooled.key, []).append(spooled)
         self._sizes[spooled.key] = self._sizes.get(spooled.key, 0) + size
+        if sum(self._sizes.values()) > _MOST_BYTES:
+            self._flush(max(self._sizes, key=self._sizes.__getitem__))
 
     def flush(self) -> None:
         """Deliver every group."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import azure.functions.queue as functions_queue
@@ -16,6 +17,8 @@ from local.loopback.faults import FOREVER, answer, delay
 from shared.azure import storage as clients
 from shared.delivery import backlog
 from shared.delivery.batch import Batch, compress
+from shared.delivery.destinations import spool_destination
+from shared.delivery.groups import ShownMessage, SpooledMessage, UploadGroups
 from shared.delivery.redelivery import Redelivered, deliver_message
 from shared.delivery.sink import Sink, sink_of
 from shared.delivery.spool import QUEUE, Message, Spool
@@ -269,6 +272,34 @@ def test_each_connections_records_go_to_its_sink(azure_monitor: AzureMonitor, st
     assert uuids(azure_monitor) == ["0", "0"]
     assert sorted(letter.get("connection", "") for letter in dead_letters()) == ["", "emea"]
     assert all(own.values())
+
+
+def test_messages_of_many_destinations_hold_bounded_memory(azure_monitor: AzureMonitor) -> None:
+    """Of 60 connections' groups that nearly fill an upload, few wait at a time."""
+    waiting: list[int] = []
+    delivered: list[str] = []
+
+    def deliver(group: Sequence[SpooledMessage]) -> bool:
+        delivered.extend(each.message.connection for each in group)
+        return True
+
+    groups = UploadGroups(deliver)
+    for number in range(60):
+        message = Message(STREAM, connection=str(number))
+        sink = sink_of("")
+        groups.add(
+            SpooledMessage(
+                ShownMessage(b"", 1),
+                message,
+                [b"n" * 900_000],
+                sink,
+                spool_destination(sink, STREAM),
+            )
+        )
+        waiting.append(number + 1 - len(delivered))
+    groups.flush()
+    assert max(waiting) <= 18
+    assert sorted(delivered, key=int) == [str(number) for number in range(60)]
 
 
 class Hanging:
