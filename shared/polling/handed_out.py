@@ -11,7 +11,7 @@ from shared.connections.names import set_up
 from shared.connections.opening import open_connection
 from shared.connections.registry import polled
 from shared.delivery.sink import sink_for
-from shared.errors import LeaseLost, SettingsError, StorageError
+from shared.errors import ConnectorError, LeaseLost, SettingsError
 from shared.health import rows
 from shared.polling.budget import budget_seconds
 from shared.polling.handing_out import QUEUE, MessageUnreadable, PollMessage
@@ -26,8 +26,8 @@ from shared.telemetry.run import RunState
 # A handed-out poll has a timer's interval from when its message was taken, a waiting one the least.
 INTERVAL_SECONDS = 300.0
 _LEAST_SECONDS = 60.0
-# Storage that fails again and again ends a message before the host calls it poison: the next tick
-# hands its connection out anyway.
+# What fails again and again before the lease is held ends a message before the host calls it
+# poison: the next tick hands its connection out anyway.
 _MOST_TIMES_SHOWN = 4
 
 logger = logging.getLogger("connectors.polling")
@@ -52,7 +52,8 @@ def poll_handed_out(taken: Taken) -> None:
     """Poll the connection that ``taken`` names, unless it was polled since.
 
     Raises RunFailed and SettingsError, once: shown again, the message is dropped. Raises
-    StorageError where the lease could not be asked for: the message is shown again.
+    ConnectorError where the lease could not be asked for: the message is shown again, and left to
+    the next tick at the last of those times.
     """
     try:
         message = PollMessage.read(taken.text)
@@ -67,7 +68,7 @@ def poll_handed_out(taken: Taken) -> None:
         _poll_once(connector, message, taken)
     except LeaseLost as error:
         emit(logger, "lease_lost", **message.whose, Message=str(error))
-    except StorageError as error:
+    except ConnectorError as error:
         if taken.times_shown < _MOST_TIMES_SHOWN:
             raise
         logger.error("A poll is left to the next tick: %s", error)

@@ -20,7 +20,7 @@ from local.vendors.sentinelone import SentinelOne
 from shared.connectors.sentinelone import CONNECTOR
 from shared.errors import RunFailed, SettingsError
 from shared.polling import handing_out
-from shared.polling.handed_out import Taken, superseded
+from shared.polling.handed_out import Taken, poll_handed_out, superseded
 from shared.polling.handing_out import QUEUE, PollMessage, hand_out, tick
 from shared.source import client
 from shared.state.lease import CONTAINER, LastPoll, Leases, held_lease, read_leases
@@ -163,6 +163,20 @@ def test_a_failing_poll_fails_its_invocation_once(
     assert not _exists(f"{QUEUE}-poison")
     rows = [row for row in azure_monitor.records(HEALTH) if row.get("Connection") == "emea"]
     assert [row["Status"] for row in rows] == ["failing", "failing"]  # the sum and the stream
+
+
+def test_what_fails_before_the_lease_is_left_to_the_next_tick(
+    consoles: Consoles, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before the host calls its message poison, which nobody would read."""
+    consoles.add("emea")
+    monkeypatch.setenv("AzureWebJobsStorage", "nothing of an account")
+    shared.azure.storage.forget_clients()
+    text = '{"connector": "SentinelOne", "connection": "emea"}'
+    with pytest.raises(SettingsError):
+        poll_handed_out(Taken(text, "this", AT, 3, 0.0))
+    poll_handed_out(Taken(text, "this", AT, 4, 0.0))
+    assert "left to the next tick" in caplog.text
 
 
 def poll_all(host: Host) -> list[Exception]:
