@@ -60,7 +60,8 @@ class Encoder:
             self._added |= self._additional
             self._additional = {}
         self.redactor = Redactor(redact)
-        self.reserved = frozenset((TIME_GENERATED, *self._added))
+        whose = (CONNECTION,) if declared is None else ()
+        self.reserved = frozenset((TIME_GENERATED, *whose, *self._added))
         self.kept = None if declared is None else declared - {ADDITIONAL_FIELDS, *self.reserved}
         self._before = _members(self._added)
         self._inside = _members(self._additional)

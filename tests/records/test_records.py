@@ -67,6 +67,13 @@ def test_the_data_collector_gets_records_nested_as_they_came() -> None:
     assert "AdditionalFields" not in outgoing
 
 
+def test_the_data_collector_takes_no_senders_word_for_whose_a_record_is() -> None:
+    """A record of the connection without a name has no Connection there, whatever it brings."""
+    outgoing = sent({"id": "1", "Connection": "emea"}, declared=None)
+    assert "Connection" not in outgoing
+    assert outgoing["AdditionalFields"] == {"_Connection": "emea"}
+
+
 @pytest.mark.parametrize("declared", [DECLARED, None])
 def test_the_vendors_secrets_never_leave(declared: frozenset[str] | None) -> None:
     """The fields that a stream redacts are removed at any depth."""
