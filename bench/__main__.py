@@ -14,8 +14,8 @@ from typing import Any
 from bench import changes, connections, load, measures, outage
 from bench.measures import QUICK, BenchmarkInvalid, Row, Sizes
 from bench.world import LATENCY, WorkerFailed, World, world
-from tools.environment import ROOT
 from tools.generated_files import between
+from tools.project import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 _BEGIN, _END = "<!-- make bench writes from here -->", "<!-- to here -->"

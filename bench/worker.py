@@ -157,7 +157,8 @@ def hand_out() -> Result:
 
 def poll_connections(rounds: int) -> Result:
     """Work the queue connection-polls off, after each of ``rounds`` ticks; the last is measured."""
-    from local.host.host import ROOT, Host
+    from local.host.host import Host
+    from tools.project import ROOT
 
     host = Host(ROOT)
     polls = [0]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from local.azure.azurite import Azurite
-from tools.environment import ROOT
+from tools.project import ROOT
 
 LATENCY = 0.05
 # Keep this machine's settings from the worker: pass these variables alone.

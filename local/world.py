@@ -11,10 +11,10 @@ from pathlib import Path
 from local.azure.azurite import Azurite
 from local.azure.entra import Identity
 from local.azure.logs_ingestion import AzureMonitor, app_settings, declared_rules, rule_id
-from local.host.host import ROOT
 from local.loopback.certificates import certificates
 from local.workspace.workspace import Workspace
 from shared.connections.registry import all_settings
+from tools.project import ROOT
 
 FOLDER = ROOT / ".local"
 SIGN_IN = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from local.host.host import ROOT
 from shared.connections.registry import connectors
 from shared.settings.app import HEALTH_RULE
 from tools.content import load_tables
+from tools.project import ROOT
 
 # Folder -> the folders that it may import. A row names only rows above it, so no circle fits in.
 BASE = "errors runtime records"
@@ -176,3 +176,15 @@ def test_no_vendor_is_named_outside_its_own_files() -> None:
     assert len(names) >= 4
     assert len(code) > 100
     assert named == []
+
+
+def test_the_projects_folder_is_computed_in_one_place() -> None:
+    """tools/project.py; shared/ stands alone in Azure and has its own way to host.json."""
+    computed = re.compile(r"__file__\)[\w.()]*\.parent(s\[|\.parent)")
+    found = {
+        name
+        for package in PROJECT
+        for name, path in modules(package).items()
+        if computed.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"tools.project", "shared.polling.budget"}

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 
 from tools import interrupts
+from tools.project import ROOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +111,13 @@ def _main(arguments: list[str]) -> int:
         return 2
     from tools import environment
 
-    os.chdir(environment.ROOT)
+    os.chdir(ROOT)
     try:
         interpreter = environment.make(node=command.node)
     except environment.EnvironmentFailed as failure:
         print(failure, file=sys.stderr)
         return 1
-    if not environment.inside(environment.ROOT / ".venv"):
+    if not environment.inside(ROOT / ".venv"):
         return _rerun_with(str(interpreter), arguments)
     import importlib
 

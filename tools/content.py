@@ -16,8 +16,8 @@ import yaml
 
 from shared.settings.setting import Setting
 from shared.source.connector import Portal
+from tools.project import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SENTINEL = ROOT / "sentinel"
 
 # https://learn.microsoft.com/azure/azure-monitor/essentials/data-collection-rule-structure

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.content import ROOT, load_tables
+from tools.content import load_tables
 from tools.generated_files import write_or_check
+from tools.project import ROOT
 
 PATH = ROOT / "shared" / "records" / "declared_streams.json"
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tools.asim import workspace_functions
-from tools.content import MAX_TRANSFORM_CHARACTERS, ROOT, load_parsers, load_tables
+from tools.content import MAX_TRANSFORM_CHARACTERS, load_parsers, load_tables
 from tools.environment import node_command
+from tools.project import ROOT
 
 # Columns of every table in a workspace, beside its own.
 EVERY_TABLE = {

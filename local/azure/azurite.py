@@ -12,7 +12,8 @@ from typing import IO, Self
 
 from local.loopback.folder_lock import emulator_lock
 from local.loopback.service import Service
-from tools.environment import ROOT, WINDOWS, EnvironmentFailed, node_command
+from tools.environment import WINDOWS, EnvironmentFailed, node_command
+from tools.project import ROOT
 
 # The emulator's account and key are published: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
 ACCOUNT = "devstoreaccount1"

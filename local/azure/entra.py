@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import json
 import secrets
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -28,14 +27,6 @@ TENANT = "11111111-2222-3333-4444-555555555555"
 
 class TokenRefused(Exception):
     """A token that is refused; the message is the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The principal that a token was issued to."""
-
-    client_id: str
-    audience: str
 
 
 class Identity(Service):
@@ -93,8 +84,11 @@ class Identity(Service):
         """Refuse every token issued so far."""
         self._generation += 1
 
-    def caller(self, authorization: str, audience: str) -> Caller:
-        """The caller of an Authorization header; raises TokenRefused with the reason."""
+    def caller(self, authorization: str, audience: str) -> str:
+        """The client id that an Authorization header's token was issued to.
+
+        Raises TokenRefused with the reason.
+        """
         scheme, _, token = authorization.partition(" ")
         head, _, signature = token.rpartition(".")
         if scheme.lower() != "bearer" or not head:
@@ -106,7 +100,7 @@ class Identity(Service):
             raise TokenRefused("The token has expired.")
         if claims["aud"].rstrip("/") != audience:
             raise TokenRefused(f"The token is for {claims['aud']}, not for {audience}.")
-        return Caller(claims["appid"], claims["aud"])
+        return str(claims["appid"])
 
     def _token(self, client_id: str, audience: str) -> tuple[str, datetime]:
         self.issued += 1

@@ -183,7 +183,7 @@ class AzureMonitor(Service):
         if rule not in self.rules:
             message = f"Data collection rule with immutable Id '{rule}' not found."
             return azure_error(404, "NotFound", message)
-        if rule not in self.grants.get(caller.client_id, set()):
+        if rule not in self.grants.get(caller, set()):
             message = (
                 "The authentication token provided does not have access to ingest data for the "
                 f"data collection rule with immutable Id '{rule}'."

@@ -13,7 +13,7 @@ from local.commands.query_text import as_json, as_table
 from local.workspace.kql_errors import QueryError
 from local.workspace.kql_support import described
 from local.workspace.workspace import Workspace, WorkspaceBusyError
-from tools.content import ROOT
+from tools.project import ROOT
 
 WORKSPACE = ROOT / ".local" / "workspace.duckdb"
 EXAMPLE = "ConnectorHealth_CL | summarize Records = sum(Records) by Stream"

@@ -8,9 +8,9 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from local.host.host import ROOT
 from local.world import SIGN_IN
 from shared.connections.registry import all_settings
+from tools.project import ROOT
 
 SETTINGS_FILE = ROOT / "local.settings.json"
 

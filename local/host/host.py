@@ -27,9 +27,9 @@ from local.host.function_json import Function, Invocation, load
 from local.host.queue_trigger import QueueOptions, QueueTrigger
 from local.loopback.server import LocalServer
 from local.loopback.service import Service
+from tools.project import ROOT
 
 logger = logging.getLogger("host")
-ROOT = Path(__file__).resolve().parents[2]
 MAX_REQUEST_BYTES = 100 * 1024 * 1024
 SHORTEST_POLL = 0.1
 

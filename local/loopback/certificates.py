@@ -12,8 +12,10 @@ import certifi
 import trustme
 from cryptography import x509
 
+from tools.project import ROOT
+
 # The local world's.
-FOLDER = Path(__file__).resolve().parents[2] / ".local" / "certificates"
+FOLDER = ROOT / ".local" / "certificates"
 LIFETIME = timedelta(days=30)
 RENEW_BEFORE = timedelta(days=1)
 IDENTITIES = ("localhost", "127.0.0.1", "::1")

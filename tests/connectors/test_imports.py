@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from local.host.host import ROOT
 from shared.connections.registry import connectors
+from tools.project import ROOT
 
 ALLOWED = ("connectors", "errors", "http", "records", "runtime", "settings", "source")
 

@@ -20,8 +20,9 @@ from tools.asim import (
     left_out,
     load_asim,
 )
-from tools.content import ROOT, load_parsers, load_tables
+from tools.content import load_parsers, load_tables
 from tools.kql_check import Analysis
+from tools.project import ROOT
 
 PARSERS = load_asim()
 each_parser = pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.filtering.alias)

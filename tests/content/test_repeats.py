@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from local.workspace.workspace import Workspace
@@ -17,8 +16,9 @@ from shared.records.timestamps import isoformat
 from shared.source.stream import Page
 from tests.content.golden import NOW, STREAMS, cases, sent
 from tests.content.parsed import open_workspace, stream_of
+from tools.project import ROOT
 
-PAGES = Path(__file__).parents[2] / "docs"
+PAGES = ROOT / "docs"
 LOGINS = "Custom-OneLogin"
 POLLED = {
     stream.name: stream

@@ -16,7 +16,8 @@ from local.workspace.kql_engine import Rows
 from local.workspace.typing_sql import MAX_FIELD_BYTES
 from local.workspace.workspace import QueryError, Workspace
 from tests.content.golden import NOW
-from tools.content import ROOT, StreamDecl, Table
+from tools.content import StreamDecl, Table
+from tools.project import ROOT
 
 ACTIVITIES = "Custom-SentinelOneActivities"
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tools.project import ROOT
 
 
 def test_every_promise_names_a_test_that_exists() -> None:

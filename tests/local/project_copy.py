@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local.host.host import ROOT
+from tools.project import ROOT
 
 
 def copy_project(to: Path) -> Path:

@@ -8,12 +8,13 @@ from typing import Any
 import yaml
 
 from tools import workbook
+from tools.project import ROOT
 from tools.rules import Rule
 from tools.rules import load_rule as rule
 from tools.rules import load_rules as rules
 from tools.rules import parse_duration as duration
 
-SENTINEL = Path(__file__).resolve().parents[2] / "sentinel"
+SENTINEL = ROOT / "sentinel"
 
 __all__ = [
     "Rule",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pytest
 
 import shared
-from local.host.host import ROOT
+from tools.project import ROOT
 
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("*/function.json"))
 OTHER_MODULES = sorted(

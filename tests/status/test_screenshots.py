@@ -18,13 +18,14 @@ from shared.polling import shares
 from shared.records.timestamps import utc_now
 from tests.app import App, replay_a_day
 from tests.status.browser import Screen, chromium, render
+from tools.project import ROOT
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(chromium() is None, reason="needs Chromium (Debian package chromium)"),
 ]
 
-SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
+SCREENSHOTS = ROOT / "docs" / "screenshots"
 # Renewed by KEEP_SCREENSHOTS=1; the others are made and rendered, not kept.
 KEPT = {
     "status-healthy.png",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,8 @@ from shared.records.timestamps import utc_now
 from shared.telemetry.events import EVENTS, emit
 from tests.app import App
 from tools.kql_check import Query, analyse
+from tools.project import ROOT
 
-ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "docs" / "logs.md"
 LEVELS = {logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}
 

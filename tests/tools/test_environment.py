@@ -14,8 +14,7 @@ import pytest
 from tools import __main__ as command_line
 from tools import environment
 from tools.environment import EnvironmentFailed
-
-ROOT = environment.ROOT
+from tools.project import ROOT
 
 
 def lock_text(name: str) -> str:

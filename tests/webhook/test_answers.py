@@ -18,6 +18,7 @@ from shared.records.timestamps import parse_time
 from shared.webhook import receiver
 from shared.webhook.body import MAX_BYTES
 from tests.webhook.posts import STREAM, TOKEN, dead_letters, event, events, post
+from tools.project import ROOT
 
 
 def uuids(azure_monitor: AzureMonitor) -> list[str]:
@@ -302,16 +303,13 @@ def test_the_log_never_shows_contents(
 
 def test_answers_reach_back_through_the_functions_folder() -> None:
     """function.json lets only POST with the URL's key in, and DeliveryRetry watches the spool."""
-    import pathlib
-
-    root = pathlib.Path(__file__).parents[2]
-    webhook = orjson.loads((root / "OneLoginWebhook/function.json").read_bytes())
+    webhook = orjson.loads((ROOT / "OneLoginWebhook/function.json").read_bytes())
     trigger, answer = webhook["bindings"]
     assert (trigger["type"], trigger["authLevel"]) == ("httpTrigger", "function")
     assert trigger["methods"] == ["post"]
     assert answer["type"] == "http"
-    retry = orjson.loads((root / "DeliveryRetry/function.json").read_bytes())["bindings"][0]
+    retry = orjson.loads((ROOT / "DeliveryRetry/function.json").read_bytes())["bindings"][0]
     assert (retry["type"], retry["queueName"]) == ("queueTrigger", "delivery-retry")
     assert retry["connection"] == "AzureWebJobsStorage"
-    host = orjson.loads((root / "host.json").read_bytes())
+    host = orjson.loads((ROOT / "host.json").read_bytes())
     assert host["extensions"]["queues"]["messageEncoding"] == "none"

@@ -22,7 +22,6 @@ import pytest
 
 from local.azure.logs_ingestion import AzureMonitor
 from local.host.function_json import load
-from local.host.host import ROOT
 from local.loopback.faults import FOREVER, answer
 from local.vendors.jira import Jira
 from local.vendors.jira_records import jira_record
@@ -31,6 +30,7 @@ from local.vendors.sentinelone import SentinelOne
 from local.vendors.sentinelone_records import activity, threat
 from tests.conftest import BEARER_TOKEN
 from tests.connections.consoles import Consoles, arrived, running
+from tools.project import ROOT
 
 pytestmark = [
     pytest.mark.runtime,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from azure.data.tables import TableServiceClient
 
-from local.host.host import ROOT
 from local.world import storage
+from tools.project import ROOT
 
 WRITE = """
 import sys

@@ -26,7 +26,7 @@ def test_microsofts_client_signs_in_with_the_managed_identity(identity: Identity
     with ManagedIdentityCredential() as credential:
         issued = credential.get_token(SCOPE)
     caller = identity.caller(f"Bearer {issued.token}", "https://monitor.azure.com")
-    assert caller.client_id == "managed-identity"
+    assert caller == "managed-identity"
 
 
 def test_a_wrong_identity_header_gets_no_token(identity: Identity) -> None:

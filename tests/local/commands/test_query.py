@@ -13,9 +13,9 @@ import pytest
 from local.commands.query import main
 from local.commands.query_chart import chart, rendered
 from local.commands.query_text import as_table
-from local.host.host import ROOT
 from local.workspace.kql_engine import Rows
 from local.workspace.workspace import Workspace
+from tools.project import ROOT
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVENTS = [

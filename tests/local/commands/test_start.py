@@ -21,8 +21,8 @@ from local.commands import check, send, start
 from local.commands.log_lines import Readable
 from local.commands.settings_file import SettingsFileInvalid, read_settings
 from local.commands.start import problems
-from local.host.host import ROOT
 from local.workspace.workspace import Workspace
+from tools.project import ROOT
 
 # A shell that begins something in the background has it ignore Ctrl+C, and its children with it.
 RUN = (

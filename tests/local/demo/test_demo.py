@@ -12,9 +12,9 @@ import pytest
 import requests
 
 from local.demo.demo import main
-from local.host.host import ROOT
 from local.vendors.registry import vendors
 from tests.local.project_copy import copy_project, remove_vendor, run_python
+from tools.project import ROOT
 
 RUN = "import sys; from local.demo.demo import main; sys.exit(main(sys.argv[1:]))"
 CELLS = re.compile(r"\s{2,}")

@@ -13,7 +13,8 @@ import requests
 from azure.storage.queue import QueueClient
 
 from local.host.function_json import FunctionInvalid, load
-from local.host.host import ROOT, Host
+from local.host.host import Host
+from tools.project import ROOT
 
 TIMER = {"name": "tick", "type": "timerTrigger", "schedule": "0 */5 * * * *"}
 HTTP = {"name": "req", "type": "httpTrigger", "authLevel": "function", "methods": ["post"]}

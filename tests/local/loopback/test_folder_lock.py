@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from local.host.host import ROOT
 from local.loopback.folder_lock import FolderInUse, hold_folder
+from tools.project import ROOT
 
 HOLD = """
 import sys

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from local.host.host import ROOT
 from local.vendors.registry import vendors
 from tests.local.project_copy import copy_project, remove_vendor, run_python
+from tools.project import ROOT
 
 SHOW = "import json; from local.vendors.registry import vendors; "
 SHOW += "print(json.dumps([vendor.name for vendor in vendors()]))"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from local.host.host import ROOT
 from local.workspace.kql_errors import MISSING, QueryError
 from local.workspace.kql_support import described, operators_here
 from local.workspace.workspace import Workspace
+from tools.project import ROOT
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
