@@ -8,14 +8,13 @@ https://learn.microsoft.com/azure/azure-functions/functions-reference#connecting
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from shared.azure.identity import credential
 from shared.errors import SettingsError, StorageUnavailable
-from shared.runtime.process import on_reset
+from shared.runtime.process import process_singleton
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -96,7 +95,7 @@ def _connection_string_errors() -> Iterator[None]:
         ) from None
 
 
-@functools.cache
+@process_singleton
 def table(name: str) -> TableClient:
     """Return a client of table ``name``, made once a process; it sends no request yet."""
     from azure.data.tables import TableClient
@@ -107,7 +106,7 @@ def table(name: str) -> TableClient:
     return TableClient(_account_url("table"), name, credential=credential(), **_SHORT_RETRIES)
 
 
-@functools.cache
+@process_singleton
 def queue(name: str) -> QueueClient:
     """Return a client of queue ``name``, made once a process; messages are plain text."""
     from azure.storage.queue import QueueClient
@@ -118,7 +117,7 @@ def queue(name: str) -> QueueClient:
     return QueueClient(_account_url("queue"), name, credential=credential(), **_SHORT_RETRIES)
 
 
-@functools.cache
+@process_singleton
 def container(name: str) -> ContainerClient:
     """Return a client of blob container ``name``, made once a process."""
     from azure.storage.blob import ContainerClient
@@ -129,7 +128,6 @@ def container(name: str) -> ContainerClient:
     return ContainerClient(_account_url("blob"), name, credential=credential(), **_SHORT_RETRIES)
 
 
-@on_reset
 def forget_clients() -> None:
     """Drop the cached clients, for settings that have changed."""
     for cached in (table, queue, container):

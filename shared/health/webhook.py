@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from dataclasses import replace
@@ -14,7 +13,7 @@ from shared.health.aggregator import Aggregate, RunAggregator
 from shared.health.rows import post, queue_numbers
 from shared.records.declared import declared_streams
 from shared.records.timestamps import utc_now
-from shared.runtime.process import on_reset
+from shared.runtime.process import process_singleton
 from shared.state.posted_hours import add_posted
 from shared.state.webhook_history import keep_history
 from shared.telemetry.events import emit
@@ -113,8 +112,8 @@ def report_redelivered(done: Redelivered) -> None:
             health_of(stream, connection).retried(counters)
 
 
-@functools.cache
-def health_of(stream: str, connection: str = "") -> WebhookHealth:
+@process_singleton
+def health_of(stream: str, connection: str) -> WebhookHealth:
     """The health of a connection's webhook whose events are ``stream``'s.
 
     Raises KeyError for no stream.
@@ -125,6 +124,3 @@ def health_of(stream: str, connection: str = "") -> WebhookHealth:
 def report_post(run: RunResult) -> None:
     """Add a post's run to the health of its connection's webhook."""
     health_of(run.stream, run.connection).report(run)
-
-
-on_reset(health_of.cache_clear)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
+Asked = ParamSpec("Asked")
 Result = TypeVar("Result")
 Reset = TypeVar("Reset", bound=Callable[[], object])
 
@@ -30,28 +31,33 @@ def reset_process() -> None:
         reset()
 
 
-class Singleton(Generic[Result]):
-    """Call ``make`` once and keep its result, also if two threads make the first call at once.
+class Singleton(Generic[Asked, Result]):
+    """Call ``make`` once for each set of arguments and keep its results.
 
-    ``functools.cache`` alone would call it in both.
+    Two threads that make a first call at once get one result: ``functools.cache`` alone would call
+    ``make`` in both. Arguments are hashable, and given alike (by place, or by name) everywhere.
     """
 
-    def __init__(self, make: Callable[[], Result]) -> None:
+    def __init__(self, make: Callable[Asked, Result]) -> None:
         functools.update_wrapper(self, make)
-        self._cached = functools.cache(make)
+        self._make = make
+        self._made: dict[object, Result] = {}
         self._lock = threading.Lock()
 
-    def __call__(self) -> Result:
+    def __call__(self, *args: Asked.args, **kwargs: Asked.kwargs) -> Result:
+        key = (args, frozenset(kwargs.items()))
         with self._lock:
-            return self._cached()
+            if key not in self._made:
+                self._made[key] = self._make(*args, **kwargs)
+            return self._made[key]
 
     def cache_clear(self) -> None:
-        """Drop the result; the next call makes a new one."""
+        """Drop the results; the next call makes a new one."""
         with self._lock:
-            self._cached.cache_clear()
+            self._made.clear()
 
 
-def process_singleton(make: Callable[[], Result]) -> Singleton[Result]:
+def process_singleton(make: Callable[Asked, Result]) -> Singleton[Asked, Result]:
     """Decorate a function whose result is made once a process and dropped at a reset."""
     single = Singleton(make)
     on_reset(single.cache_clear)
