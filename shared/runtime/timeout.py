@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from shared.runtime.process import process_singleton
@@ -32,3 +32,18 @@ def call_with_timeout(timeout: float, func: Callable[[], Result]) -> Result:
         return future.result(timeout)
     finally:
         future.cancel()
+
+
+def call_together(
+    timeout: float, funcs: Sequence[Callable[[], Result]], late: Result
+) -> list[Result]:
+    """Run calls side by side; return their results in order, ``late`` for one over the timeout.
+
+    The timeout, in seconds, is for all of them together. Raises the first error of a call; late
+    calls end as those of ``call_with_timeout`` do.
+    """
+    futures = [_thread_pool().submit(func) for func in funcs]
+    done, _ = wait(futures, timeout)
+    for future in futures:
+        future.cancel()
+    return [future.result() if future in done else late for future in futures]

@@ -34,10 +34,12 @@ from shared.telemetry.run import SEVERITY, RunState, worst
 _EXPIRES_SOON_DAYS = 14
 
 
-def collect_status(now: datetime | None = None, connection: str = "") -> AppStatus:
+def collect_status(
+    now: datetime | None = None, connection: str = "", *, ask_vendors: bool = True
+) -> AppStatus:
     """Collect the app's status as of ``now``; each read of a store has a timeout.
 
-    Asking vendors for their tokens' ends comes on top, one after the other.
+    Asking vendors for their tokens' ends comes on top, with a timeout for all together.
 
     ``connection`` chooses connections whose connector, name or address has the text; '' all.
     """
@@ -55,7 +57,9 @@ def collect_status(now: datetime | None = None, connection: str = "") -> AppStat
         spool = spool_read.result()
         leases = leases_read.result()
         stored = Stored(rows_read.result(), leases.polls, leases.paused, spool)
-        connectors = connection_statuses(stored, collector, moment, connection)
+        connectors = connection_statuses(
+            stored, collector, moment, connection, ask_vendors=ask_vendors
+        )
         polling_read.result()
         poison, dead = poison_read.result(), dead_read.result()
         destination, address = _destination(settings_read.result())

@@ -25,15 +25,11 @@ from shared.state.webhook_history import webhook_partition
 from shared.status.assess import polled_stream, webhook_stream
 from shared.status.collector import Collector
 from shared.status.model import LEFT_OUT, Assessment, ConnectorStatus, StreamStatus
+from shared.status.token_ends import NOT_ASKED, UNTOLD, Asked, with_token_ends
 from shared.telemetry.humanize import many
 from shared.telemetry.run import SEVERITY, RunState, worst
 
-# With more connections than these, vendors are not asked for each token's end.
-_TOKENS_ASKED = 6
 _STUCK_AFTER = 2
-_NOT_ASKED = "unknown: show this connection alone, and the vendor is asked"
-_UNTOLD = "unknown: the vendor does not tell"
-_MAY_NOT_ASK = "unknown: the token may not ask for it, as service users' often may not"
 _NO_STORAGE = Assessment(RunState.FAILING, "Unknown, since the storage account does not answer.")
 
 
@@ -48,17 +44,26 @@ class Stored:
 
 
 def connection_statuses(
-    stored: Stored, collector: Collector, now: datetime, chosen: str = ""
+    stored: Stored,
+    collector: Collector,
+    now: datetime,
+    chosen: str = "",
+    *,
+    ask_vendors: bool = True,
 ) -> list[ConnectorStatus]:
-    """Every connection that ``chosen`` names, the worst first; a connector that is off, last."""
-    found: list[ConnectorStatus] = []
+    """Every connection that ``chosen`` names, the worst first; a connector that is off, last.
+
+    With ``ask_vendors`` they are asked when the tokens end, which takes some seconds at most.
+    """
+    found: list[Asked] = []
     for connector in polled():
-        found += _of_connector(connector, stored, collector, now, chosen)
+        found += _of_connector(connector, stored, collector, now)
     for connector in received():
         names = [name for name in _names(connector) if takes_posts(connector, name)]
-        found += [_received(connector, name, stored, now) for name in names]
-    wanted = [status for status in found if _is_chosen(status, chosen)]
-    return sorted(wanted, key=lambda s: (not s.on, SEVERITY.index(s.assessment.state), s.title))
+        found += [Asked(_received(connector, name, stored, now)) for name in names]
+    wanted = [each for each in found if _is_chosen(each.status, chosen)]
+    statuses = with_token_ends(wanted) if ask_vendors else [each.status for each in wanted]
+    return sorted(statuses, key=lambda s: (not s.on, SEVERITY.index(s.assessment.state), s.title))
 
 
 def _is_chosen(status: ConnectorStatus, chosen: str) -> bool:
@@ -66,28 +71,26 @@ def _is_chosen(status: ConnectorStatus, chosen: str) -> bool:
 
 
 def _of_connector(
-    connector: Connector, stored: Stored, collector: Collector, now: datetime, chosen: str
-) -> list[ConnectorStatus]:
-    names = _names(connector)
-    statuses = [_polled(connector, name, stored, collector, now) for name in names]
-    if connector.events and not any(status.on for status in statuses):
+    connector: Connector, stored: Stored, collector: Collector, now: datetime
+) -> list[Asked]:
+    found = [_polled(connector, name, stored, collector, now) for name in _names(connector)]
+    if connector.events and not any(each.status.on for each in found):
         return []  # it is polled beside its webhook where it has settings for that
-    asked = [status for status in statuses if status.on and _is_chosen(status, chosen)]
-    if len(asked) > _TOKENS_ASKED:
-        return statuses
-    return [_with_token(connector, status) if status in asked else status for status in statuses]
+    return found
 
 
 def _polled(
     connector: Connector, name: str, stored: Stored, collector: Collector, now: datetime
-) -> ConnectorStatus:
+) -> Asked:
     try:
         connection = open_connection(connector, name)
     except SettingsError as error:
-        return _misconfigured(connector.name, name, error)
+        return Asked(_misconfigured(connector.name, name, error))
     if connection is None or not connection.sources:
-        return ConnectorStatus(
-            connector.name, False, Assessment(RunState.OFF, "None of its settings are set.")
+        return Asked(
+            ConnectorStatus(
+                connector.name, False, Assessment(RunState.OFF, "None of its settings are set.")
+            )
         )
     partition = partition_key(connector.name, connection.address, name)
     rows = None if stored.rows is None else stored.rows.get(partition, {})
@@ -100,12 +103,12 @@ def _polled(
     if paused:
         streams = [_paused(stream, paused) for stream in streams]
     summary = _summary(streams)
-    return ConnectorStatus(
+    status = ConnectorStatus(
         name=connector.name,
         on=True,
         assessment=summary if paused else _with_last_poll(summary, poll, due),
         address=urlsplit(connection.address).netloc,
-        token_note=_NOT_ASKED,
+        token_note=NOT_ASKED if connection.token_expires else UNTOLD,
         address_note=_address_note(connection, bool(rows), others, collector, now),
         connection=name,
         due=due,
@@ -113,6 +116,7 @@ def _polled(
         polled=True,
         paused=paused,
     )
+    return Asked(status, connection.token_expires)
 
 
 def _paused(stream: StreamStatus, since: datetime) -> StreamStatus:
@@ -143,17 +147,6 @@ def _with_last_poll(summary: Assessment, poll: LastPoll, due: datetime | None) -
             ADVICE["VendorUnavailable"],
         )
     return summary
-
-
-def _with_token(connector: Connector, status: ConnectorStatus) -> ConnectorStatus:
-    """Ask the vendor when the connection's token ends, where the vendor tells."""
-    if not status.on or not status.streams:
-        return status
-    connection = open_connection(connector, status.connection)
-    if connection is None or connection.token_expires is None:
-        return replace(status, token_note=_UNTOLD)
-    expires = connection.token_expires()
-    return replace(status, token_expires=expires, token_note="" if expires else _MAY_NOT_ASK)
 
 
 def _address_note(

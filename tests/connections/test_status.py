@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from local.loopback.faults import FOREVER, first, silence
 from local.vendors.sentinelone import SentinelOne
 from shared.azure import storage
 from shared.connectors.sentinelone import CONNECTOR
 from shared.diagnostics.connection_test import check_connections
 from shared.polling.run import poll
+from shared.records.timestamps import utc_now
 from shared.state.lease import CONTAINER
+from shared.status import token_ends
 from tests.app import App, ask
 from tests.connections.consoles import Consoles
+
+TOKEN_DETAILS = "/users/api-token-details"
 
 
 def told(app: App) -> dict[tuple[str, str], dict[str, Any]]:
@@ -69,3 +76,39 @@ def test_the_page_of_one_connection_tests_that_one(app: App, consoles: Consoles)
     parts = {step.part for step in check_connections("all", "OneLogin").steps}
     assert "OneLogin" in parts
     assert not any(part.startswith("SentinelOne") for part in parts)
+
+
+def test_vendors_are_asked_side_by_side_when_tokens_end(
+    app: App, consoles: Consoles, sentinelone: SentinelOne
+) -> None:
+    """Each console answers only once all three are asked."""
+    all_asked = threading.Barrier(3)
+    for console in (sentinelone, consoles.add("emea"), consoles.add("apac")):
+        console.token_expires_at = utc_now() + timedelta(days=5)
+        console.faults.add(TOKEN_DETAILS, first(lambda: all_asked.wait(4)), times=FOREVER)
+    found = told(app)
+    assert all(found["SentinelOne", name]["token_expires"] for name in ("", "emea", "apac"))
+
+
+def test_a_console_that_does_not_tell_in_time_holds_up_no_page(
+    app: App, consoles: Consoles, sentinelone: SentinelOne, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others' answers are there, and its own entry says that it has not answered."""
+    monkeypatch.setattr(token_ends, "_SECONDS", 1.0)
+    sentinelone.token_expires_at = utc_now() + timedelta(days=5)
+    consoles.add("emea").faults.add(TOKEN_DETAILS, silence())
+    found = told(app)
+    assert found["SentinelOne", ""]["token_expires"]
+    assert "has not answered" in found["SentinelOne", "emea"]["token_note"]
+
+
+def test_a_probe_asks_no_vendor(app: App, consoles: Consoles, sentinelone: SentinelOne) -> None:
+    """It learns of the state from storage alone; the page itself asks."""
+    console = consoles.add("emea")
+    for each in (sentinelone, console):
+        each.faults.add("", first(lambda: None), times=FOREVER)
+    ask("GET", {"probe": "1"})
+    assert not sentinelone.faults.happened + console.faults.happened
+    assert ask("GET").status_code == 200
+    assert sentinelone.faults.happened
+    assert console.faults.happened
