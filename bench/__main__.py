@@ -24,7 +24,7 @@ _BUSY = 0.2
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 1 where a full run missed a requirement; raise where a record was lost."""
-    parser = argparse.ArgumentParser(prog="python -m tools bench")
+    parser = argparse.ArgumentParser(prog="python3 -m tools bench")
     parser.add_argument("--quick", action="store_true", help="small sizes: right, not telling")
     parser.add_argument(
         "--only", default="1,2,3,4,5,6,8,9,10,11", help="points, like 1,4 (7 is with 1)"

@@ -15,11 +15,15 @@ from tools.project import ROOT
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command's `module:function`, called with the arguments; `node`: whether it needs Node."""
+    """A command's `module:function`, called with the arguments.
+
+    ``node``: whether it needs Node; ``parses``: whether it has options, and lists them by --help.
+    """
 
     target: str
     help: str
     node: bool = False
+    parses: bool = True
 
 
 COMMANDS = {
@@ -49,10 +53,17 @@ COMMANDS = {
         "local.commands.operate:dead_letters", "list, show, acknowledge, discard or send them"
     ),
     "test": Command("tools.quality:test", "run the tests", node=True),
-    "lint": Command("tools.quality:lint", "check style and format; --fix mends"),
+    "lint": Command("tools.quality:lint", "check style and format; --fix mends", parses=False),
     "types": Command("tools.quality:types", "check types"),
-    "generated": Command("tools.quality:generated", "check generated files; --fix mends"),
-    "ci": Command("tools.quality:ci", "everything that must hold before a change lands", node=True),
+    "generated": Command(
+        "tools.quality:generated", "check generated files; --fix mends", parses=False
+    ),
+    "ci": Command(
+        "tools.quality:ci",
+        "everything that must hold before a change lands",
+        node=True,
+        parses=False,
+    ),
     "bench": Command("bench.__main__:main", "measure speed, memory and cost", node=True),
     "workbook": Command("tools.workbook:main", "write the workbook from its pages"),
     "workbook-pictures": Command(
@@ -82,9 +93,13 @@ COMMANDS = {
         "tools.repository:main", "name the repository in buttons, pages and template"
     ),
     "package": Command("tools.package:main", "build released-package.zip"),
-    "lock": Command("tools.quality:lock", "renew the locks from the requirements"),
-    "environment": Command("tools.quality:prepare", "make the environment and stop", node=True),
+    "lock": Command("tools.quality:lock", "renew the locks from the requirements", parses=False),
+    "environment": Command(
+        "tools.quality:prepare", "make the environment and stop", node=True, parses=False
+    ),
 }
+
+HELP = frozenset({"--help", "-h"})
 
 
 def main(arguments: list[str]) -> int:
@@ -102,7 +117,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _main(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in {"help", "--help", "-h"}:
+    if not arguments or arguments[0] in HELP | {"help"}:
         print(usage())
         return 0
     command = COMMANDS.get(arguments[0])
@@ -112,8 +127,12 @@ def _main(arguments: list[str]) -> int:
     from tools import environment
 
     os.chdir(ROOT)
+    helps = not HELP.isdisjoint(arguments[1:])
+    if helps and not (command.parses and environment.python_is_ready(ROOT / ".venv")):
+        print(_help_without_environment(arguments[0], command))
+        return 0
     try:
-        interpreter = environment.make(node=command.node)
+        interpreter = environment.make(node=command.node and not helps)
     except environment.EnvironmentFailed as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -125,6 +144,17 @@ def _main(arguments: list[str]) -> int:
     status: int | None = getattr(importlib.import_module(module), function)(arguments[1:])
     sys.stdout.flush()  # a closed pipe is told here, not at the interpreter's exit
     return status or 0
+
+
+def _help_without_environment(name: str, command: Command) -> str:
+    """What a command does; its options are in modules that need the environment."""
+    text = f"python3 -m tools {name}: {command.help}"
+    if command.parses:
+        text += (
+            "\n\nIt lists its options once the project's environment is there, which the first "
+            "command makes, or: python3 -m tools environment"
+        )
+    return text
 
 
 def _rerun_with(interpreter: str, arguments: list[str]) -> int:

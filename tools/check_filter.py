@@ -70,7 +70,7 @@ def stream_named(name: str) -> StreamDecl:
 
 def main(argv: Sequence[str]) -> int:
     """Say whether a predicate will do: 0; 1 if Azure would refuse it, 2 for an unknown stream."""
-    parser = argparse.ArgumentParser(prog="python -m tools check-filter", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tools check-filter", description=__doc__)
     parser.add_argument("stream", help="like Custom-AcmeEvents")
     parser.add_argument("predicate", help='KQL, like "activityType_d !in (5126, 5127)"')
     options = parser.parse_args(argv)

@@ -128,7 +128,7 @@ def page() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the sum for the volumes and prices that the options give."""
-    parser = argparse.ArgumentParser(prog="cost", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tools cost", description=__doc__)
     for field in fields(Numbers):
         kind: Any = int if isinstance(field.default, int) else float
         option = f"--{field.name.replace('_', '-')}"

@@ -81,6 +81,11 @@ def runs(python: str, version: str) -> bool:
     return answer.returncode == 0 and answer.stdout.strip() == version
 
 
+def python_is_ready(venv: Path) -> bool:
+    """Whether the environment has the Python packages of the lock."""
+    return python_of(venv).exists() and _read(venv / ".ready") == _digest(LOCK)
+
+
 def make(venv: Path | None = None, *, python: str | None = None, node: bool = True) -> Path:
     """Install the parts that are missing; return the environment's interpreter.
 
@@ -89,9 +94,8 @@ def make(venv: Path | None = None, *, python: str | None = None, node: bool = Tr
     venv = venv or ROOT / ".venv"
     interpreter = python_of(venv)
     key = _digest(LOCK)
-    python_ready = interpreter.exists() and _read(venv / ".ready") == key
     node_ready = not node or _read(ROOT / "node_modules" / ".ready") == _node_key()
-    if python_ready and node_ready:
+    if python_is_ready(venv) and node_ready:
         return interpreter
     with _install_lock():
         try:
@@ -123,7 +127,7 @@ def _install(venv: Path, python: str, key: str, node: bool) -> None:
         else:
             say(f"  {what}: ready after {time.monotonic() - begun:.0f} s")
 
-    need_python = not (python_of(venv).exists() and _read(venv / ".ready") == key)
+    need_python = not python_is_ready(venv)
     need_node = node and _read(ROOT / "node_modules" / ".ready") != _node_key()
     if need_python or need_node:
         say("Making the project's environment (once):")

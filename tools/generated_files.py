@@ -17,7 +17,7 @@ def write_or_check(
 
     ``command`` is the one of ``python -m tools`` that writes them, ``about`` its description.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m tools {command}", description=about)
+    parser = argparse.ArgumentParser(prog=f"python3 -m tools {command}", description=about)
     parser.add_argument("--check", action="store_true", help="change nothing, fail on drift")
     check = parser.parse_args(argv).check
     stale = []

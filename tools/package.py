@@ -197,7 +197,7 @@ def _run(command: Sequence[str]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """``package [--output PATH]``: build it, and write its checksum beside it."""
-    parser = argparse.ArgumentParser(prog="python -m tools package", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tools package", description=__doc__)
     parser.add_argument("--output", type=Path, default=PACKAGE)
     path: Path = parser.parse_args(argv).output
     try:

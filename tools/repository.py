@@ -42,7 +42,7 @@ def _pages(root: Path) -> Iterator[Path]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Rewrite the pages, then what is generated from them. 0 is good."""
-    parser = argparse.ArgumentParser(prog="repository", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tools repository", description=__doc__)
     parser.add_argument("name", metavar="OWNER/NAME", help="like acme/security-logs")
     name: str = parser.parse_args(argv).name
     if not _NAME.fullmatch(name):

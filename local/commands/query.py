@@ -22,7 +22,7 @@ EXAMPLE = "ConnectorHealth_CL | summarize Records = sum(Records) by Stream"
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the result; 1 where the query or the workspace is at fault, else 0."""
     parser = argparse.ArgumentParser(
-        prog="query",
+        prog="python3 -m tools query",
         description="Run KQL on the local workspace; parsers are there by their alias.",
         epilog=f"Example: {EXAMPLE}\n\n{described()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -130,7 +130,7 @@ def _megabytes(size: int) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; 1 for a filter that Azure would refuse."""
-    parser = argparse.ArgumentParser(prog="python -m tools billed", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tools billed", description=__doc__)
     parser.add_argument("--filters", type=json.loads, default={}, help="yours, as the parameter")
     parser.add_argument("--size", type=float, default=1.0, help="of the week (1)")
     options = parser.parse_args(argv)

@@ -35,7 +35,7 @@ _TEMPLATE = Path(__file__).with_name("workbook_page.html.j2")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write docs/screenshots/workbook-<page>.png for each page; 1 where there is no Chromium."""
-    parser = argparse.ArgumentParser(prog="workbook-pictures", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tools workbook-pictures", description=__doc__)
     parser.add_argument("--size", type=float, default=0.3, help="of the demo's week (0.3)")
     arguments = parser.parse_args(argv)
     browser = shutil.which("chromium") or shutil.which("google-chrome")

@@ -18,7 +18,7 @@ _SHOWN = 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print each rule with its alerts of the week; returns 0."""
-    parser = argparse.ArgumentParser(prog="rules", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tools rules", description=__doc__)
     parser.add_argument("--size", type=float, default=1.0, help="of the week (1)")
     parser.add_argument("--only", default="", help="a part of the rules' file names")
     arguments = parser.parse_args(argv)

@@ -156,6 +156,35 @@ def test_an_unknown_command_is_told_apart_from_help() -> None:
         assert name in asked.stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("demo", "once the project's environment is there"), ("lock", "renew the locks")],
+)
+def test_help_makes_no_environment(
+    command: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where there is none, a command's help says what it does and how to see its options."""
+    monkeypatch.setattr(command_line, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert command_line._main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"python3 -m tools {command}: ")
+    assert words in shown
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_of_every_command_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that takes no options does not begin its work by --help."""
+    for name, command in command_line.COMMANDS.items():
+        if not command.parses:
+            assert command_line._main([name, "--help"]) == 0
+            assert capsys.readouterr().out == f"python3 -m tools {name}: {command.help}\n"
+
+
 def test_make_wraps_commands_only() -> None:
     """Every target of the Makefile is a command of the tools, so make is never needed."""
     text = lock_text("Makefile")
