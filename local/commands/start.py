@@ -119,7 +119,7 @@ def _watch(host: Host, asked: threading.Event) -> int:
     while not asked.wait(0.2):
         if host.failed:
             name, error = host.failed[0]
-            raise CannotStart(f"{name} cannot be triggered any more: {error}")
+            raise CannotStart(f"{name} cannot be triggered any more: {_in_a_sentence(error)}")
     host.stop()
     most = WAIT_ON_TERM if interrupts.INTERRUPTS.terminated else WAIT_SECONDS
     began = time.monotonic()
@@ -140,6 +140,13 @@ def _watch(host: Host, asked: threading.Event) -> int:
         time.sleep(0.1)
     print("Stopping …", flush=True)
     return 0
+
+
+def _in_a_sentence(error: Exception) -> str:
+    """An error without the SDK's further lines: request id, time, code."""
+    status = getattr(error, "status_code", None)
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"HTTP {status}: {text}" if status else text
 
 
 def problems() -> list[str]:

@@ -81,8 +81,9 @@ class Host(Service):
     def run(self, *, now: bool = False) -> None:
         """Tick every timer on its schedule and poll every queue, each in a thread.
 
-        With ``now`` every timer ticks at once, too. A trigger that ends with an error is in
-        `failed`. Raises FunctionInvalid, or ValueError for a schedule, before any runs.
+        With ``now`` every timer ticks at once, too. A trigger that ends with an error, as where its
+        storage refuses the sign-in, is in `failed`. Raises FunctionInvalid, or ValueError for a
+        schedule, before any runs.
         """
         for function in self.functions.values():
             if function.kind == "timerTrigger":
@@ -146,6 +147,8 @@ class Host(Service):
             try:
                 found = trigger.poll()
             except AzureError as error:
+                if getattr(error, "status_code", None) in (401, 403):
+                    raise  # no further try would be let in
                 logger.warning("The queue of %s cannot be read: %s", trigger.function.name, error)
                 found = 0
             longest = trigger.options.max_polling_seconds

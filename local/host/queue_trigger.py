@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.functions.queue import QueueMessage
 
-from local.host.function_json import Function, resolved
+from local.host.function_json import Function, FunctionInvalid, resolved
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueClient
@@ -130,4 +130,9 @@ class QueueTrigger:
 
         if self._connection == storage.SETTING:
             return nullcontext(storage.queue(name))
-        return QueueClient.from_connection_string(os.environ[self._connection], name)
+        connection = os.environ.get(self._connection)
+        if not connection:
+            raise FunctionInvalid(
+                f"the app setting {self._connection} with its queue's storage is missing"
+            )
+        return QueueClient.from_connection_string(connection, name)

@@ -1,4 +1,4 @@
-"""A copy of the project in which local/vendors can be changed."""
+"""A copy of the project in which local/vendors and functions can be changed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 from tools.project import ROOT
 
 
-def copy_project(to: Path) -> Path:
-    """Copy local/ and link to all the rest; return the copy's folder."""
+def copy_project(to: Path, *functions: str) -> Path:
+    """Copy local/, tools/ and the functions, and link to all the rest; return the copy's folder."""
+    copied = {"local", "tools", *functions}  # tools/ knows the project's folder by its own
     to.mkdir()
     for entry in ROOT.iterdir():
-        if entry.name not in {"local", ".local", ".git"}:
+        if entry.name in copied:
+            shutil.copytree(entry, to / entry.name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif entry.name not in {".local", ".git"}:
             (to / entry.name).symlink_to(entry, target_is_directory=entry.is_dir())
-    shutil.copytree(ROOT / "local", to / "local", ignore=shutil.ignore_patterns("__pycache__"))
     return to
 
 

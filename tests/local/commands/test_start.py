@@ -22,6 +22,7 @@ from local.commands.log_lines import Readable
 from local.commands.settings_file import SettingsFileInvalid, read_settings
 from local.commands.start import problems
 from local.workspace.workspace import Workspace
+from tests.local.project_copy import copy_project
 from tools.project import ROOT
 
 # A shell that begins something in the background has it ignore Ctrl+C, and its children with it.
@@ -134,12 +135,14 @@ def silent_server() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def start_process(folder: Path, settings: Path, *more: str) -> subprocess.Popen[str]:
+def start_process(
+    folder: Path, settings: Path, *more: str, project: Path = ROOT
+) -> subprocess.Popen[str]:
     """The command in a process of its own."""
     options = ["--port", "0", "--settings", str(settings), "--folder", str(folder), *more]
     return subprocess.Popen(
         [sys.executable, "-u", "-c", RUN, *options],
-        cwd=ROOT,
+        cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -193,6 +196,33 @@ def test_wrong_storage_is_one_sentence_at_the_start(
     error = capsys.readouterr().err.strip()
     assert "AzureWebJobsStorage" in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege on Windows")
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [("d3Jvbmc=", "HTTP 403: Server failed to authenticate"), ("", "SpoolStorage")],
+    ids=["refused", "missing"],
+)
+def test_a_function_that_cannot_be_triggered_ends_the_start(
+    tmp_path: Path, storage: str, key: str, words: str
+) -> None:
+    """Its queue's storage refuses the sign-in, or is not named: the webhook goes down with it."""
+    project = copy_project(tmp_path / "project", "DeliveryRetry")
+    declared = project / "DeliveryRetry" / "function.json"
+    text = declared.read_text(encoding="utf-8")
+    declared.write_text(text.replace('"AzureWebJobsStorage"', '"SpoolStorage"'), encoding="utf-8")
+    values = {"OneLoginBearerToken": "x" * 20, "AzureWebJobsStorage": storage}
+    if key:
+        values["SpoolStorage"] = re.sub("AccountKey=[^;]+", f"AccountKey={key}", storage)
+    process = start_process(tmp_path, settings_file(tmp_path, **values), project=project)
+    told = process.communicate(timeout=60)[0]
+    assert process.returncode == 1, told
+    last = told.splitlines()[-1]
+    assert last.startswith("DeliveryRetry cannot be triggered any more: ")
+    assert words in last
+    assert "Traceback" not in told
 
 
 def test_numbers_and_booleans_are_taken_as_they_stand(tmp_path: Path) -> None:
