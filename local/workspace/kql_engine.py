@@ -25,8 +25,6 @@ from local.workspace.kql_names import check_names
 from local.workspace.kql_pipeline import operators
 from local.workspace.kql_rewrite import (
     INGESTION_TIME,
-    place,
-    tokens,
     with_existing_columns,
     with_ingestion_time,
     with_names,
@@ -35,6 +33,7 @@ from local.workspace.kql_rewrite import (
 )
 from local.workspace.kql_search import TABLE
 from local.workspace.kql_stages import STAGE, Stages, needs_stages, without_serialize
+from local.workspace.kql_tokens import place, tokens
 from local.workspace.typing_sql import quoted
 from tools.content import Parser
 

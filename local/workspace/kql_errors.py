@@ -15,7 +15,7 @@ from duckdb_kql import KqlError, KqlSchemaError, KqlSyntaxError, KqlUnsupportedE
 from duckdb_kql.errors import SourceSpan
 from duckdb_kql.types import kusto_type
 
-from local.workspace.kql_rewrite import Token, place, tokens
+from local.workspace.kql_tokens import Token, place, tokens
 
 OPERATORS = (
     "as consume count datatable distinct evaluate extend facet find fork getschema invoke join "

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from local.workspace.kql_rewrite import INGESTION_TIME, Token, replace, tokens, unquoted
+from local.workspace.kql_rewrite import INGESTION_TIME, replace
+from local.workspace.kql_tokens import Token, closing, split, tokens, unquoted
 from tools.content import Parser
 
 _IPV4_PREFIX = "has_any_ipv4_prefix"
@@ -95,18 +96,10 @@ def _calls(kql: str, functions: Mapping[str, Parser]) -> list[_Call]:
 
 def _arguments(found: Sequence[Token], opened: int) -> tuple[list[list[Token]], int]:
     """The tokens of each argument of the parenthesis at ``opened``, and the place after it."""
-    parts, depth = [list[Token]()], 0
-    for index in range(opened, len(found)):
-        token = found[index]
-        mark = token.text if token.kind == "mark" else ""
-        depth += (mark in ("(", "[", "{")) - (mark in (")", "]", "}"))
-        if depth == 0:
-            return [part for part in parts if part], index + 1
-        if depth == 1 and mark == ",":
-            parts.append([])
-        elif index > opened:
-            parts[-1].append(token)
-    raise ValueError("the query ends inside a function's arguments")
+    ends = closing(found, opened)
+    if ends is None:
+        raise ValueError("the query ends inside a function's arguments")
+    return split(found[opened + 1 : ends]), ends + 1
 
 
 def _flat(kql: str) -> str:

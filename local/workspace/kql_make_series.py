@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local.workspace.kql_errors import QueryError
-from local.workspace.kql_pipeline import split_arguments
-from local.workspace.kql_rewrite import Token, tokens
+from local.workspace.kql_tokens import Token, split, tokens
 from local.workspace.typing_sql import quoted
 
 if TYPE_CHECKING:
@@ -129,9 +128,10 @@ def _parsed(text: str) -> _Series:
         return text[token.end : end].strip().rstrip(",")
 
     aggregates = []
-    for start, end in split_arguments(text, [t for t in tokens(text) if t.end <= on.start]):
-        found = re.fullmatch(r"(.*?)\s+default\s*=\s*(\S+)", text[start:end], re.DOTALL)
-        aggregates.append((found[1], found[2]) if found else (text[start:end], ""))
+    for each in split([token for token in tokens(text) if token.end <= on.start]):
+        aggregate = text[each[0].start : each[-1].end]
+        found = re.fullmatch(r"(.*?)\s+default\s*=\s*(\S+)", aggregate, re.DOTALL)
+        aggregates.append((found[1], found[2]) if found else (aggregate, ""))
     end_of_axis = next((mark for mark in marks if mark > on.start), len(text))
     return _Series(
         tuple(aggregates),
@@ -151,7 +151,7 @@ def _words(text: str) -> list[Token]:
     """The tokens that are in no bracket."""
     depth, outer = 0, []
     for token in tokens(text):
-        depth += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
+        depth += token.nesting
         if depth == 0:
             outer.append(token)
     return outer

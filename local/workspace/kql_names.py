@@ -11,7 +11,7 @@ from duckdb_kql.translate.functions import AGGREGATE_FUNCTIONS, SCALAR_FUNCTIONS
 
 from local.workspace.kql_errors import QueryError
 from local.workspace.kql_pipeline import operators
-from local.workspace.kql_rewrite import Token, place, tokens
+from local.workspace.kql_tokens import Token, place, tokens
 
 # Words of KQL that may stand where a name may.
 _WORDS = frozenset(

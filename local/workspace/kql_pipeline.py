@@ -6,9 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from local.workspace.kql_rewrite import Token, tokens
-
-_OPENING, _CLOSING = "([{", ")]}"
+from local.workspace.kql_tokens import Token, closing, split, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def operators(kql: str) -> list[Operator]:
 
     for index, token in enumerate(words):
         mark = token.text if token.kind == "mark" else ""
-        if mark and mark in _CLOSING and len(frames) > 1:
+        if token.nesting < 0 and len(frames) > 1:
             finish(token.start)
             frames.pop()
             continue
@@ -78,7 +76,7 @@ def operators(kql: str) -> list[Operator]:
             frame.first, frame.pipeline = None, token.end
         elif frame.first is None:
             frame.first = token
-        if mark and mark in _OPENING:
+        if token.nesting > 0:
             frames.append(_Frame(token.end if mark == "{" else frame.statement, token.end))
     while frames:
         finish(len(kql))
@@ -105,23 +103,6 @@ def hyphenated(found: Sequence[Token]) -> list[Token]:
     return words
 
 
-def split_arguments(kql: str, found: Iterable[Token]) -> list[tuple[int, int]]:
-    """The places of the stretches between the commas that are in no bracket."""
-    stretches: list[tuple[int, int]] = []
-    depth, start, end = 0, None, 0
-    for token in found:
-        mark = token.text if token.kind == "mark" else ""
-        if mark == "," and depth == 0 and start is not None:
-            stretches.append((start, token.start))
-            start = None
-            continue
-        depth += bool(mark and mark in _OPENING) - bool(mark and mark in _CLOSING)
-        start, end = token.start if start is None else start, token.end
-    if start is not None:
-        stretches.append((start, end))
-    return [(a, a + len(kql[a:b].rstrip())) for a, b in stretches]
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """A function's call: its name's place, the place after it, and its arguments' texts."""
@@ -140,13 +121,9 @@ def calls(kql: str, names: Iterable[str], start: int = 0, end: int | None = None
     for index, (name, opened) in enumerate(itertools.pairwise(within)):
         if name.kind != "name" or name.text not in wanted or opened.text != "(":
             continue
-        depth = 0
-        for last in range(index + 1, len(within)):
-            mark = within[last].text if within[last].kind == "mark" else ""
-            depth += bool(mark and mark in _OPENING) - bool(mark and mark in _CLOSING)
-            if depth == 0:
-                inner = within[index + 2 : last]
-                texts = tuple(kql[a:b] for a, b in split_arguments(kql, inner))
-                found.append(Call(name.text, name.start, within[last].end, texts))
-                break
+        ends = closing(within, index + 1)
+        if ends is not None:
+            parts = split(within[index + 2 : ends])
+            texts = tuple(kql[part[0].start : part[-1].end] for part in parts)
+            found.append(Call(name.text, name.start, within[ends].end, texts))
     return found

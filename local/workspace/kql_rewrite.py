@@ -1,4 +1,4 @@
-"""KQL as text: its tokens, and rewrites that keep every character's place.
+"""KQL as text: rewrites that keep every character's place.
 
 Rewrite functions of Log Analytics that the engine lacks into ones that it has, in as many
 characters, so that the line and column of an error are those of the query as typed.
@@ -6,60 +6,16 @@ characters, so that the line and column of an error are those of the query as ty
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from local.workspace.kql_tokens import Token, closing, tokens, unquoted
+
 # As long as "ingestion_time()", which it replaces.
 INGESTION_TIME = "__ingestion_time"
 
-_TOKEN = re.compile(
-    r"""(?P<comment>//[^\n]*)
-      | (?P<string>h?@'(?:[^']|'')*' | h?@"(?:[^"]|"")*"
-          | h?'(?:[^'\\\n]|\\.)*' | h?"(?:[^"\\\n]|\\.)*" | ```.*?```)
-      | (?P<name>[A-Za-z_]\w*)
-      | (?P<number>\d\w*(?:\.\d\w*)?)
-      | (?P<space>\s+)
-      | (?P<mark>.)""",
-    re.VERBOSE | re.DOTALL,
-)
-_OPENING, _CLOSING = "([{", ")]}"
 _IF_EXISTS = frozenset({"column_ifexists", "columnifexists"})
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A word, string, number or mark of a query, and where it starts (characters)."""
-
-    kind: str
-    text: str
-    start: int
-
-    @property
-    def end(self) -> int:
-        """The place after its last character."""
-        return self.start + len(self.text)
-
-
-def tokens(kql: str) -> list[Token]:
-    """The query's tokens without comments and white space."""
-    found = []
-    for match in _TOKEN.finditer(kql):
-        kind = match.lastgroup or "mark"
-        if kind not in ("comment", "space"):
-            found.append(Token(kind, match.group(), match.start()))
-    return found
-
-
-def place(kql: str, at: int) -> tuple[int, int]:
-    """The line and column of a character, both counted from 1."""
-    return kql.count("\n", 0, at) + 1, at - kql.rfind("\n", 0, at)
-
-
-def unquoted(token: Token) -> str:
-    """The text of a string token without escapes."""
-    return token.text.lstrip("h@").strip("'\"")
 
 
 def with_ingestion_time(kql: str) -> str:
@@ -102,11 +58,9 @@ def _arms(found: Sequence[Token], start: int) -> Iterator[tuple[int, int]]:
     opened: list[int] = []
     for index in range(start, len(found)):
         token = found[index]
-        if token.kind == "string":
-            continue
-        if token.text in _OPENING:
+        if token.nesting > 0:
             opened.append(index)
-        elif token.text in _CLOSING and opened:
+        elif token.nesting < 0 and opened:
             first = opened.pop()
             if not opened and found[first - 1].text == ",":
                 yield first, index
@@ -187,11 +141,9 @@ class _Call:
 def _track(pipelines: list[_Pipeline], found: Sequence[Token], index: int) -> None:
     """Update the stack of pipelines for a token that opens, closes, ends or continues one."""
     token, here = found[index], pipelines[-1]
-    if token.kind == "string":
-        return
-    if token.text in _OPENING:
+    if token.nesting > 0:
         pipelines.append(_Pipeline(token.end))
-    elif token.text in _CLOSING and len(pipelines) > 1:
+    elif token.nesting < 0 and len(pipelines) > 1:
         pipelines.pop()
     elif token.text == "|":
         here.pipe = token.start
@@ -214,14 +166,11 @@ def _call(found: Sequence[Token], index: int, kql: str) -> _Call | None:
     opened, column, comma = ([*found[index + 1 : index + 4], *[Token("", "", 0)] * 3])[:3]
     if found[index].text not in _IF_EXISTS or (opened.text, comma.text) != ("(", ","):
         return None
-    depth = 1
-    for last in found[index + 4 :]:
-        if last.kind != "string":
-            depth += (last.text in _OPENING) - (last.text in _CLOSING)
-        if depth == 0:
-            name = unquoted(column) if column.kind == "string" else column.text
-            return _Call(last.end, name, kql[comma.end : last.start].strip())
-    return None
+    ends = closing(found, index + 1)
+    if ends is None:
+        return None
+    name = unquoted(column) if column.kind == "string" else column.text
+    return _Call(found[ends].end, name, kql[comma.end : found[ends].start].strip())
 
 
 def replace(kql: str, start: int, end: int, text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import duckdb
 from duckdb_kql import KqlError
 
-from local.workspace.kql_rewrite import Token, tokens, unquoted
+from local.workspace.kql_tokens import Token, tokens, unquoted
 from local.workspace.typing_sql import literal, quoted
 
 if TYPE_CHECKING:

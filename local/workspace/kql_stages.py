@@ -14,7 +14,7 @@ import duckdb
 
 from local.workspace import kql_make_series, kql_search
 from local.workspace.kql_pipeline import Call, Operator, calls, operators
-from local.workspace.kql_rewrite import tokens
+from local.workspace.kql_tokens import tokens
 from local.workspace.typing_sql import literal, quoted
 
 STAGE = "__s"  # a temporary table's name begins so, and that of a column made for a moment

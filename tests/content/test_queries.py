@@ -11,13 +11,8 @@ import pytest
 
 from local.commands import query, query_text
 from local.workspace.kql_engine import Rows
-from local.workspace.kql_rewrite import (
-    place,
-    tokens,
-    with_existing_columns,
-    with_ingestion_time,
-    with_names,
-)
+from local.workspace.kql_rewrite import with_existing_columns, with_ingestion_time, with_names
+from local.workspace.kql_tokens import place, tokens
 from local.workspace.workspace import QueryError, Workspace
 from tests.content.golden import NOW, cases, sent
 
