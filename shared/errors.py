@@ -70,11 +70,15 @@ class VendorError(ConnectorError):
 class VendorUnavailable(VendorError):
     """The vendor did not answer in time; a later retry may succeed.
 
-    ``status`` is the last HTTP status, None without any answer.
+    ``status`` is the last HTTP status, None without any answer; ``retry_after`` the seconds that
+    the vendor asks to wait, None where it does not say.
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
         self.status = status
+        self.retry_after = retry_after
         super().__init__(message)
 
 

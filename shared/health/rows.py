@@ -126,7 +126,8 @@ def summed(runs: Sequence[RunResult]) -> Sequence[RunResult]:
     """One run for all streams of a named connection, then each that failed.
 
     The sum has every stream's counts, the worst status, and the watermark that is furthest behind;
-    its stream is ``all``. The message of a failure stands in its own row.
+    its stream is ``all``. The message of a failure stands in its own row; that of a wait for the
+    vendor's limit of calls in this one.
     """
     marks = [run.watermark for run in runs if run.watermark]
     total = replace(
@@ -136,12 +137,19 @@ def summed(runs: Sequence[RunResult]) -> Sequence[RunResult]:
         watermark=min(marks, default=None),
         duration=sum(run.duration for run in runs),
         error=None,
-        note=runs[0].note if len(runs) == 1 else "",
+        note=_note(runs),
         **{name: sum(getattr(run, name) for run in runs) for name in COUNTS},
     )
     if [run.stream for run in runs] == [ALL_STREAMS]:
         return runs
     return [total, *(run for run in runs if run.status == RunState.FAILING)]
+
+
+def _note(runs: Sequence[RunResult]) -> str:
+    """The note of the only run; of several, what those wait for that the vendor throttles."""
+    if len(runs) == 1:
+        return runs[0].note
+    return "; ".join(dict.fromkeys(run.note for run in runs if run.waits_until))
 
 
 def queue_numbers() -> Extras:

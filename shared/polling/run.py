@@ -29,10 +29,12 @@ from shared.polling.budget import budget_seconds
 from shared.polling.due import is_due, may_be_disabled
 from shared.polling.hour_count import compare
 from shared.polling.leased_sink import LeasedSink
+from shared.polling.outcome import disable, goes_on, keep_progress, wait_for_limit
 from shared.polling.poll_lease import lease_to_poll
 from shared.polling.shares import Shares, StreamTask
 from shared.polling.stream_poll import Lookback, StreamPoll
 from shared.polling.stuck import STUCK_AFTER, ProgressWatch, stuck
+from shared.polling.throttled import is_throttled, open_wait, wait_after, without_wait
 from shared.records.timestamps import utc_now
 from shared.runtime.garbage import raise_gc_thresholds
 from shared.settings import key_vault
@@ -41,9 +43,7 @@ from shared.source.connector import Connection, Connector
 from shared.source.stream import Stream
 from shared.state.checkpoint import TABLE, StreamCheckpoint, partition_key
 from shared.state.lease import PollLease
-from shared.state.progress import Progress
 from shared.telemetry.events import emit
-from shared.telemetry.history import history_after
 from shared.telemetry.run import RunCounters, RunResult, RunState, worst
 
 logger = logging.getLogger("connectors.polling")
@@ -210,7 +210,7 @@ class PollRun:
 
     def _still_behind(self, connection: Connection) -> list[int]:
         """The streams to poll once more in this run: those catching up, while time is left."""
-        behind = {r.stream for r in self._results if _goes_on(r)}
+        behind = {r.stream for r in self._results if goes_on(r)}
         if not self._shares.suffice(len(behind)):
             return []
         sources = enumerate(connection.sources)
@@ -314,6 +314,8 @@ class PollRun:
         self._watch.begin(stream, past)
         if not is_due(stream, past, connection.inventory_minutes):
             return None
+        if wait := open_wait(self._connector.name, past, utc_now()):
+            return wait_for_limit(checkpoint, counters, wait)
         # Allow the page in flight at the fetch deadline to arrive: StreamPoll stops between pages.
         client.begin(self._shares.answers_until(task))
         sender = BatchSender(self._sink, DeadLetters(), connection=self._first_connection.name)
@@ -334,11 +336,16 @@ class PollRun:
         counters.requests, counters.retries = client.requests, client.retries
         stream_poll.count_delivered()
         if failure and not sender.counters.accepted and may_be_disabled(stream, past, failure):
-            return self._disable(checkpoint, counters, failure)
+            return disable(checkpoint, counters, failure)
+        before = sum(r.records for r in self._results if r.stream == stream.name)
+        delivered = before + counters.records
+        if is_throttled(failure):
+            moved = self._watch.moved(stream, checkpoint.progress, delivered)
+            since = None if moved else past.throttled_since
+            wait = wait_after(failure, self._connector.name, since, utc_now())
+            return wait_for_limit(checkpoint, counters, wait)
         stalled = 0
         if state == RunState.CATCHING_UP:
-            before = sum(r.records for r in self._results if r.stream == stream.name)
-            delivered = before + counters.records
             stalled = self._watch.stalled_runs(stream, checkpoint.progress, delivered)
             if stalled >= STUCK_AFTER:
                 failure = stuck(stream, checkpoint.progress, stalled)
@@ -348,48 +355,8 @@ class PollRun:
         if state in (RunState.FAILING, RunState.CATCHING_UP):
             progress = replace(checkpoint.progress, history=stream_poll.history_with(result))
             if stalled or not failure:
-                progress = replace(progress, stalled=stalled)
-            _keep(checkpoint, progress, failure)
+                progress = replace(without_wait(progress), stalled=stalled)
+            keep_progress(checkpoint, progress, failure)
         if failure:
             raise failure
         return result
-
-    def _disable(
-        self, checkpoint: StreamCheckpoint, counters: RunCounters, error: ConnectorError
-    ) -> RunResult:
-        """Disable an optional stream that never worked, most likely unlicensed; warn once."""
-        past = checkpoint.progress
-        result = counters.result(RunState.OFF, note=f"Off, tried again hourly: {error}")
-        if past.disabled_since is None:
-            emit(
-                logger,
-                "stream_off",
-                **self.whose,
-                Stream=result.stream,
-                Message=result.note,
-            )
-        now = utc_now()
-        progress = replace(
-            past,
-            disabled_since=past.disabled_since or now,
-            last_polled_at=now,
-            history=history_after(past.history, result),
-        )
-        checkpoint.rewrite(progress, [])
-        return result
-
-
-def _goes_on(result: RunResult) -> bool:
-    """Whether the stream has more to read, so that it uses the time that others leave."""
-    return result.status == RunState.CATCHING_UP or isinstance(result.error, NoProgress)
-
-
-def _keep(checkpoint: StreamCheckpoint, progress: Progress, failure: ConnectorError | None) -> None:
-    """Write ``progress`` with its history, after a run that did not end with a commit."""
-    if isinstance(failure, StorageError):
-        return  # another run owns the row, or it cannot be written
-    try:
-        if not checkpoint.advance(progress, []):
-            checkpoint.rewrite(progress, [])
-    except StorageError as error:
-        logger.warning("The status page will not show this run: %s", error)

@@ -26,12 +26,15 @@ class ProgressWatch:
         """Note where a stream stands before its first round."""
         self._began.setdefault(stream.name, progress)
 
+    def moved(self, stream: Stream, now: Progress, delivered: int) -> bool:
+        """Whether the run brought a record, or came further."""
+        return bool(delivered) or now.place != self._began[stream.name].place
+
     def stalled_runs(self, stream: Stream, now: Progress, delivered: int) -> int:
         """How many runs, with this one, ended at the same place without a record; 0 for none."""
-        began = self._began[stream.name]
-        if delivered or now.place != began.place:
+        if self.moved(stream, now, delivered):
             return 0
-        return began.stalled + self.unended + 1
+        return self._began[stream.name].stalled + self.unended + 1
 
 
 def stuck(stream: Stream, progress: Progress, runs: int) -> NoProgress:

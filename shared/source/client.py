@@ -219,6 +219,7 @@ class ApiClient:
                         f"{self._vendor} did not answer {path}: {failed.what} ({why}{asked}). "
                         "Nothing is lost, the next run goes on from here",
                         status=failed.status,
+                        retry_after=failed.wait,
                     ) from failed
                 with self._lock:
                     self.retries += 1

@@ -7,7 +7,7 @@ hour is named by its beginning, ``2026-11-21T13:00Z``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ ROW = "hours"
 HOUR = timedelta(hours=1)
 # Posts that come later than this are not counted any more.
 _KEPT = timedelta(hours=72)
+_TIMES = ("counted_to", "waits_since", "waits_until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,16 @@ class HourCounts:
 
     ``posted`` counts events by hour and account, ``2026-11-21T13:00Z 88211``; ``missing`` has the
     listed and the posted events of each hour in which fewer were posted. Hours before
-    ``counted_to`` are counted; None before the first count.
+    ``counted_to`` are counted; None before the first count. ``waits_since`` and ``waits_until``:
+    since when counting waits for the vendor's limit of calls, and until when; None where it does
+    not.
     """
 
     posted: Mapping[str, int] = field(default_factory=dict)
     missing: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     counted_to: datetime | None = None
+    waits_since: datetime | None = None
+    waits_until: datetime | None = None
 
     @classmethod
     def parse(cls, row: Mapping[str, Any]) -> HourCounts:
@@ -46,7 +51,7 @@ class HourCounts:
         return cls(
             _json(row.get("posted")),
             {hour: (pair[0], pair[1]) for hour, pair in missing.items()},
-            parse_time(row.get("counted_to")),
+            *(parse_time(row.get(name)) for name in _TIMES),
         )
 
     def posted_in(self, hour: str, account: str) -> int:
@@ -91,7 +96,7 @@ def add_posted(connector: str, connection: str, hours: Mapping[str, int], now: d
             for name, (listed, _) in before.missing.items()
             if (brought := _posted_in(posted, name)) < listed
         }
-        return HourCounts(posted, missing, before.counted_to)
+        return replace(before, posted=posted, missing=missing)
 
     _change(connector, connection, add)
 
@@ -101,7 +106,7 @@ def keep_listed(
 ) -> None:
     """Note that ``hour`` is counted; ``counts``, listed and posted, where fewer were posted.
 
-    Raises StorageUnavailable.
+    Counting waits no more then. Raises StorageUnavailable.
     """
 
     def keep(before: HourCounts) -> HourCounts:
@@ -121,9 +126,18 @@ def forget_missing(connector: str, connection: str, hour: datetime) -> None:
 
     def forget(before: HourCounts) -> HourCounts:
         missing = {name: pair for name, pair in before.missing.items() if name != hour_name(hour)}
-        return HourCounts(before.posted, missing, before.counted_to)
+        return replace(before, missing=missing)
 
     _change(connector, connection, forget)
+
+
+def keep_waiting(connector: str, connection: str, since: datetime, until: datetime) -> None:
+    """Note that counting waits for the vendor's limit of calls; raises StorageUnavailable."""
+
+    def wait(before: HourCounts) -> HourCounts:
+        return replace(before, waits_since=since, waits_until=until)
+
+    _change(connector, connection, wait)
 
 
 def told(vendor: str, missing: Mapping[str, tuple[int, int]]) -> str:
@@ -155,8 +169,10 @@ def _properties(counts: HourCounts) -> dict[str, Any]:
         "posted": orjson.dumps(counts.posted).decode(),
         "missing": orjson.dumps(counts.missing).decode(),
     }
-    if counts.counted_to:
-        found["counted_to"] = isoformat(counts.counted_to)
+    for name in _TIMES:
+        moment = getattr(counts, name)
+        # A property that is left out would keep its value where rows are merged.
+        found[name] = isoformat(moment) if moment else ""
     return found
 
 

@@ -34,6 +34,9 @@ class Progress:
     ``look_start``: when that look began. ``checked_at``: the watermark of the last window of a
     stream that is read by id. ``slow_since``: since when its ids are known not to grow;
     ``slow_at``: when the wide window that replaces its looks was opened last.
+
+    ``throttled_since``: since when the vendor's limit of calls has let no record through;
+    ``throttled_until``: when that limit renews. Both None where the last run was not throttled.
     """
 
     watermark: datetime | None = None
@@ -54,6 +57,8 @@ class Progress:
     checked_at: datetime | None = None
     slow_since: datetime | None = None
     slow_at: datetime | None = None
+    throttled_since: datetime | None = None
+    throttled_until: datetime | None = None
 
     @property
     def unfinished(self) -> bool:

@@ -33,6 +33,10 @@ _LOOK_AT_APP = (
     "In the portal, see that the function app is running and its timer function is enabled; "
     "Application Insights says why a run did not begin."
 )
+_THROTTLED_ADVICE = (
+    "Nothing. If it comes back each hour, see which other programs use the account's calls. Two "
+    "hours without a new record are an alert."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,8 @@ def _assess_polled(
         return failing(stored.last_error)
     if stored.status == RunState.OFF:
         return _off(str(stored.history.get("note") or "Off."), streams_setting)
+    if stored.status == RunState.CATCHING_UP and stored.time("waitsUntil"):
+        return Assessment(RunState.CATCHING_UP, f"{stored.history.get('note')}.", _THROTTLED_ADVICE)
     if stored.status == RunState.CATCHING_UP:
         return Assessment(
             RunState.CATCHING_UP,

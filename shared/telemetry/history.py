@@ -17,7 +17,8 @@ def history_after(history: str, run: RunResult) -> str:
     """Add ``run`` to the stream's history (JSON); start an empty one where it is unreadable.
 
     ``{"hours": {"2026-01-02T03": [records, bytes, repeats]}, "bytesRead": {"2026-01-02T03": bytes},
-    "status", "note", "lastRun", "lastSuccess", "lastError": {"at", "class", "message"}}``.
+    "status", "note", "lastRun", "lastSuccess", "waitsUntil",
+    "lastError": {"at", "class", "message"}}``.
     """
     past = read_history(history)
     hours: dict[str, list[int]] = past.get("hours", {})
@@ -38,8 +39,11 @@ def history_after(history: str, run: RunResult) -> str:
     past["note"] = run.note
     if run.error:
         past["lastError"] = {"at": now, "class": run.error_class, "message": run.message[:2000]}
-    elif run.status != RunState.OFF:
+    elif run.status != RunState.OFF and (run.records or not run.waits_until):
         past["lastSuccess"] = now
+    past.pop("waitsUntil", None)
+    if run.waits_until:
+        past["waitsUntil"] = isoformat(run.waits_until)
     return orjson.dumps(past).decode()
 
 

@@ -52,8 +52,9 @@ class RunResult:
     """A stream's run at its end; counts of this run alone, times aware UTC, durations in seconds.
 
     ``connection`` is its name, '' for the one without a name; ``hours`` counts a post's new events
-    as ``HourCounts.posted`` does. The log's line, the health row, the
-    history and the aggregator are made from it.
+    as ``HourCounts.posted`` does; ``waits_until`` is when the vendor's limit of calls renews, None
+    where the run does not wait for it. The log's line, the health row, the history and the
+    aggregator are made from it.
     """
 
     connector: str
@@ -74,6 +75,7 @@ class RunResult:
     note: str = ""
     connection: str = ""
     hours: Mapping[str, int] = field(default_factory=dict, repr=False)
+    waits_until: datetime | None = None
 
     @property
     def seconds_behind(self) -> float | None:
@@ -168,7 +170,12 @@ class RunCounters:
         )
 
     def result(
-        self, status: RunState, *, error: Exception | None = None, note: str = ""
+        self,
+        status: RunState,
+        *,
+        error: Exception | None = None,
+        note: str = "",
+        waits_until: datetime | None = None,
     ) -> RunResult:
         """The run as it stands now, ended with ``status``."""
         return RunResult(
@@ -190,4 +197,5 @@ class RunCounters:
             note=note,
             connection=self.connection,
             hours=self.hours,
+            waits_until=waits_until,
         )

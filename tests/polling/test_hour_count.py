@@ -12,6 +12,7 @@ from local.azure.logs_ingestion import AzureMonitor
 from local.vendors.onelogin_api import PATH, OneLoginApi
 from local.vendors.onelogin_records import listed_event, onelogin_event
 from shared.connectors.onelogin import CONNECTOR
+from shared.errors import RunFailed
 from shared.polling import run as polling_run
 from shared.polling.run import poll
 from shared.runtime.process import reset_process
@@ -133,6 +134,41 @@ def test_an_hour_that_misses_events_is_fetched(
     listed = [r for r in azure_monitor.records("Custom-OneLogin") if "id" in r]
     assert len({record["id"] for record in listed}) == len(listed) == 120
     assert read_hours("OneLogin").missing == {}
+
+
+def test_counting_waits_for_the_limit_of_calls(watched: Watched) -> None:
+    """Hours counted before are told; the vendor is left alone, then the others are counted."""
+    api = watched.api
+    watched.happen(range(10), FIRST)
+    watched.happen(range(10, 15), FIRST + HOUR)
+    api.calls_an_hour = 1
+    now = FIRST + 3 * HOUR + timedelta(minutes=20)
+    api.server.now = lambda: now
+    assert watched.tick(now) == [
+        f"OneLogin's API lists 10 events, and posts brought 0 of them "
+        f"({NAMES[0]}: 10 listed, 0 posted)"
+    ]
+    asked = api.server.count(PATH)
+    (waits,) = watched.tick(now + timedelta(minutes=5))
+    assert f"the rest waits until {now + timedelta(minutes=40):%H:%M} UTC" in waits
+    assert api.server.count(PATH) == asked
+    api.calls_an_hour = 100
+    now += timedelta(minutes=40)
+    (told,) = watched.tick(now)
+    assert "5 events" in told
+
+
+def test_counting_that_waits_for_hours_is_failing(watched: Watched) -> None:
+    """Another program has all of the account's calls."""
+    now = FIRST + 2 * HOUR
+    api = watched.api
+    api.server.now, api.calls_an_hour = lambda: now, 0
+    assert "429" in watched.tick(now)[0]
+    now += timedelta(hours=1)
+    assert "429" in watched.tick(now)[0]
+    now += timedelta(hours=1, minutes=5)
+    with pytest.raises(RunFailed, match="let nothing new through"):
+        watched.tick(now)
 
 
 @pytest.mark.parametrize("hour", ["", "yesterday", "2026-01-01T10:30Z", "2999-01-01T10:00Z"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,12 +17,15 @@ from local.vendors.onelogin_records import listed_event, onelogin_event
 from shared.connectors.onelogin import CONNECTOR
 from shared.diagnostics.connection_test import check_connections
 from shared.errors import RunFailed
+from shared.polling import run as polling_run
 from shared.polling.handing_out import tick
 from shared.polling.run import poll
 from shared.records.timestamps import utc_now
-from tests.app import TOKEN, App
+from shared.telemetry.run import RunResult
+from tests.app import TOKEN, App, ask
 
 STREAM = "Custom-OneLogin"
+HEALTH = "Custom-ConnectorHealth"
 
 pytestmark = pytest.mark.usefixtures("settings_env")
 
@@ -83,22 +88,97 @@ def test_a_cursor_refused_half_way_repeats_and_loses_nothing(
     assert arrived(azure_monitor) == once(range(300))
 
 
-def test_a_backlog_beyond_the_hours_calls_waits_for_the_next_hour(
-    account: OneLoginApi, azure_monitor: AzureMonitor
+def status_of(connector: str) -> dict[str, Any]:
+    """The connector's part of the status page's JSON."""
+    found = json.loads(ask("GET").get_body())["connectors"]
+    return next(each for each in found if each["name"] == connector)
+
+
+class Throttled:
+    """An account ten minutes into an hour whose calls are used up after three pages of five."""
+
+    def __init__(self, account: OneLoginApi, monitor: AzureMonitor) -> None:
+        self.hour = utc_now().replace(minute=10, second=0, microsecond=0)
+        self.account, self.monitor = account, monitor
+        account.server.now = lambda: self.now
+        account.calls_an_hour = 3
+        self.now = self.hour
+        begun = self.hour - timedelta(hours=5)
+        account.add(listed_event(n, begun + timedelta(seconds=n)) for n in range(250))
+
+    def tick(self, **later: float) -> RunResult:
+        """A tick so long after the first one, by the app's and the account's clock."""
+        self.now = self.hour + timedelta(**later)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(polling_run, "utc_now", lambda: self.now)
+            (result,) = poll(CONNECTOR)
+        return result
+
+    def asked(self) -> int:
+        """How many requests for events the account has had."""
+        return self.account.server.count(PATH)
+
+
+@pytest.fixture
+def throttled(account: OneLoginApi, azure_monitor: AzureMonitor) -> Throttled:
+    return Throttled(account, azure_monitor)
+
+
+def test_a_backlog_beyond_the_hours_calls_waits_for_the_next_hour(throttled: Throttled) -> None:
+    """What the limit allowed is delivered and committed; the rest follows, once: no failure."""
+    result = throttled.tick()
+    renewal = f"{throttled.hour + timedelta(minutes=50):%H:%M}"
+    assert (result.status, result.records) == ("catching up", 150)
+    assert f"(HTTP 429): the rest waits until {renewal} UTC" in result.message
+    assert arrived(throttled.monitor) == once(range(150))
+    throttled.account.calls_an_hour = 100
+    assert throttled.tick(minutes=51).records == 100
+    throttled.tick(minutes=56)
+    assert arrived(throttled.monitor) == once(range(250))
+
+
+def test_a_vendor_that_throttles_is_left_alone_until_its_limit_renews(
+    throttled: Throttled,
 ) -> None:
-    """What the limit allowed is delivered and committed; the rest follows, once."""
-    hour = utc_now().replace(minute=10)
-    account.server.now = lambda: hour
-    account.calls_an_hour = 3
-    begun = hour - timedelta(hours=5)
-    account.add(listed_event(n, begun + timedelta(seconds=n)) for n in range(250))
-    with pytest.raises(RunFailed, match="HTTP 429"):
-        poll(CONNECTOR)
-    assert arrived(azure_monitor) == once(range(150))
-    account.calls_an_hour = 100
-    poll(CONNECTOR)
-    poll(CONNECTOR)
-    assert arrived(azure_monitor) == once(range(250))
+    """The ticks until then ask nothing, and say until when the rest waits: row and page."""
+    first = throttled.tick()
+    asked = throttled.asked()
+    for minutes in range(5, 50, 5):
+        assert throttled.tick(minutes=minutes).message == first.message
+    assert throttled.asked() == asked
+    rows = [r for r in throttled.monitor.records(HEALTH) if r["Connector"] == "OneLogin"]
+    assert {(row["Status"], row["Message"]) for row in rows} == {("catching up", first.message)}
+    assert len(rows) == 10
+    (stream,) = status_of("OneLogin")["streams"]
+    assert stream["assessment"]["state"] == "catching up"
+    assert first.message in stream["assessment"]["reason"]
+    assert throttled.tick(minutes=50).records == 100
+    (stream,) = status_of("OneLogin")["streams"]
+    assert "429" not in stream["assessment"]["reason"]
+
+
+def test_a_limit_that_lets_nothing_through_for_hours_is_failing(throttled: Throttled) -> None:
+    """Another program uses all of the account's calls: after two hours without a record, told."""
+    throttled.tick()
+    throttled.account.calls_an_hour = 0
+    for minutes in range(5, 120, 5):
+        assert throttled.tick(minutes=minutes).status == "catching up"
+    for minutes in (125, 130):
+        with pytest.raises(RunFailed, match="let nothing new through since"):
+            throttled.tick(minutes=minutes)
+    (stream,) = status_of("OneLogin")["streams"]
+    assert stream["assessment"]["state"] == "failing"
+    throttled.account.calls_an_hour = 100
+    assert throttled.tick(minutes=171).status in ("ok", "late")
+    assert arrived(throttled.monitor) == once(range(250))
+
+
+def test_a_limit_that_lets_some_through_each_hour_is_catching_up(throttled: Throttled) -> None:
+    """However many hours a backlog takes: each one brings records."""
+    throttled.account.calls_an_hour = 1
+    for hours in range(4):
+        assert throttled.tick(hours=hours).status == "catching up"
+    assert arrived(throttled.monitor) == once(range(200))
 
 
 def test_posts_are_answered_503_and_told(
