@@ -24,7 +24,13 @@ from shared.state.rows import Row
 from shared.state.webhook_history import webhook_partition
 from shared.status.assess import polled_stream, webhook_stream
 from shared.status.collector import Collector
-from shared.status.model import LEFT_OUT, Assessment, ConnectorStatus, StreamStatus
+from shared.status.model import (
+    LEFT_OUT,
+    Assessment,
+    ConnectorStatus,
+    MissingHour,
+    StreamStatus,
+)
 from shared.status.token_ends import NOT_ASKED, UNTOLD, Asked, with_token_ends
 from shared.telemetry.humanize import many
 from shared.telemetry.run import SEVERITY, RunState, worst
@@ -216,26 +222,39 @@ def _received(connector: Connector, name: str, stored: Stored, now: datetime) ->
     except SettingsError as error:
         return _misconfigured(connector.name, name, error)
     # The app's own section reports the storage account's fault.
-    stream = StreamStatus(declared.name, _NO_STORAGE)
+    stream, note = StreamStatus(declared.name, _NO_STORAGE), ""
     if stored.rows is not None:
         rows = stored.rows.get(webhook_partition(connector.name, name), {})
         stream = webhook_stream(declared.name, rows.get(declared.name), stored.spool.messages, now)
-        stream = _with_missing(connector, stream, HourCounts.parse(rows.get(ROW, {})))
+        counts = HourCounts.parse(rows.get(ROW, {}))
+        stream = _with_missing(connector, stream, counts)
+        if counts.waits_until and counts.waits_until > now:
+            note = (
+                "the API's limit of calls is used up: posts are counted again from "
+                f"{counts.waits_until:%H:%M} UTC on"
+            )
     return ConnectorStatus(
-        connector.name, True, _summary([stream]), connection=name, streams=[stream]
+        connector.name,
+        True,
+        _summary([stream]),
+        address_note=note,
+        connection=name,
+        streams=[stream],
     )
 
 
 def _with_missing(connector: Connector, stream: StreamStatus, counts: HourCounts) -> StreamStatus:
     """Say which hours' posts brought fewer events than the vendor lists."""
-    if not counts.missing or stream.assessment.state == RunState.FAILING:
+    missing = [MissingHour(hour, *both) for hour, both in sorted(counts.missing.items())]
+    stream = replace(stream, missing=missing)
+    if not missing or stream.assessment.state == RunState.FAILING:
         return stream
     late = Assessment(
         RunState.LATE,
         f"{told(connector.name, counts.missing)}.",
         "A post may never have come: the app was stopped, or the vendor gave up. Read such an hour "
-        "into the table: POST to this page with "
-        f"fetch={connector.name.lower()}&hour={min(counts.missing)}.",
+        "into the table by its button, which stands with the stream; for a program, POST to this "
+        f"page with fetch={connector.name.lower()}&hour={missing[0].hour}.",
     )
     return replace(stream, assessment=late)
 

@@ -47,8 +47,20 @@ LEFT_OUT = Assessment(RunState.OFF, "Left out by the setting that chooses the st
 
 
 @dataclass(frozen=True, slots=True)
+class MissingHour:
+    """An hour of which posts brought fewer events than the vendor's API lists, by its name."""
+
+    hour: str
+    listed: int
+    posted: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """One stream; ``delivered_to`` is its watermark: every event up to that time is delivered."""
+    """One stream; ``delivered_to`` is its watermark: every event up to that time is delivered.
+
+    ``missing`` has the hours that posts did not bring whole, the oldest first.
+    """
 
     name: str
     assessment: Assessment
@@ -58,6 +70,7 @@ class StreamStatus:
     last_success: datetime | None = None
     last_error: LastError | None = None
     hours: Sequence[Hour] = ()
+    missing: Sequence[MissingHour] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +78,9 @@ class ConnectorStatus:
     """One connection of a connector; ``connection`` is its name, '' for the one without.
 
     ``address`` is the vendor's host, '' for a webhook or where off; ``address_note`` says what an
-    earlier address left behind, '' where there was none. ``due`` is when a connection that
-    was put off is polled again. ``polled``: a timer asks the vendor, so that a person can pause
-    it; ``paused`` is since when it is, None where it is not.
+    earlier address left behind, or until when the count of posts waits, '' for neither. ``due`` is
+    when a connection that was put off is polled again. ``polled``: a timer asks the vendor, so that
+    a person can pause it; ``paused`` is since when it is, None where it is not.
     """
 
     name: str

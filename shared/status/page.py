@@ -30,6 +30,8 @@ from shared.telemetry.run import SEVERITY, RunState
 TEMPLATES = Path(__file__).with_name("templates")
 # So many connections are shown with all of their streams.
 _WHOLE = 6
+# So many hours that posts did not bring whole have a button each.
+_MOST_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def environment() -> Environment:
     )
     made.filters.update(ago=ago, clock=clock, many=many, number=_number, size=size, span=span)
     made.filters["pretty"] = _pretty
-    made.globals.update(LEFT_OUT=LEFT_OUT, short=short)
+    made.globals.update(LEFT_OUT=LEFT_OUT, MOST_HOURS=_MOST_HOURS, short=short)
     return made
 
 

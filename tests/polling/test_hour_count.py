@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
@@ -16,7 +18,7 @@ from shared.errors import RunFailed
 from shared.polling import run as polling_run
 from shared.polling.run import poll
 from shared.runtime.process import reset_process
-from shared.state.posted_hours import HOUR, hour_name, read_hours
+from shared.state.posted_hours import HOUR, hour_name, keep_listed, read_hours
 from tests.app import App, ask
 
 FIRST = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=9)
@@ -169,6 +171,41 @@ def test_counting_that_waits_for_hours_is_failing(watched: Watched) -> None:
     now += timedelta(hours=1, minutes=5)
     with pytest.raises(RunFailed, match="let nothing new through"):
         watched.tick(now)
+
+
+def test_a_button_fetches_the_hour_beside_its_numbers(
+    watched: Watched, azure_monitor: AzureMonitor
+) -> None:
+    """Its form has all that the fetch needs; the page then says how many came and may repeat."""
+    watched.post(watched.happen(range(10), FIRST)[:7])
+    watched.happen(range(10, 12), FIRST + HOUR)
+    watched.tick(FIRST + 3 * HOUR)
+    shown = ask("GET", accept="text/html").get_body().decode()
+    assert f"Fetch {NAMES[0]}: 10 listed, 7 posted</button>" in shown
+    assert f"Fetch {NAMES[1]}: 2 listed, 0 posted</button>" in shown
+    form = shown[: shown.index("Fetch ")].rpartition('<form method="post">')[2]
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+    assert fields == {"connection": "", "fetch": "OneLogin", "hour": NAMES[0]}
+    pressed = ask("POST", {"code": "k"}, accept="text/html", body=urlencode(fields).encode())
+    assert pressed.status_code == 303
+    result = dict(parse_qsl(pressed.headers["Location"].removeprefix("?")))
+    assert result["code"] == "k"
+    after = ask("GET", result, accept="text/html").get_body().decode()
+    assert f"10 events of {NAMES[0]} came" in after
+    assert "Posts had brought 7 of that hour: these may repeat" in after
+    assert f"Fetch {NAMES[0]}" not in after
+    assert f"Fetch {NAMES[1]}" in after
+    assert len([r for r in azure_monitor.records("Custom-OneLogin") if "id" in r]) == 10
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_stop_of_days_has_a_button_for_each_of_its_first_hours() -> None:
+    """A day's; the others follow once those are fetched."""
+    for hours in range(30):
+        keep_listed("OneLogin", "", FIRST - (30 - hours) * HOUR, (1, 0))
+    shown = ask("GET", accept="text/html").get_body().decode()
+    assert shown.count(": 1 listed, 0 posted</button>") == 24
+    assert "and 6 later hours" in shown
 
 
 @pytest.mark.parametrize("hour", ["", "yesterday", "2026-01-01T10:30Z", "2999-01-01T10:00Z"])
