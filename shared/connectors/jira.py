@@ -21,6 +21,7 @@ from shared.source.advice import Advice
 from shared.source.ascending import ascending
 from shared.source.client import ApiClient
 from shared.source.connector import Connection, Connector, Portal
+from shared.source.page_limit import PageLimit
 from shared.source.stream import Page, Stream, Window
 
 PATH = "/rest/api/3/auditing/record"
@@ -99,6 +100,7 @@ class AuditRecords:
 
     def __init__(self, client: ApiClient, url: str) -> None:
         self._client = client
+        self._limit = PageLimit(LIMIT)
         self._url = url + PATH
 
     def pages(self, window: Window | None, after: str = "") -> Iterator[Page]:
@@ -114,8 +116,8 @@ class AuditRecords:
         # come twice.
         offset = int(after or 0)
         while True:
-            params = {"offset": offset, "limit": LIMIT, **times}
-            response = self._client.get(self._url, params, _AuditPage)
+            params = {"offset": offset, **times}
+            response = self._client.get(self._url, params, _AuditPage, self._limit)
             records = records_of(response.require("records"))
             if records is None:
                 raise response.invalid("with records that are no objects")
@@ -124,7 +126,7 @@ class AuditRecords:
             # Advance by what came: a page may be shorter than its limit.
             offset += len(records)
             yield Page(records, response.size, total, response.vendor_time, cursor=str(offset))
-            whole = len(records) < LIMIT and total is not None and offset >= total
+            whole = len(records) < self._limit.value and total is not None and offset >= total
             if not records or whole:
                 return
 

@@ -2,7 +2,7 @@
 
 Retry 429, 5xx, connection errors and timeouts, up to five tries a request: after Retry-After if the
 vendor sends it and the run's time allows, else with exponential backoff and jitter. 400, 401, 403
-and 404 are final.
+and 404 are final. Ask for smaller pages where one is too large, or does not come in time.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from shared.http.headers import http_date, wait_seconds
 from shared.http.session import session_for
 from shared.records.raw import parse_answer
 from shared.runtime.backoff import exponential_backoff, jittered
-from shared.runtime.process import on_reset
 from shared.source.advice import Advice
 from shared.source.credentials import ClientCredentials
+from shared.source.page_limit import PageLimit
+from shared.source.rate_limit import slots_of
 
 TRIES = 5
 MAX_ANSWER_BYTES = 64_000_000
@@ -40,6 +41,9 @@ _ANSWER_SECONDS = 90.0
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 30.0
 _CHUNK_BYTES = 1 << 17
+# Gateways that gave up waiting for the vendor's own servers.
+_TOO_SLOW = frozenset({408, 504, 524})
+_TIMEOUTS = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
 # A poll whose vendor does not answer at all ends within a minute, with what it writes down.
 SILENCE_SECONDS = 50.0
 # More than the requests that any connector sends in parallel.
@@ -73,35 +77,25 @@ class ApiResponse:
 
 
 class _RetryableError(Exception):
-    """A try failed, and a retry may succeed; ``wait`` is the Retry-After in seconds."""
+    """A try failed, and a retry may succeed; ``wait`` is the Retry-After in seconds.
 
-    def __init__(self, what: str, status: int | None = None, wait: float | None = None) -> None:
-        self.what, self.status, self.wait = what, status, wait
+    ``slow`` says that the answer did not come in time, and that a smaller one may.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        status: int | None = None,
+        wait: float | None = None,
+        *,
+        slow: bool = False,
+    ) -> None:
+        self.what, self.status, self.wait, self.slow = what, status, wait, slow
         super().__init__(what)
 
 
-class _Slots:
-    """The slots of one host's rate limit, for all clients of a process; thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._next = 0.0
-
-    def take(self, interval: float) -> float:
-        """Take the next slot, ``interval`` seconds before the one after; return the wait for it."""
-        with self._lock:
-            now = time.monotonic()
-            slot = max(self._next, now)
-            self._next = slot + interval
-            return slot - now
-
-
-_slots: dict[str, _Slots] = {}
-on_reset(_slots.clear)
-
-
-def _slots_of(host: str) -> _Slots:
-    return _slots.setdefault(host, _Slots())
+class _AnswerTooLarge(VendorAnswerInvalid):
+    """The answer has more than ``MAX_ANSWER_BYTES``: a smaller page may not."""
 
 
 class ApiClient:
@@ -137,7 +131,7 @@ class ApiClient:
             **headers,
         }
         self._interval = 1 / requests_per_second if requests_per_second else 0.0
-        self._slots = _slots_of(urlsplit(address).netloc.lower())
+        self._slots = slots_of(urlsplit(address).netloc.lower())
         self._lock = threading.Lock()
         self._silent_since: float | None = None
         self._answered = False
@@ -161,13 +155,17 @@ class ApiClient:
         url: str,
         params: Mapping[str, Any] | None = None,
         shape: type[msgspec.Struct] | None = None,
+        limit: PageLimit | None = None,
     ) -> ApiResponse:
-        """Return the JSON at ``url``, decoded by ``shape`` if it fits; raises a VendorError."""
-        return self._signed_request("GET", url, shape, params=params)
+        """Return the JSON at ``url``, decoded by ``shape`` if it fits; raises a VendorError.
+
+        ``limit`` is added to ``params``, and lowered where the answer is too large or too slow.
+        """
+        return self._signed_request("GET", url, shape, limit, params=params)
 
     def post(self, url: str, body: Mapping[str, Any]) -> ApiResponse:
         """POST ``body`` as JSON and return the response; only for requests that change nothing."""
-        return self._signed_request("POST", url, None, json=body)
+        return self._signed_request("POST", url, None, None, json=body)
 
     @property
     def has_sign_in(self) -> bool:
@@ -182,31 +180,52 @@ class ApiClient:
     def _ask_for_token(
         self, url: str, headers: Mapping[str, str], body: Mapping[str, Any]
     ) -> ApiResponse:
-        return self._request_with_retries("POST", url, None, headers=headers, json=body)
+        return self._request_with_retries("POST", url, None, None, headers=headers, json=body)
 
     def _signed_request(
-        self, method: str, url: str, shape: type[msgspec.Struct] | None, **payload: Any
+        self,
+        method: str,
+        url: str,
+        shape: type[msgspec.Struct] | None,
+        limit: PageLimit | None,
+        **payload: Any,
     ) -> ApiResponse:
         """Send a request with the sign-in; get another token once where the vendor answers 401."""
         if self._credentials is None:
-            return self._request_with_retries(method, url, shape, **payload)
+            return self._request_with_retries(method, url, shape, limit, **payload)
         token = self._credentials.token(self._ask_for_token)
         try:
-            return self._request_with_retries(method, url, shape, headers=_bearer(token), **payload)
+            return self._request_with_retries(
+                method, url, shape, limit, headers=_bearer(token), **payload
+            )
         except VendorRefused as error:
             if error.status != 401:
                 raise
         token = self._credentials.token(self._ask_for_token, refused=token)
-        return self._request_with_retries(method, url, shape, headers=_bearer(token), **payload)
+        return self._request_with_retries(
+            method, url, shape, limit, headers=_bearer(token), **payload
+        )
 
     def _request_with_retries(
-        self, method: str, url: str, shape: type[msgspec.Struct] | None, **payload: Any
+        self,
+        method: str,
+        url: str,
+        shape: type[msgspec.Struct] | None,
+        limit: PageLimit | None,
+        **payload: Any,
     ) -> ApiResponse:
         path = urlsplit(url).path
         for tried in range(1, TRIES + 1):
+            if limit is not None:
+                payload["params"] = {**(payload.get("params") or {}), limit.name: limit.value}
             try:
                 return self._request_once(method, url, path, shape, **payload)
+            except _AnswerTooLarge:
+                if tried == TRIES or not self._lower(limit, path):
+                    raise
             except _RetryableError as failed:
+                if failed.slow:
+                    self._lower(limit, path)
                 pause = exponential_backoff(tried - 1, first=_FIRST_WAIT, cap=_LONGEST_WAIT)
                 wait = failed.wait or jittered(pause)  # Retry-After: 0 still backs off
                 out_of_time = time.monotonic() + wait >= self._until()
@@ -226,6 +245,13 @@ class ApiClient:
                 logger.debug("%s %s: %s, again in %.1f s", self._vendor, path, failed.what, wait)
                 time.sleep(wait)
         raise AssertionError("the loop returns or raises")
+
+    def _lower(self, limit: PageLimit | None, path: str) -> bool:
+        """Ask for smaller pages from now on; return whether there are any."""
+        if limit is None or not limit.lower():
+            return False
+        logger.info("%s %s: pages of %d records from now on", self._vendor, path, limit.value)
+        return True
 
     def _until(self) -> float:
         """Until when to ask: the stream's deadline, or an earlier one for a vendor that is silent.
@@ -282,7 +308,8 @@ class ApiClient:
             ) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             # Quote only the class: the text may hold the URL with its parameters.
-            raise _RetryableError(type(error).__name__) from error
+            slow = isinstance(error, _TIMEOUTS)
+            raise _RetryableError(type(error).__name__, slow=slow) from error
         self._raise_for_status(response, path)
         vendor_time = http_date(response.headers.get("Date"))
         with contextlib.suppress(ValueError, RecursionError):
@@ -313,11 +340,11 @@ class ApiClient:
             chunks.append(chunk)
             size += len(chunk)
             if size > MAX_ANSWER_BYTES:
-                raise VendorAnswerInvalid(
+                raise _AnswerTooLarge(
                     f"{self._vendor} answered {path} with more than {MAX_ANSWER_BYTES:,} bytes"
                 )
             if time.monotonic() > until:
-                raise _RetryableError("the answer came too slowly", response.status_code)
+                raise _RetryableError("the answer came too slowly", response.status_code, slow=True)
         if inflate is not None and not inflate.eof:
             raise _RetryableError("the answer was cut short", response.status_code)
         expected = response.headers.get("Content-Length")
@@ -331,7 +358,7 @@ class ApiClient:
             return
         if status == 429 or status >= 500:
             wait = wait_seconds(response.headers)
-            raise _RetryableError(f"HTTP {status}", status, wait)
+            raise _RetryableError(f"HTTP {status}", status, wait, slow=status in _TOO_SLOW)
         if 300 <= status < 400:
             raise VendorAnswerInvalid(
                 f"{self._vendor} answered {path} with a redirect (HTTP {status}): "

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from aiohttp import web
 
-from local.loopback.faults import Fault, answer, changed, drip, html, reset, silence, truncated
+from local.loopback.faults import (
+    FOREVER,
+    Fault,
+    answer,
+    changed,
+    drip,
+    html,
+    reset,
+    silence,
+    truncated,
+)
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
 from shared.errors import VendorAnswerInvalid, VendorError, VendorRefused, VendorUnavailable
@@ -174,3 +185,41 @@ def test_no_error_shows_the_token_or_the_query(sentinelone: SentinelOne) -> None
     error = failure(sentinelone, seconds=1)
     assert sentinelone.token not in repr(error) + repr(error.__cause__)
     assert "createdAt" not in repr(error) + repr(error.__cause__)
+
+
+def larger_than(limit: int) -> Callable[[web.Request], bool]:
+    return lambda request: int(request.query["limit"]) > limit
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(answer(504), id="a gateway gave up"),
+        pytest.param(silence(), id="no answer in time"),
+        pytest.param(drip(200, 0.02), id="an answer that takes too long"),
+    ],
+)
+@pytest.mark.parametrize("vendor", ["jira", "sentinelone"])
+def test_a_vendor_too_slow_for_large_pages_gives_small_ones(
+    vendor: str, fault: Fault, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run gets on: after one large page that does not come, all others are smaller."""
+    monkeypatch.setattr("shared.source.client._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("shared.source.client._READ_SECONDS", 0.3)
+    monkeypatch.setattr("shared.source.client._ANSWER_SECONDS", 0.3)
+    slow: Jira | SentinelOne = request.getfixturevalue(vendor)
+    slow.faults.add("", fault.only(larger_than(250)), times=FOREVER)
+    pages = source(slow, "jiraaudit" if vendor == "jira" else "activities").pages(DAY)
+    assert ids(pages) == ["0", "1", "2"]
+    assert len(slow.requests) <= 3
+
+
+def test_an_answer_too_large_is_asked_for_in_smaller_pages(
+    sentinelone: SentinelOne, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the least page is too large: then it says so."""
+    monkeypatch.setattr("shared.source.client.MAX_ANSWER_BYTES", 60_000)
+    sentinelone.add("activities", (record_of("activities", n, n) for n in range(3, 700)))
+    assert len(ids(source(sentinelone, "activities").pages(DAY))) == 700
+    monkeypatch.setattr("shared.source.client.MAX_ANSWER_BYTES", 100)
+    assert "more than 100 bytes" in str(failure(sentinelone))

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 from urllib.parse import unquote
 
 from shared.connectors.sentinelone.answers import API, Listed, epoch_milliseconds, list_of, total
@@ -14,6 +13,7 @@ from shared.records.raw import decoded, getter
 from shared.records.timestamps import isoformat, parse_time
 from shared.source.client import ApiClient, ApiResponse
 from shared.source.cursors import RESTARTS, CursorRefused, cursor_errors, next_cursor, walk_window
+from shared.source.page_limit import PageLimit
 from shared.source.stream import Page, Stream, Window
 
 PARALLELISM = 4
@@ -42,6 +42,7 @@ class ListSource:
         self.stream = stream
         self._client = client
         self._endpoint = endpoint
+        self._limit = PageLimit(endpoint.limit)
         self._url = url + API + endpoint.path
         self._watermark = getter(stream.watermark)
 
@@ -83,11 +84,11 @@ class ListSource:
         """The pages of one list. Raises CursorRefused."""
         while True:
             # A cursor is tied to its filters and its sort: the same go with each.
-            params: dict[str, Any] = {"limit": self._endpoint.limit, **asked}
+            params = dict(asked)
             if cursor:
                 params |= {"cursor": cursor, "skipCount": "true"}
             with cursor_errors(cursor):
-                response = self._client.get(self._url, params, Listed)
+                response = self._client.get(self._url, params, Listed, self._limit)
             page = listed_page(response, cursor, "data")
             last, cursor = page.last, page.cursor
             del response

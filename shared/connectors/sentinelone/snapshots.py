@@ -11,6 +11,7 @@ from shared.errors import VendorRefused
 from shared.records.codec import dump_json, parse_json
 from shared.records.raw import Record, as_record, decoded
 from shared.source.client import ApiClient
+from shared.source.page_limit import PageLimit
 from shared.source.stream import Page, Stream, Window
 
 _LIMITS = {"/accounts": 1000, "/sites": 1000, "/groups": 300}
@@ -39,12 +40,11 @@ def _all(client: ApiClient, url: str, path: str, *names: str, after: str = "") -
     """Every page of an endpoint that has no filter by time; from the first where ``after`` is
     refused. Each page's cursor resumes behind it."""
     cursor = after
+    limit = PageLimit(_LIMITS[path])
     while True:
-        asked: dict[str, object] = {"limit": _LIMITS[path]}
-        if cursor:
-            asked["cursor"] = cursor
+        asked = {"cursor": cursor} if cursor else {}
         try:
-            response = client.get(url + API + path, asked)
+            response = client.get(url + API + path, asked, limit=limit)
         except VendorRefused as error:
             if error.status != 400 or not after or cursor != after:
                 raise
