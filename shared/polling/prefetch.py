@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import gt
 from typing import cast
@@ -66,7 +66,7 @@ def _resumed(
 
     Leave the cursor where a page is beyond the window's start: from there the rest can be cut.
     """
-    part = Window(window.start, resume.end)
+    part = replace(window, end=resume.end)
     for page in cast(ResumableSource, source).pages(part, resume.cursor):
         prepared = _prepared(page, part, prepare)
         prepared.last = page.last and part.end >= window.end
@@ -75,8 +75,8 @@ def _resumed(
         del page  # free it before the next one is read
         yield prepared
         if leave and cut is not None:
-            return Window(cut, window.end)
-    return Window(part.end, window.end) if part.end < window.end else None
+            return replace(window, start=cut)
+    return replace(window, start=part.end) if part.end < window.end else None
 
 
 def _prefetch(
@@ -97,7 +97,7 @@ def _prefetch(
         del prepared
         # A moment of more records than a page is read on by its cursor.
         if cut is not None and cut > window.start:
-            rest = _prefetch_in_parallel(source, Window(cut, window.end), left, prepare)
+            rest = _prefetch_in_parallel(source, replace(window, start=cut), left, prepare)
             with contextlib.closing(rest):
                 if first := next(rest, None):
                     yield first.only([known not in again for known in first.fingerprints])
@@ -214,7 +214,7 @@ def _prefetch_in_parallel(
             while ahead or start < rest.end:
                 while start < rest.end and len(ahead) < limit:
                     end = min(start + max(width, _SHORTEST), rest.end)
-                    part = SubWindow(Window(start, end), READ_AHEAD_BYTES // limit)
+                    part = SubWindow(replace(rest, start=start, end=end), READ_AHEAD_BYTES // limit)
                     fetchers.submit(part.fetch, source, prepare)
                     ahead.append(part)
                     start = end

@@ -157,7 +157,8 @@ class StreamPoll:
 
         ``whole``: this run opened it, so it reads all of it.
         """
-        walk = WindowWalk(self._source, self._prepare, self._pipeline.progress)
+        progress, overlap = self._pipeline.progress, self._lookback.overlap
+        walk = WindowWalk(self._source, self._prepare, progress, overlap)
         if not self._read(walk):
             self._counters.watermark = self._pipeline.progress.position
             return RunState.CATCHING_UP

@@ -49,9 +49,14 @@ class WindowWalk:
     """The walk through the open window of ``progress``; see ``walk.Walk``."""
 
     def __init__(
-        self, source: Source, prepare: Callable[[Page], PreparedPage], progress: Progress
+        self,
+        source: Source,
+        prepare: Callable[[Page], PreparedPage],
+        progress: Progress,
+        overlap: timedelta,
     ) -> None:
         self._source = source
+        self._overlap = overlap
         self._prepare = prepare
         self.progress = progress
         self._position = self._packed_position = progress.position or EPOCH
@@ -66,7 +71,8 @@ class WindowWalk:
         resume = None
         if past.cursor and past.cursor_end:
             resume = Resume(past.cursor, past.cursor_end)
-        yield from prefetch_pages(self._source, Window(self._position, end), self._prepare, resume)
+        window = Window(self._position, end, self._overlap)
+        yield from prefetch_pages(self._source, window, self._prepare, resume)
 
     def begin(self, page: PreparedPage) -> None:
         """See whether the page is in order: only then do its records move the position."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from shared.errors import VendorRefused
@@ -57,11 +58,13 @@ def walk_window(
 
     The time is the start that the cursor was made for, as ``walk`` names its pages' cursors. Where
     ``walk`` raises CursorRefused it begins anew from the time that ``reached`` tells of the last
-    page, None for none; raises VendorRefused after ``RESTARTS`` that came no further.
+    page, None for none, or from where it began if that is later; raises VendorRefused after
+    ``RESTARTS`` that came no further.
     """
     began, _, cursor = after.partition(" ")
     start, restarts = window.start, 0
-    pages = walk(Window(parse_time(began) or start, window.end), cursor)
+    furthest = start - window.overlap
+    pages = walk(replace(window, start=parse_time(began) or start), cursor)
     while True:
         come_to = start
         try:
@@ -71,9 +74,10 @@ def walk_window(
                 del page
             return
         except CursorRefused as refused:
-            restarts = 0 if come_to > start else restarts + 1
+            restarts = 0 if come_to > furthest else restarts + 1
+            furthest = max(furthest, come_to)
             if restarts > RESTARTS:
                 raise refused.error from None
             logger.info("%s: a cursor was refused, walking on from there", refused.error)
             start = max(start, come_to)
-            pages = walk(Window(start, window.end), "")
+            pages = walk(replace(window, start=start), "")

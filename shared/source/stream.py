@@ -12,10 +12,15 @@ from shared.records.raw import Record
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Times from ``start`` on to before ``end``, both aware UTC: half-open, so edges are shared."""
+    """Times from ``start`` on to before ``end``, both aware UTC: half-open, so edges are shared.
+
+    ``overlap`` is how late a record may appear and must still arrive: a source whose order is not
+    that of the times has read all before its newest one less the overlap.
+    """
 
     start: datetime
     end: datetime
+    overlap: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)

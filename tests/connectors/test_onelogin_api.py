@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 
@@ -113,6 +114,39 @@ def test_a_cursor_refused_among_late_events_passes_none_of_them(account: OneLogi
     refused = answer(400, "{}").only(lambda request: "after_cursor" in request.query)
     account.faults.add(PATH, first(list).only(lambda r: "after_cursor" in r.query), refused)
     assert set(read(account)) == set(numbers(range(150)))
+    assert account.faults.pending() == 0
+
+
+@pytest.mark.parametrize(
+    ("minutes", "refused", "arrives"), [(9, True, True), (40, True, False), (40, False, True)]
+)
+def test_an_event_listed_late_is_passed_by_a_refused_cursor_alone(
+    account: OneLoginApi, minutes: float, *, refused: bool, arrives: bool
+) -> None:
+    """The walk begins anew an overlap before the last event: one later than that is not met."""
+    add(account, range(50), step=60)
+    last = START + timedelta(minutes=49)
+    account.add([listed_event(50, last - timedelta(minutes=minutes))])
+    add(account, range(51, 90), step=60)
+    if refused:
+        refusal = answer(400, "{}").only(lambda request: "after_cursor" in request.query)
+        account.faults.add(PATH, refusal)
+    window = replace(DAY, overlap=timedelta(minutes=10))
+    expected = set(numbers(range(90)))
+    assert set(read(account, window)) == (expected if arrives else expected - {"9000050"})
+
+
+def test_cursors_refused_again_and_again_within_an_overlap_cost_no_event(
+    account: OneLoginApi,
+) -> None:
+    """Each walk begins at the same time, and comes a page further."""
+    add(account, range(400))
+    passes = first(list).only(lambda request: "after_cursor" in request.query)
+    refused = answer(400, "{}").only(lambda request: "after_cursor" in request.query)
+    for pages in range(7):
+        account.faults.add(PATH, *[passes] * pages, refused)
+    window = replace(DAY, overlap=timedelta(minutes=10))
+    assert set(read(account, window)) == set(numbers(range(400)))
     assert account.faults.pending() == 0
 
 

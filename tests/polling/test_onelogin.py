@@ -181,6 +181,30 @@ def test_a_limit_that_lets_some_through_each_hour_is_catching_up(throttled: Thro
     assert arrived(throttled.monitor) == once(range(200))
 
 
+@pytest.mark.parametrize("in_the_next_run", [False, True])
+def test_a_cursor_refused_before_a_late_event_costs_neither_a_loss_nor_a_repeat(
+    throttled: Throttled, *, in_the_next_run: bool
+) -> None:
+    """In a backlog's middle, an event within the overlap: the walk begins anew before it."""
+    account = throttled.account
+    last = throttled.hour - timedelta(hours=5) + timedelta(seconds=249)
+    account.add([listed_event(250, last - timedelta(minutes=9))])
+    account.add(listed_event(n, last + timedelta(seconds=n)) for n in range(251, 400))
+    account.calls_an_hour = 5 if in_the_next_run else 100
+    with_cursor = first(list).only(lambda request: "after_cursor" in request.query)
+    refused = answer(400, "{}").only(lambda request: "after_cursor" in request.query)
+    if in_the_next_run:
+        throttled.tick()
+        assert arrived(throttled.monitor) == once(range(250))
+        account.calls_an_hour = 100
+        account.faults.add(PATH, refused)
+    else:
+        account.faults.add(PATH, *[with_cursor] * 4, refused)
+    throttled.tick(minutes=51)
+    assert account.faults.pending() == 0
+    assert arrived(throttled.monitor) == once(range(400))
+
+
 def test_posts_are_answered_503_and_told(
     account: OneLoginApi, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,8 @@
 
 https://developers.onelogin.com/api-docs/1/events/get-events: ``since`` and ``until`` filter by
 ``created_at``, in milliseconds, and are described as exclusive; up to 50 events a page;
-``sort=+id`` is ascending. An event appears minutes after its own time at the latest, and never
-changes; the engine's overlap finds a late one. An account has 5,000 calls an hour, shared by all
+``sort=+id`` is ascending, in the order in which events were listed: one that was listed late stands
+behind younger ones. An event never changes. An account has 5,000 calls an hour, shared by all
 that use its API; a 429 tells by ``X-RateLimit-Reset`` when the next hour begins.
 """
 
@@ -58,11 +58,11 @@ class EventList:
         """The window's pages; ``after`` is a page's cursor: the start it was made for, and
         OneLogin's cursor.
 
-        A cursor that is refused half-way begins anew at the last event's time.
+        A cursor that is refused half-way begins anew an overlap before the newest event.
         """
         if window is None:
             raise ValueError("OneLogin's events are read by windows")
-        yield from walk_window(window, after, self._walk, _reached)
+        yield from walk_window(window, after, self._walk, lambda page: page.complete_to)
 
     def _walk(self, window: Window, cursor: str) -> Iterator[Page]:
         """The pages of a window, from ``cursor`` on. Raises CursorRefused."""
@@ -87,6 +87,8 @@ class EventList:
                 vendor_time=response.vendor_time,
                 last=not following,
                 cursor=f"{isoformat(window.start)} {following}" if following else "",
+                complete_to=_complete_to(window, records),
+                ordered=False,
             )
             del records, response  # a page's memory goes before the next one's comes
             if not following:
@@ -117,13 +119,12 @@ def _from(start: datetime, records: list[Record]) -> list[Record]:
     return []
 
 
-def _reached(page: Page) -> datetime | None:
-    """From which time on to read again what comes behind this page; None for an empty one.
+def _complete_to(window: Window, records: list[Record]) -> datetime | None:
+    """The time before which all is read with these records; None where they tell none.
 
-    Ids grow as events are written: where times are in another order, from the earliest on.
+    Ids grow as events are listed: what comes behind these was listed after them, so that it
+    happened at most an overlap before the newest of them.
     """
-    found = (parse_time(decoded(record).get(LISTED.watermark)) for record in page.records)
-    times = [moment for moment in found if moment]
-    if not times:
-        return None
-    return times[-1] if times == sorted(times) else min(times)
+    found = (parse_time(decoded(record).get(LISTED.watermark)) for record in records)
+    newest = max((moment for moment in found if moment), default=None)
+    return newest - window.overlap if newest else None
