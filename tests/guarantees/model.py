@@ -33,6 +33,7 @@ from shared.errors import (
     DestinationRefused,
     DestinationUnavailable,
     StorageUnavailable,
+    VendorRefused,
     VendorUnavailable,
 )
 from shared.polling import pipeline, prefetch, stream_poll
@@ -43,6 +44,7 @@ from shared.records.timestamps import isoformat
 from shared.settings.app import PollingSettings
 from shared.source import ascending
 from shared.source.connector import Connection
+from shared.source.cursors import CursorRefused, walk_window
 from shared.source.stream import Page, Stream, Window
 from shared.state import checkpoint
 from tests.guarantees.model_table import (
@@ -96,13 +98,15 @@ class Plan:
 class World:
     """The vendor's records, the table, and the records in Azure Monitor."""
 
-    def __init__(self, *, parallelism: int = 1, newest_first: bool = False) -> None:
+    def __init__(
+        self, *, parallelism: int = 1, newest_first: bool = False, by_listing: bool = False
+    ) -> None:
         self.now = EPOCH
         self.host_ahead = timedelta()
         self.table = ModelTable()
         self.table.on_read = functools.partial(self._table_effect, "read")
         self.table.on_write = functools.partial(self._table_effect, "write")
-        self.source = ModelSource(self, parallelism, newest_first)
+        self.source = ModelSource(self, parallelism, newest_first, by_listing)
         self.destination = ModelDestination(self)
         self.dead: list[str] = []
         self.arrived: Counter[str] = Counter()
@@ -111,6 +115,7 @@ class World:
         self.overflowed = False
         self.records: list[tuple[str, str]] = []  # (at, id), as the vendor sorts them
         self.sorted_at: dict[str, str] = {}  # of an id that the vendor sorts by an earlier time
+        self.listed: dict[tuple[str, str], int] = {}  # in which order the vendor showed them
         self.process = Process(self, Plan())
         self.killed_at = ""
         self.runs = 0
@@ -118,7 +123,9 @@ class World:
 
     def add(self, record: dict[str, str]) -> None:
         """The vendor shows ``record`` from now on."""
-        insort(self.records, (record["at"], record["id"]))
+        key = (record["at"], record["id"])
+        insort(self.records, key)
+        self.listed.setdefault(key, len(self.listed))
 
     def new(self, name: str, lateness: float) -> dict[str, str]:
         """A record that the vendor shows ``lateness`` seconds after it happened."""
@@ -227,17 +234,25 @@ class Process:
 
 
 class ModelSource:
-    """A vendor that filters by time, and sorts by it: upwards by key, or downwards by offset."""
+    """A vendor that filters by time, and sorts by it: upwards by key, or downwards by offset.
+
+    ``by_listing``: it sorts in the order in which it showed the records first.
+    """
 
     stream = STREAM
 
-    def __init__(self, world: World, parallelism: int, newest_first: bool) -> None:
+    def __init__(
+        self, world: World, parallelism: int, newest_first: bool, by_listing: bool
+    ) -> None:
         self.parallelism = parallelism
         self._world = world
         self.newest_first = newest_first
+        self.by_listing = by_listing
 
     def pages(self, window: Window | None, after: str = "") -> Iterator[Page]:
         assert window is not None
+        if self.by_listing:
+            return walk_window(window, after, self._by_listing, lambda page: page.complete_to)
         if after and self._world.process.plan.refuse_cursor:
             after = ""
         if self.newest_first:
@@ -259,6 +274,31 @@ class ModelSource:
             total = 0 if last[0] else len(found)
             yield Page(records, 1, total, vendor_time, not after, cursor)
             if not after:
+                return
+
+    def _by_listing(self, window: Window, cursor: str) -> Iterator[Page]:
+        """The cursor is the last record's number; the first one of a run may be refused."""
+        after = int(cursor or -1)
+        while True:
+            if after >= 0 and self._world.process.plan.refuse_cursor:
+                self._world.process.plan.refuse_cursor = False
+                raise CursorRefused(VendorRefused("HTTP 400", status=400))
+            found, vendor_time = self._fetch(window)
+            numbered = sorted((self._world.listed[key], key) for key in found)
+            rest = [(number, key) for number, key in numbered if number > after]
+            page = rest[:PAGE]
+            newest = max((datetime.fromisoformat(at) for _, (at, _) in page), default=None)
+            after = page[-1][0] if len(rest) > PAGE else -1
+            yield Page(
+                [_record(*key) for _, key in page],
+                1,
+                vendor_time=vendor_time,
+                last=after < 0,
+                cursor=f"{isoformat(window.start)} {after}" if after >= 0 else "",
+                complete_to=newest - window.overlap if newest else None,
+                ordered=False,
+            )
+            if after < 0:
                 return
 
     def _by_offset(self, window: Window, after: str) -> Iterator[Page]:

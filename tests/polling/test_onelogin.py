@@ -18,6 +18,7 @@ from shared.connectors.onelogin import CONNECTOR
 from shared.diagnostics.connection_test import check_connections
 from shared.errors import RunFailed
 from shared.polling import run as polling_run
+from shared.polling import stream_poll
 from shared.polling.handing_out import tick
 from shared.polling.run import poll
 from shared.records.timestamps import utc_now
@@ -203,6 +204,37 @@ def test_a_cursor_refused_before_a_late_event_costs_neither_a_loss_nor_a_repeat(
     throttled.tick(minutes=51)
     assert account.faults.pending() == 0
     assert arrived(throttled.monitor) == once(range(400))
+
+
+def test_more_events_of_one_moment_than_a_run_can_read_arrive(throttled: Throttled) -> None:
+    """Each hour's calls go on behind the cursor of the last one's."""
+    account = throttled.account
+    account.calls_an_hour = 3
+    moment = throttled.hour - timedelta(hours=6)
+    account.add(listed_event(n, moment) for n in range(250, 700))
+    hours = 0
+    while throttled.tick(hours=hours).waits_until:
+        hours += 1
+        assert hours < 6
+    assert hours >= 4
+    assert arrived(throttled.monitor) == once(range(700))
+
+
+@pytest.mark.parametrize("wrong", [timedelta(minutes=10), timedelta(minutes=-10)])
+def test_a_host_with_a_wrong_clock_skips_no_event(
+    account: OneLoginApi, azure_monitor: AzureMonitor, wrong: timedelta
+) -> None:
+    """The watermark is the lesser of the window's end and OneLogin's own clock."""
+    with pytest.MonkeyPatch.context() as host:
+        for module in (stream_poll, polling_run):
+            host.setattr(module, "utc_now", lambda: utc_now() + wrong)
+        add(account, range(20), minutes=5)
+        poll(CONNECTOR)
+        add(account, range(20, 30), seconds=1)
+        poll(CONNECTOR)
+    add(account, range(30, 33), minutes=9)
+    poll(CONNECTOR)
+    assert arrived(azure_monitor) == once(range(33))
 
 
 def test_posts_are_answered_503_and_told(
