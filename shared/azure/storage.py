@@ -95,6 +95,20 @@ def _connection_string_errors() -> Iterator[None]:
         ) from None
 
 
+@contextlib.contextmanager
+def _address_errors(service: str) -> Iterator[None]:
+    """Turn an SDK's ValueError for an address into a SettingsError that names the settings."""
+    try:
+        yield
+    except ValueError:
+        raise SettingsError(
+            [
+                f"{SETTING}__{service}ServiceUri (or {SETTING}__accountName) makes no https "
+                f"address: write it like https://acme.{service}.core.windows.net (or acme)"
+            ]
+        ) from None
+
+
 @process_singleton
 def table(name: str) -> TableClient:
     """Return a client of table ``name``, made once a process; it sends no request yet."""
@@ -103,7 +117,8 @@ def table(name: str) -> TableClient:
     if connection := _connection_string():
         with _connection_string_errors():
             return TableClient.from_connection_string(connection, name, **_SHORT_RETRIES)
-    return TableClient(_account_url("table"), name, credential=credential(), **_SHORT_RETRIES)
+    with _address_errors("table"):
+        return TableClient(_account_url("table"), name, credential=credential(), **_SHORT_RETRIES)
 
 
 @process_singleton
@@ -114,7 +129,8 @@ def queue(name: str) -> QueueClient:
     if connection := _connection_string():
         with _connection_string_errors():
             return QueueClient.from_connection_string(connection, name, **_SHORT_RETRIES)
-    return QueueClient(_account_url("queue"), name, credential=credential(), **_SHORT_RETRIES)
+    with _address_errors("queue"):
+        return QueueClient(_account_url("queue"), name, credential=credential(), **_SHORT_RETRIES)
 
 
 @process_singleton
@@ -125,7 +141,10 @@ def container(name: str) -> ContainerClient:
     if connection := _connection_string():
         with _connection_string_errors():
             return ContainerClient.from_connection_string(connection, name, **_SHORT_RETRIES)
-    return ContainerClient(_account_url("blob"), name, credential=credential(), **_SHORT_RETRIES)
+    with _address_errors("blob"):
+        return ContainerClient(
+            _account_url("blob"), name, credential=credential(), **_SHORT_RETRIES
+        )
 
 
 def forget_clients() -> None:

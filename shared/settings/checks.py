@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # Characters of a bearer token, as the portal's form asks for.
 LEAST_TOKEN = 16
+# Invisible characters, which pasted text may bring, are none of a host's.
+_HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 
 
 def https_url(value: str, example: str) -> str:
@@ -30,8 +32,10 @@ def https_url(value: str, example: str) -> str:
     loopback = host in ("localhost", "127.0.0.1", "::1")
     if url.scheme != "https" and not (url.scheme == "http" and loopback):
         raise ValueError(f"must begin with https://, like {example}")
-    if not host or re.search(r"[\s<>{}]", value):
+    if not (_HOST.fullmatch(host) or ":" in host) or re.search(r"[\s<>{}]", value):
         raise ValueError(f"is no address: write it like {example}")
+    if not value.isprintable():
+        raise ValueError(f"has invisible characters: type it, like {example}")
     if url.query or url.fragment or url.username or url.password:
         raise ValueError(f"must be the address alone, like {example}")
     name = f"[{host}]" if ":" in host else host

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from shared.azure.identity import credential
-from shared.errors import SettingsError
+from shared.errors import ConnectorError, SettingsError, error_boundary
 from shared.runtime.process import on_reset, process_singleton
+from shared.settings import checks
 from shared.settings.setting import vault_name
 
 REFERENCE = "@Microsoft.KeyVault("
@@ -34,6 +35,7 @@ GOOD_SECONDS = 86_400.0
 # After a failed read of a secret that is not known yet.
 RETRY_SECONDS = 10.0
 _READERS = 8
+_EXAMPLE = "https://acme-vault.vault.azure.net"
 
 logger = logging.getLogger("connectors.settings")
 
@@ -79,9 +81,14 @@ def uri() -> str | None:
     value = environment("KeyVaultUri")
     if value is None:
         return None
-    if urlsplit(value).scheme != "https" or not urlsplit(value).hostname:
-        raise SettingsError(["KeyVaultUri must be like https://acme-vault.vault.azure.net"])
-    return value.rstrip("/")
+    try:
+        address = checks.https_url(value, _EXAMPLE)
+    except ValueError as error:
+        raise SettingsError([f"KeyVaultUri {error}"]) from None
+    if urlsplit(address).scheme != "https" or urlsplit(address).path:
+        # With a secret's own address, each secret would be "not found".
+        raise SettingsError([f"KeyVaultUri must be the vault's address alone, like {_EXAMPLE}"])
+    return address
 
 
 def lookup(name: str, *, secret: bool) -> str | None:
@@ -206,10 +213,12 @@ def _wait_for(secrets: Iterable[_Secret], seconds: float) -> None:
 
 def _read_into(name: str, secret: _Secret) -> None:
     try:
-        value = _read(name)
-    except SettingsError as error:
+        with error_boundary():
+            value = _read(name)
+    except ConnectorError as error:
         with _lock:
-            secret.error = str(error)
+            known = isinstance(error, SettingsError)
+            secret.error = str(error) if known else f"{name} could not be read: {error}"
         if secret.known:
             logger.warning("The secrets read before stay in use: %s", error)
         return
@@ -244,7 +253,8 @@ def _read(name: str) -> str | None:
             return (client.get_secret(vault_name(name)).value or "").strip() or None
     except ResourceNotFoundError:
         return None
-    except AzureError as error:
+    except (AzureError, ValueError) as error:
+        # ValueError: a challenge of another domain than the vault's, or a sign-in without JSON.
         status = getattr(error, "status_code", None)
         why = f"HTTP {status}" if status else type(error).__name__
         raise SettingsError(

@@ -307,9 +307,8 @@ class ApiClient:
                 "verified; behind an inspecting proxy, REQUESTS_CA_BUNDLE must name its authority"
             ) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-            # Quote only the class: the text may hold the URL with its parameters.
             slow = isinstance(error, _TIMEOUTS)
-            raise _RetryableError(type(error).__name__, slow=slow) from error
+            raise _RetryableError(self._named(error), slow=slow) from error
         self._raise_for_status(response, path)
         vendor_time = http_date(response.headers.get("Date"))
         with contextlib.suppress(ValueError, RecursionError):
@@ -319,6 +318,16 @@ class ApiClient:
         answered = self._describe_body(response, body, path)
         del body  # or the error's traceback would keep it for the whole run
         raise VendorAnswerInvalid(answered)
+
+    def _named(self, error: Exception) -> str:
+        """Name an error by its class alone: its text may hold the URL with its parameters.
+
+        A host without an address is most often one that is misspelt: say which setting it is from.
+        """
+        reason = getattr(error.args[0], "reason", None) if error.args else None
+        if isinstance(reason, urllib3.exceptions.NameResolutionError):
+            return f"its host has no address (DNS), {self._advice.filled(self._advice.texts[None])}"
+        return type(error).__name__
 
     def _read_body(self, response: requests.Response, path: str) -> bytes:
         """Return the body, within a deadline and a size limit, however slowly it arrives."""

@@ -11,7 +11,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from shared.azure import storage as clients
 from shared.azure.storage import create_on_first_use, storage_errors
-from shared.errors import StorageUnavailable
+from shared.errors import SettingsError, StorageUnavailable
 
 ENTITY = {"PartitionKey": "p", "RowKey": "r"}
 OTHER_KEY = base64.b64encode(b"the key of another account").decode()
@@ -76,3 +76,17 @@ def test_a_fault_of_the_program_is_no_storage_error(storage: str) -> None:
     """A ValueError of this project's own code keeps its class, and is reported as what it is."""
     with pytest.raises(ValueError, match="invalid literal"), storage_errors("Reading a thing"):
         int("x")
+
+
+@reads
+@pytest.mark.parametrize("address", ["https://", "https://[", "//acme.example", "/"])
+def test_an_address_that_is_none_names_its_setting(
+    monkeypatch: pytest.MonkeyPatch, address: str, read: Callable[[], object]
+) -> None:
+    """It is a setting to change, no fault of the program."""
+    monkeypatch.delenv("AzureWebJobsStorage", raising=False)
+    for service in ("table", "queue", "blob"):
+        monkeypatch.setenv(f"AzureWebJobsStorage__{service}ServiceUri", address)
+    clients.forget_clients()
+    with pytest.raises(SettingsError, match=r"^AzureWebJobsStorage__\w+ServiceUri \(or"):
+        read()

@@ -156,8 +156,27 @@ def test_a_vault_that_is_no_address_is_named(
     key_vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The setting's name begins the message."""
-    monkeypatch.setenv("KeyVaultUri", "acme-vault")
-    with pytest.raises(SettingsError, match=r"^KeyVaultUri must be"):
+    for wrong in (
+        "acme-vault",
+        "https://[",
+        "https://acme:port",
+        "http://127.0.0.1",
+        # A secret's own address: below it, every secret would be absent.
+        "https://acme-vault.vault.azure.net/secrets/OneLoginBearerToken",
+    ):
+        monkeypatch.setenv("KeyVaultUri", wrong)
+        with pytest.raises(SettingsError, match=r"^KeyVaultUri (must be|is no address)"):
+            read_if_set(OneLoginSettings)
+
+
+def test_a_sign_in_that_no_vault_asks_for_is_told(key_vault: Vault) -> None:
+    """The SDK's error for it is none of its own tree: it was lost, and the vault said to be slow.
+
+    A proxy or a page in the vault's place answers so.
+    """
+    challenge = {"WWW-Authenticate": 'Bearer realm="proxy"'}
+    key_vault.server.faults.add("/secrets/", answer(401, headers=challenge), times=FOREVER)
+    with pytest.raises(SettingsError, match="could not be read from KeyVaultUri"):
         read_if_set(OneLoginSettings)
 
 

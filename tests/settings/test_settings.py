@@ -224,3 +224,28 @@ def test_a_short_bearer_token_is_refused_by_name(put: Put, name: str) -> None:
     said = problems_of(lambda: read_if_set(OneLoginSettings))
     assert said.startswith(f"{name} is shorter than 16 characters")
     assert "only-15" not in said
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "acme\u200b.net",
+        "acme.net\u200b",
+        "acme..net",
+        "*.net",
+        "a" * 64 + ".net",
+        "acme.net;x",
+        ".",
+    ],
+)
+def test_a_host_that_cannot_be_one_is_told_by_the_settings_name(put: Put, host: str) -> None:
+    """A request to it would say no more than that the vendor does not answer."""
+    put(**SENTINELONE | {"SentinelOneUrl": f"https://{host}"})
+    assert "SentinelOneUrl is no address" in problems_of(lambda: read_if_set(SentinelOneSettings))
+
+
+def test_an_invisible_character_behind_the_host_is_told(put: Put) -> None:
+    """Text pasted from a chat or a web page may end with one."""
+    put(**JIRA | {"JiraHomeSiteName": "https://api.atlassian.com/ex/jira/0123\ufeff"})
+    said = problems_of(lambda: read_if_set(JiraSettings))
+    assert "JiraHomeSiteName has invisible characters" in said

@@ -24,6 +24,8 @@ from local.loopback.faults import (
 )
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
+from shared.connections.opening import advice_for
+from shared.connectors import jira as jira_connector
 from shared.errors import VendorAnswerInvalid, VendorError, VendorRefused, VendorUnavailable
 from tests.connectors.makers import DAY, audit_record, connect, ids, record_of, source
 
@@ -223,3 +225,16 @@ def test_an_answer_too_large_is_asked_for_in_smaller_pages(
     assert len(ids(source(sentinelone, "activities").pages(DAY))) == 700
     monkeypatch.setattr("shared.source.client.MAX_ANSWER_BYTES", 100)
     assert "more than 100 bytes" in str(failure(sentinelone))
+
+
+def test_a_host_without_an_address_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most often its name is misspelt: "ConnectionError" sends a person to the network."""
+    for proxy in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(proxy, raising=False)
+    settings = jira_connector.JiraSettings("https://misspelt.invalid", "a@acme.example", "t0ken")
+    connection = jira_connector.connect(settings, advice_for(jira_connector.CONNECTOR))
+    connection.client.begin(time.monotonic() + 2)
+    with pytest.raises(VendorUnavailable, match="no address") as raised:
+        connection.client.get("https://misspelt.invalid/x", {"token": "s3cret"})
+    assert "JiraHomeSiteName" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
