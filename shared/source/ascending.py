@@ -87,11 +87,16 @@ def _behind(part: Window, window: Window) -> list[Window]:
 
 
 def _collect(pages: Iterator[Page], page_size: int) -> tuple[list[Page], bool]:
-    """All pages, and True; the first ones, and False, if they are more than ``PAGES``."""
+    """All pages, and True; the first ones, and False, if they are more than ``PAGES``.
+
+    Believe a total of more beside a full page alone: vendors count records that they never return,
+    and the window would be bisected for those down to each second.
+    """
     collected: list[Page] = []
     for page in pages:
         collected.append(page)
-        if len(collected) > PAGES or (page.total or 0) > PAGES * page_size:
+        told_more = (page.total or 0) > PAGES * page_size and len(page.records) >= page_size
+        if len(collected) > PAGES or told_more:
             return collected, False
     return collected, True
 

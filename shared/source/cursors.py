@@ -1,4 +1,4 @@
-"""Read a window by the vendor's cursors, and walk on where one of them is refused half-way."""
+"""Read a window by the vendor's cursors; walk on where one is refused, stop where they repeat."""
 
 from __future__ import annotations
 
@@ -35,6 +35,29 @@ def cursor_errors(cursor: str) -> Iterator[None]:
         if cursor and error.status == 400:
             raise CursorRefused(error) from error
         raise
+
+
+class CursorWatch:
+    """See that a walk's cursors lead on, whatever the length of a circle that they lead in.
+
+    ``cursor`` is the one that the walk begins with. By Brent's method: keep one of them and compare
+    those that follow, two of them at first, then twice as many each time.
+    https://maths-people.anu.edu.au/~brent/pub/pub051.html
+    """
+
+    def __init__(self, cursor: str) -> None:
+        self._kept = cursor
+        self._length = self._left = 1
+
+    def check(self, response: ApiResponse, cursor: str, name: str) -> None:
+        """Raise VendorAnswerInvalid where ``cursor``, the one that follows, has come before."""
+        if cursor and cursor == self._kept:
+            raise response.invalid(f"with the same {name} twice")
+        self._left -= 1
+        if not self._left:
+            self._kept = cursor
+            self._length *= 2
+            self._left = self._length
 
 
 def next_cursor(response: ApiResponse, name: str) -> str:

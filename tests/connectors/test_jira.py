@@ -65,6 +65,14 @@ def test_a_total_larger_than_what_exists_does_not_loop(jira: Jira) -> None:
     assert ids(source(jira).pages(DAY)) == numbers(range(30))
 
 
+def test_a_total_of_thousands_that_never_come_halves_no_window(jira: Jira) -> None:
+    """A quiet site would be asked for every second of the day."""
+    jira.phantom_total = 20_000
+    jira.add(audit_record(n, n * 25) for n in range(2_500))
+    assert list(dict.fromkeys(ids(source(jira).pages(DAY)))) == numbers(range(2_500))
+    assert len(jira.requests) < 30
+
+
 def test_records_that_arrive_between_pages_cost_none(jira: Jira) -> None:
     """They push others to the next page, where these come twice; nothing is skipped."""
     jira.longest_page = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -237,6 +238,15 @@ def test_a_page_without_data_is_an_error(account: OneLoginApi) -> None:
     """A body that breaks its promise is no empty page."""
     account.faults.add(PATH, answer(200, '{"status": {}}'))
     with pytest.raises(VendorAnswerInvalid, match="'data'"):
+        read(account)
+
+
+def test_cursors_that_lead_in_a_circle_are_an_error(account: OneLoginApi) -> None:
+    """Two pages that name each other as the next one end no run as one that merely takes long."""
+    for number in range(9):
+        page = {"data": [], "pagination": {"after_cursor": f"c{number % 2}"}}
+        account.faults.add(PATH, answer(200, json.dumps(page)))
+    with pytest.raises(VendorAnswerInvalid, match="same after_cursor twice"):
         read(account)
 
 

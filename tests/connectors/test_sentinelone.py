@@ -82,12 +82,19 @@ def test_a_walk_that_comes_no_further_is_an_error(console: SentinelOne) -> None:
         ids(source(console, "activities").pages(DAY))
 
 
-def test_a_cursor_that_repeats_is_an_error(console: SentinelOne) -> None:
-    """A console that sends a walk round in circles is noticed."""
-    page = '{"data": [], "pagination": {"nextCursor": "c"}}'
-    console.faults.add("activities", answer(200, page), times=99)
-    with pytest.raises(VendorAnswerInvalid, match="same nextCursor twice"):
-        ids(source(console, "activities").pages(DAY))
+@pytest.mark.parametrize("stream", ["activities", "sites", "unifiedalerts"])
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_a_cursor_that_repeats_is_an_error(console: SentinelOne, stream: str, length: int) -> None:
+    """A console that sends a walk round in circles is noticed, also in one of several pages."""
+    for number in range(99):
+        cursor = f"c{number % length}"
+        alerts = {"edges": [], "pageInfo": {"endCursor": cursor, "hasNextPage": True}}
+        data = {"sites": [], "alerts": alerts} if stream != "activities" else []
+        page = {"data": data, "pagination": {"nextCursor": cursor}}
+        console.faults.add("/web/api", answer(200, json.dumps(page)))
+    with pytest.raises(VendorAnswerInvalid, match=r"same (next|end)Cursor twice"):
+        ids(source(console, stream).pages(DAY))
+    assert len(console.requests) <= 2 + 3 * length
 
 
 def test_an_object_updated_while_walking_is_read_in_its_new_place(console: SentinelOne) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from shared.records.raw import Record, decoded, records_of
 from shared.records.timestamps import isoformat, parse_time
 from shared.source.client import ApiClient
-from shared.source.cursors import cursor_errors, next_cursor, walk_window
+from shared.source.cursors import CursorWatch, cursor_errors, next_cursor, walk_window
 from shared.source.stream import Page, Stream, Window
 
 PATH = "/api/1/events"
@@ -68,6 +68,7 @@ class EventList:
         """The pages of a window, from ``cursor`` on. Raises CursorRefused."""
         asked = {"limit": LIMIT, "sort": "+id", **_bounds(window)}
         fresh = not cursor
+        watch = CursorWatch(cursor)
         while True:
             params = {**asked, "after_cursor": cursor} if cursor else asked
             with cursor_errors(cursor):
@@ -76,8 +77,7 @@ class EventList:
             if records is None:
                 raise response.invalid("with data that is no list of objects")
             following = next_cursor(response, "after_cursor")
-            if following and following == cursor:
-                raise response.invalid("with the same after_cursor twice")
+            watch.check(response, following, "after_cursor")
             if fresh:
                 records = _from(window.start, records)
                 fresh = False

@@ -12,6 +12,7 @@ from shared.connectors.sentinelone.answers import API, epoch_milliseconds, list_
 from shared.records.raw import decoded, records_of
 from shared.source.ascending import ascending
 from shared.source.client import ApiClient
+from shared.source.cursors import CursorWatch
 from shared.source.stream import Page, Stream, Window
 
 PATH = "/unifiedalerts/graphql"
@@ -65,6 +66,7 @@ class UnifiedAlerts:
         }
         if after:
             variables["after"] = after
+        watch = CursorWatch(after)
         while True:
             response = self._client.post(self._url, {"query": QUERY, "variables": variables})
             edges = list_of(response, "data", "alerts", "edges")
@@ -75,8 +77,9 @@ class UnifiedAlerts:
             count = alerts.get("totalCount")
             more = response.require("data", "alerts", "pageInfo", "hasNextPage")
             following = alerts["pageInfo"].get("endCursor")
-            if more and (not following or following == variables.get("after")):
-                raise response.invalid("without a new endCursor")
+            if more and not following:
+                raise response.invalid("without an endCursor")
+            watch.check(response, str(following) if more else "", "endCursor")
             yield Page(
                 nodes,
                 response.size,

@@ -12,7 +12,14 @@ from shared.connectors.sentinelone.answers import API, Listed, epoch_millisecond
 from shared.records.raw import decoded, getter
 from shared.records.timestamps import isoformat, parse_time
 from shared.source.client import ApiClient, ApiResponse
-from shared.source.cursors import RESTARTS, CursorRefused, cursor_errors, next_cursor, walk_window
+from shared.source.cursors import (
+    RESTARTS,
+    CursorRefused,
+    CursorWatch,
+    cursor_errors,
+    next_cursor,
+    walk_window,
+)
 from shared.source.page_limit import PageLimit
 from shared.source.stream import Page, Stream, Window
 
@@ -82,6 +89,7 @@ class ListSource:
 
     def _pages(self, asked: Mapping[str, str], cursor: str) -> Iterator[Page]:
         """The pages of one list. Raises CursorRefused."""
+        watch = CursorWatch(cursor)
         while True:
             # A cursor is tied to its filters and its sort: the same go with each.
             params = dict(asked)
@@ -89,7 +97,7 @@ class ListSource:
                 params |= {"cursor": cursor, "skipCount": "true"}
             with cursor_errors(cursor):
                 response = self._client.get(self._url, params, Listed, self._limit)
-            page = listed_page(response, cursor, "data")
+            page = listed_page(response, watch, "data")
             last, cursor = page.last, page.cursor
             del response
             yield page
@@ -110,12 +118,11 @@ class ListSource:
         return next((moment for moment in times if moment and moment < end), None)
 
 
-def listed_page(response: ApiResponse, asked: str, *names: str) -> Page:
-    """The page of a list's answer, its records at ``names``; ``asked`` is the cursor it is for."""
+def listed_page(response: ApiResponse, watch: CursorWatch, *names: str) -> Page:
+    """The page of a list's answer, its records at ``names``; ``watch`` is the walk's."""
     records = list_of(response, *names)
     following = _next_cursor(response)
-    if following and following == asked:
-        raise response.invalid("with the same nextCursor twice")
+    watch.check(response, following, "nextCursor")
     return Page(
         records,
         response.size,

@@ -11,6 +11,7 @@ from shared.errors import VendorRefused
 from shared.records.codec import dump_json, parse_json
 from shared.records.raw import Record, as_record, decoded
 from shared.source.client import ApiClient
+from shared.source.cursors import CursorWatch
 from shared.source.page_limit import PageLimit
 from shared.source.stream import Page, Stream, Window
 
@@ -41,6 +42,7 @@ def _all(client: ApiClient, url: str, path: str, *names: str, after: str = "") -
     refused. Each page's cursor resumes behind it."""
     cursor = after
     limit = PageLimit(_LIMITS[path])
+    watch = CursorWatch(cursor)
     while True:
         asked = {"cursor": cursor} if cursor else {}
         try:
@@ -49,8 +51,9 @@ def _all(client: ApiClient, url: str, path: str, *names: str, after: str = "") -
             if error.status != 400 or not after or cursor != after:
                 raise
             cursor = after = ""
+            watch = CursorWatch(cursor)
             continue
-        page = listed_page(response, cursor, *names)
+        page = listed_page(response, watch, *names)
         yield page
         if page.last:
             return
