@@ -38,12 +38,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("file", nargs="?", default="", help=content)
     parser.add_argument("--connector", choices=list(sources), default=next(iter(sources), None))
     parser.add_argument("--url", help="by default that of the connector's webhook, as started")
+    folder = "the folder of the app started here (.local)"
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=folder)
     parser.add_argument("--token", help="by default the one in local.settings.json")
     options = parser.parse_args(arguments)
     if options.connector is None:
         parser.error("no connector of this app receives posts")
     url = options.url or f"http://127.0.0.1:{PORT}/api/{options.connector}Webhook"
-    key = "" if options.url else read_key(FOLDER)
+    key = "" if options.url else read_key(options.folder)
     token_name = token_setting(sources[options.connector])
     try:
         token = options.token or read_settings().get(token_name, "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+import shlex
 import socket
 import sys
 import threading
@@ -201,7 +202,8 @@ def local_parts(
         parts |= world.enter_context(destination(workspace)).settings
         for name in [name for name in settings if name.startswith(SIGN_IN)]:
             del settings[name]  # the local destination brings its own sign-in
-        print("Destination: the local workspace; ask it with python3 -m tools query '…'")
+        where = "" if workspace == WORKSPACE else f" --folder {shlex.quote(str(workspace.parent))}"
+        print(f"Destination: the local workspace; ask it with python3 -m tools query '…'{where}")
     else:
         print(f"Destination: {settings.get('LogsIngestionEndpoint') or settings['WorkspaceID']}")
     return parts

@@ -236,17 +236,18 @@ def _demo(place: Place, *, fresh: bool, stay: bool) -> int:
         place.reset()
     started = time.monotonic()
     state = State.load(place.state)
-    repeats = Repeats(dict(state.repeats), after_kill=state.unfinished)
+    repeats = Repeats(dict(state.repeats), state.unfinished, state.operated)
     with _running(place, state) as demo:
         results = [replace(each, twice=repeats.new(each)) for each in _run(demo)]
         totals = demo.to.monitor.accepted.totals()
         sent = {stream: total["records"] for stream, total in totals.items()}
-        report(results, sent, repeats, time.monotonic() - started)
+        report(results, sent, repeats, time.monotonic() - started, place.folder)
         if stay:
             with interrupts.polite() as asked:
                 keep(demo, asked)
     lost = any(result.lost for result in results)
-    return 1 if lost or (any(result.twice for result in results) and not repeats.after_kill) else 0
+    twice = any(result.twice for result in results)
+    return 1 if lost or (twice and not repeats.explained) else 0
 
 
 @contextmanager
@@ -305,6 +306,6 @@ def _run(demo: Demo) -> list[StreamResult]:
         demo.to.monitor.settle()
     results = reconcile(demo.accounts, demo.to.workspace)
     state.repeats |= {each.stream.label: each.twice for each in results}
-    state.unfinished = False
+    state.unfinished = state.operated = False
     demo.save()
     return results

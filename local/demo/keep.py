@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from local.demo.progress import say
+from local.demo.report import query_command
 from shared.telemetry.humanize import many
 
 if TYPE_CHECKING:
     from local.demo.demo import Demo
 
 EVERY_SECONDS = 20.0
+# The logger of a person's actions, and those that send records once more.
+OPERATED_BY = "connectors.status"
+SENDS_AGAIN = {"replay", "reset", "fetch"}
 STOP_SECONDS = 30.0
 
 
@@ -35,8 +41,14 @@ def keep(demo: Demo, asked: threading.Event) -> None:
             due = function.schedule.next(datetime.now(UTC))
             say(f"  {function.name:<22}  next tick {due:%H:%M:%S} UTC")
     name = demo.accounts[0][0].name
-    say(f"  another terminal        python3 -m tools query '{name} | count'")
+    say(f"  another terminal        {query_command(f'{name} | count', demo.place.folder)}")
+    if "Status" in host.functions:
+        say(f"                          python3 -m tools pause {name} --url '{host.url('Status')}'")
     demo.state.unfinished = True  # a kill from here on repeats what the vendors then make again
+    told = logging.getLogger(OPERATED_BY)
+    told.setLevel(logging.WARNING)
+    told.addHandler(Operated(demo))
+    told.propagate = False
     while not asked.wait(EVERY_SECONDS):
         say(f"{datetime.now(UTC):%H:%M:%S} UTC  {happen(demo)}")
     host.stop()
@@ -48,6 +60,22 @@ def keep(demo: Demo, asked: threading.Event) -> None:
         time.sleep(0.1)
     demo.state.unfinished = bool(host.running())
     demo.save()
+
+
+class Operated(logging.Handler):
+    """Notes that a person had something sent again: the next run's repeats have a reason."""
+
+    def __init__(self, demo: Demo) -> None:
+        super().__init__()
+        self._demo = demo
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See ``logging.Handler``; a line of the app's log is an event's name, and JSON."""
+        name, _, text = record.getMessage().partition(" ")
+        if name == "operated":
+            event = json.loads(text)
+            self._demo.state.operated |= event["Action"] in SENDS_AGAIN
+            say(f"{event['Action']}: {event['Message']}")
 
 
 def happen(demo: Demo) -> str:

@@ -25,12 +25,14 @@ class VendorState:
 class State:
     """Each vendor's state by its name; that of a vendor which is absent now is kept.
 
-    ``unfinished`` says that a run began and did not end: a kill may repeat records. ``repeats`` are
-    the rows of each stream, by its label, that such kills have repeated so far.
+    ``unfinished`` says that a run began and did not end: a kill may repeat records. ``operated``
+    says that a person had a stream replayed, reset or fetched since, which repeats records too.
+    ``repeats`` are the rows of each stream, by its label, that were so repeated so far.
     """
 
     vendors: dict[str, VendorState] = field(default_factory=dict)
     unfinished: bool = False
+    operated: bool = False
     repeats: dict[str, int] = field(default_factory=dict)
 
     def of(self, name: str) -> VendorState:
@@ -46,6 +48,7 @@ class State:
         return cls(
             {name: VendorState(**values) for name, values in stored["vendors"].items()},
             stored.get("unfinished", False),
+            stored.get("operated", False),
             stored.get("repeats", {}),
         )
 

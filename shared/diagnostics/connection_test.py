@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from shared.connections.names import set_up
+from shared.connections.opening import is_polled
 from shared.connections.registry import polled, received
 from shared.diagnostics.section import TestSection, logger
 from shared.diagnostics.sink_steps import by_destination, destination_steps, storage_steps
@@ -105,7 +106,11 @@ def check_connections(what: str, connection: str = "") -> TestReport:
 def _section_tests(what: str, connection: str) -> list[SectionTest]:
     meant = [each for each in polled() if what in (ALL, each.name.lower())]
     posting = [each for each in received() if what in (ALL, each.name.lower())]
-    tests = [test for each in meant for test in _tests_of(each, connection, polled_steps)]
+    tests = [
+        test
+        for each in meant
+        for test in _tests_of(each, connection, polled_steps, functools.partial(is_polled, each))
+    ]
     if what != DESTINATION and not any(_chosen(each, connection) for each in (*meant, *posting)):
         tests.append((connection, _not_found))
     tests += [test for each in posting for test in _tests_of(each, connection, received_steps)]
@@ -119,11 +124,17 @@ def _not_found(section: TestSection) -> None:
     section.close("No connection has this name", "Choose one by its name, or test all.")
 
 
-def _tests_of(connector: Connector, connection: str, steps: _Steps) -> list[SectionTest]:
-    """A section for each chosen connection, of the first few."""
+def _tests_of(
+    connector: Connector,
+    connection: str,
+    steps: _Steps,
+    applies: Callable[[str], bool] = lambda _name: True,
+) -> list[SectionTest]:
+    """A section for each chosen connection, of the first few, to whose name it applies."""
     return [
         (f"{connector.name} {name}".rstrip(), functools.partial(steps, connector, name))
         for name in _first(connector, connection)
+        if applies(name)
     ]
 
 

@@ -173,6 +173,14 @@ def test_connectors_that_are_off_are_skipped(app: App) -> None:
     assert len(steps) == 1
 
 
+def test_a_connector_that_only_takes_posts_is_told_of_once(app: App) -> None:
+    """Its API, by which it could be polled too, has no settings: that is no second section."""
+    app.settings.delenv("OneLoginBearerToken")
+    parts = [f"{step.part}: {step.name}" for step in connection_test.check_connections("all").steps]
+    assert parts.count("OneLogin: settings") == 1
+    assert len(parts) == len(set(parts))
+
+
 def test_connections_with_names_alone_are_tested_with_their_webhook_and_destination(
     app: App,
 ) -> None:
