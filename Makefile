@@ -4,7 +4,7 @@ PYTHON ?= python3
 TOOLS = $(PYTHON) -m tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo start send query rules check test lint types generated fix template ci bench package lock
+.PHONY: help demo start send query rules check operate test lint types generated fix template ci bench package lock
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -27,6 +27,9 @@ rules: ## run every analytics rule over the demo's week
 
 check: ## test the connections in local.settings.json
 	@$(TOOLS) check
+
+operate: ## pause, resume, replay, dead letters: make operate DO='pause SentinelOne' (docs/operate.md)
+	@$(TOOLS) $(or $(DO),help)
 
 test: ## run the tests
 	@$(TOOLS) test

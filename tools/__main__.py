@@ -47,6 +47,9 @@ COMMANDS = {
     "replay": Command(
         "local.commands.operate:replay", "have a stream read and sent again since a time"
     ),
+    "fetch": Command(
+        "local.commands.operate:fetch", "read an hour that posts did not bring from the API"
+    ),
     "pause": Command("local.commands.operate:pause", "begin no poll of a connection"),
     "resume": Command("local.commands.operate:resume", "poll a paused connection again"),
     "dead-letters": Command(

@@ -1,4 +1,4 @@
-"""Day-two commands: reset-stream, replay, pause, resume and dead-letters, of an app that runs.
+"""Day-two commands: reset-stream, replay, fetch, pause, resume, dead-letters, of a running app.
 
 They ask the status page's API with its key: by default of the app that `start` runs here; with
 --url and --key of the one in Azure. --url may be the page's address as it is, ?code= and all.
@@ -49,6 +49,16 @@ def replay(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     asked = {"replay": options.connector, "stream": options.stream, "since": options.since}
     return _post(options, {**asked, **_connection(options)})
+
+
+def fetch(arguments: list[str]) -> int:
+    """Have an hour of a vendor's API read into the table, beside what it posted."""
+    parser = _parser("fetch", "read an hour that posts did not bring whole from the vendor's API")
+    _add_connector(parser)
+    parser.add_argument("--hour", required=True, help="its beginning in UTC: 2026-01-31T08:00Z")
+    options = parser.parse_args(arguments)
+    asked = {"fetch": options.connector, "hour": options.hour, **_connection(options)}
+    return _post(options, asked)
 
 
 def pause(arguments: list[str]) -> int:

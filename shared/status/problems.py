@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from shared.status.model import AppStatus, Assessment, ConnectorStatus
 from shared.telemetry.run import SEVERITY, RunState
 
+# The badge of a problem of the app itself, where it does not fail.
+LOOK = "look"
 _MOST_PLACES = 5
 
 
@@ -33,7 +35,7 @@ class _Finding:
 
 def problems(status: AppStatus) -> list[Problem]:
     """Collect what fails or is late; ten refused streams are one wrong token."""
-    found = [_Finding("The app", "", "look", problem) for problem in status.problems]
+    found = [_Finding("The app", "", LOOK, problem) for problem in status.problems]
     for connector in status.connectors:
         found += _of_connector(connector)
     trouble = [f for f in found if f.assessment.state in (RunState.FAILING, RunState.LATE)]

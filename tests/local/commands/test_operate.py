@@ -61,6 +61,18 @@ def test_a_connection_is_paused_and_resumed(
     assert "connection is one of (without a name)" in capsys.readouterr().err
 
 
+def test_an_hour_is_fetched_by_its_beginning(
+    app: App, running: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The app's own words say why it may not be: here the API has no settings."""
+    assert operate.fetch(["OneLogin", "--hour", "2026-01-31T08:00Z", *running]) == 1
+    assert "OneLogin posts its events" in capsys.readouterr().err
+    assert operate.fetch(["SentinelOne", "--hour", "half past", *running]) == 1
+    assert "hour is the beginning of a whole hour" in capsys.readouterr().err
+    assert operate.fetch(["SentinelOne", "--hour", "2026-01-31T08:00Z", *running]) == 1
+    assert "SentinelOne is polled: replay its stream" in capsys.readouterr().err
+
+
 def test_dead_letters_are_listed_shown_and_discarded(
     app: App, running: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
