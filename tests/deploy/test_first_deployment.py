@@ -72,18 +72,6 @@ def test_links_lead_to_headings() -> None:
         assert anchor in anchors, (name, anchor)
 
 
-def test_shell_blocks_are_read_by_a_shell() -> None:
-    """No quote is open, no word is out of place."""
-    shell = shutil.which("bash")
-    if shell is None:
-        pytest.skip("there is no bash")
-    for block in blocks("sh"):
-        checked = subprocess.run(
-            [shell, "-n"], input=block, capture_output=True, text=True, check=False
-        )
-        assert checked.returncode == 0, (block, checked.stderr)
-
-
 def test_queries_run_in_the_local_workspace() -> None:
     """Each answers in a workspace that has the tables, filled or not."""
     workspace = Workspace(None, now=lambda: NOW)
