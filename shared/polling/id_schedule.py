@@ -57,7 +57,18 @@ class IdSchedule:
         return now - past.checked_at >= CHECK_EVERY - _SLACK
 
     def window_from(self, past: Progress, now: datetime) -> tuple[datetime | None, Progress]:
-        """From where a window begins, None for a whole inventory; and the progress noting it."""
+        """From where a window begins, None for a whole inventory; and the progress noting it.
+
+        Where the overlap has grown, not before the fingerprints that are kept: what came earlier
+        would come again.
+        """
+        start, noted = self._wanted_from(past, now)
+        if start and past.known_from:
+            read_to = min(mark for mark in (past.watermark, past.checked_at) if mark)
+            start = max(start, min(past.known_from, read_to))
+        return start, noted
+
+    def _wanted_from(self, past: Progress, now: datetime) -> tuple[datetime | None, Progress]:
         watermark = past.watermark
         if watermark is None:
             return None, replace(past, slow_at=now) if past.slow_since else past

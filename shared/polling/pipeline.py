@@ -115,12 +115,12 @@ class Pipeline:
             if self._uploads:
                 self._commit()
         self.progress = progress
-        if commit and (self._uncommitted or _stored(progress) != self._checkpoint.progress):
+        if commit and (self._uncommitted or self._to_store(progress) != self._checkpoint.progress):
             self._commit()
 
     def close(self, progress: Progress) -> None:
         """Replace the checkpoint by ``progress`` and the fingerprints that have not expired."""
-        self.progress = progress
+        self.progress = self._to_store(progress)
         self._encountered = set()
         self._rewrite(self.acknowledged())
         self._uncommitted = []
@@ -154,10 +154,11 @@ class Pipeline:
     def _commit(self) -> None:
         """Write the progress, and the fingerprints that later windows may meet again."""
         self._writable = False  # until the write has succeeded
-        progress = self.progress = _stored(self.progress)
+        progress = self.progress
         if progress.position and progress.watermark_next:
             earliest = min(progress.position, progress.watermark_next - self._keep(progress))
             self.seen.prune((earliest - ROUNDING).timestamp())
+        progress = self.progress = self._to_store(progress)
         # Drop fingerprints older than any later window: it keeps a backlog's commits small.
         self._uncommitted = self.seen.unexpired(self._uncommitted)
         if not self._checkpoint.advance(progress, self._uncommitted):
@@ -193,7 +194,7 @@ class Pipeline:
                 logger.info("%s: a later batch failed too", self._stream)
         if not acknowledged or not self._writable:
             return
-        self.progress = _stored(self.progress)
+        self.progress = self._to_store(self.progress)
         try:
             if not self._checkpoint.advance(self.progress, acknowledged):
                 self._rewrite(sorted({*self.acknowledged(), *acknowledged}))
@@ -207,9 +208,12 @@ class Pipeline:
         known = {known for known in self.seen.oldest_first() if known not in pending}
         return sorted(known.union(map(encountered_mark, self._encountered)))
 
+    def _to_store(self, progress: Progress) -> Progress:
+        """``progress`` without a window of which no page has come: it has no next watermark yet.
 
-def _stored(progress: Progress) -> Progress:
-    """``progress`` without a window of which no page has come: it has no next watermark yet."""
-    if progress.watermark_next or not progress.window_end:
-        return progress
-    return replace(progress, window_start=None, window_end=None, position=None)
+        Note from when on fingerprints are kept: a window that begins earlier would repeat records.
+        """
+        if not progress.watermark_next:
+            progress = replace(progress, window_start=None, window_end=None, position=None)
+        known = [since for since in (progress.known_from, self.seen.complete_from) if since]
+        return replace(progress, known_from=max(known, default=None))

@@ -134,7 +134,8 @@ class StreamPoll:
         source = cast(IdSource, self._source)
         walk = IdWalk(source, self._prepare, past, utc_now(), only_note=only_note)
         # Store only the fingerprints that a window can meet again.
-        base = past.watermark or walk.started
+        marks = [mark for mark in (past.watermark, past.checked_at) if mark]
+        base = min(marks, default=walk.started)
         self._pipeline.seen.expire((base - self._ids.keep(past) - ROUNDING).timestamp())
         try:
             if not self._read(walk):
@@ -246,6 +247,7 @@ class StreamPoll:
             checked_at=watermark if past.window_end else past.checked_at,
             slow_since=past.slow_since,
             slow_at=past.slow_at,
+            known_from=past.known_from,
         )
         pipeline.progress = done  # for ``note``
         history = self.history_with(self._counters.result(state, note=self.note))

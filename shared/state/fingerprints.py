@@ -49,7 +49,7 @@ class FingerprintSet(set[Fingerprint]):
 
     def __init__(self, fingerprints: Iterable[Fingerprint] = ()) -> None:
         super().__init__(fingerprints)
-        self._floor = 0
+        self._floor = self._highest_floor = 0
         self._prune_at = _MIN_TO_PRUNE
 
     def oldest_first(self) -> list[Fingerprint]:
@@ -70,7 +70,16 @@ class FingerprintSet(set[Fingerprint]):
 
         They are known until ``prune`` drops them, yet stored no more.
         """
-        self._floor = max(int(before), 0) << _HASH_BITS
+        second = max(int(before), 0)
+        self._floor = second << _HASH_BITS
+        self._highest_floor = max(self._highest_floor, second)
+
+    @property
+    def complete_from(self) -> datetime | None:
+        """From when on no fingerprint has expired yet; None where none has."""
+        if not self._highest_floor:
+            return None
+        return datetime.fromtimestamp(self._highest_floor, UTC)
 
     def prune(self, before: float) -> None:
         """Let fingerprints older than the second of ``before`` expire, and drop them."""

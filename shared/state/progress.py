@@ -35,6 +35,9 @@ class Progress:
     stream that is read by id. ``slow_since``: since when its ids are known not to grow;
     ``slow_at``: when the wide window that replaces its looks was opened last.
 
+    ``known_from``: of all records from then on that were delivered, the fingerprints are kept; None
+    where none was dropped yet.
+
     ``throttled_since``: since when the vendor's limit of calls has let no record through;
     ``throttled_until``: when that limit renews. Both None where the last run was not throttled.
     """
@@ -57,6 +60,7 @@ class Progress:
     checked_at: datetime | None = None
     slow_since: datetime | None = None
     slow_at: datetime | None = None
+    known_from: datetime | None = None
     throttled_since: datetime | None = None
     throttled_until: datetime | None = None
 

@@ -55,7 +55,7 @@ def replay_from(partition: str, stream: str, since: datetime, *, inventory: bool
     if not come_to:
         if inventory:
             raise NothingToReplay("its first poll reads all there is, whatever its age")
-        checkpoint.rewrite(replace(past, watermark=first), seen.oldest_first())
+        checkpoint.rewrite(replace(past, watermark=first, known_from=None), seen.oldest_first())
         return first
     if first >= max(come_to):
         raise NothingToReplay(f"it has come to {isoformat(max(come_to))} only, and reads on there")

@@ -76,6 +76,39 @@ def test_an_application_without_a_date_arrives(
     assert arrived(azure_monitor, APPLICATIONS) == {"7": 1, "8": 1}
 
 
+def test_a_longer_overlap_says_nothing_of_ids(
+    sentinelone: SentinelOne, azure_monitor: AzureMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its window has records that a look brought and whose fingerprints are gone: none repeats."""
+    learn(sentinelone, "applications", range(100), YEARS_AGO)
+    poll_sentinelone()
+    for n in range(20):
+        learn(sentinelone, "applications", range(100 + n, 101 + n), earlier(hours=n + 1))
+    poll_sentinelone()
+    change(APPLICATIONS, checked_at=earlier(hours=1))
+    monkeypatch.setenv("OverlapMinutes", "1440")
+    for _ in range(2):
+        assert poll_sentinelone()[APPLICATIONS].note == ""
+    assert arrived(azure_monitor, APPLICATIONS) == Counter(map(str, range(120)))
+
+
+def test_windows_that_fail_for_hours_say_nothing_of_ids(
+    sentinelone: SentinelOne, azure_monitor: AzureMonitor
+) -> None:
+    """Looks go on meanwhile; the window that succeeds meets what they brought hours ago."""
+    learn(sentinelone, "applications", range(100), YEARS_AGO)
+    poll_sentinelone()
+    change(APPLICATIONS, checked_at=earlier(hours=5))
+    learn(sentinelone, "applications", range(100, 120), earlier(hours=4))
+    busy = answer(503, headers={"Retry-After": "9999"}).only(lambda r: r.query["sortBy"] != "id")
+    sentinelone.faults.add("installed-applications", busy)
+    with pytest.raises(RunFailed, match="applications"):
+        poll_sentinelone()
+    for _ in range(2):
+        assert poll_sentinelone()[APPLICATIONS].note == ""
+    assert arrived(azure_monitor, APPLICATIONS) == Counter(map(str, range(120)))
+
+
 def test_a_device_that_was_off_line_reports_hours_late(
     sentinelone: SentinelOne, azure_monitor: AzureMonitor
 ) -> None:

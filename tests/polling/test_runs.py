@@ -125,6 +125,25 @@ def test_a_late_event_arrives_once(
     assert runs[ACTIVITIES].repeats == 5
 
 
+def test_a_longer_overlap_repeats_nothing(
+    sentinelone: SentinelOne,
+    azure_monitor: AzureMonitor,
+    only: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It reaches back before what fingerprints are kept of; from then on it grows."""
+    only("activities")
+    monkeypatch.setenv("OverlapMinutes", "1")
+    sentinelone.add("activities", ({"id": str(n), "createdAt": ago(hours=n)} for n in range(20)))
+    poll_sentinelone()
+    monkeypatch.setenv("OverlapMinutes", "1440")
+    for _ in range(2):
+        poll_sentinelone()
+    sentinelone.add("activities", [{"id": "late", "createdAt": ago(seconds=30)}])
+    poll_sentinelone()
+    assert arrived(azure_monitor) == Counter([*map(str, range(20)), "late"])
+
+
 def test_a_changed_host_starts_its_own_checkpoint(
     sentinelone: SentinelOne, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
