@@ -31,7 +31,12 @@ class Sizes:
     loaded_posts: int = 2_000
     spooled_posts: int = 14_000
     connections: int = 150
+    backlog_connections: int = 40
     connection_backlog: int = 2_500
+    known: int = 500_000
+    known_backlog: int = 50_000
+    beside_posts: int = 200
+    beside_backlog: int = 30_000
 
 
 QUICK = Sizes(
@@ -48,7 +53,12 @@ QUICK = Sizes(
     loaded_posts=100,
     spooled_posts=200,
     connections=6,
+    backlog_connections=6,
     connection_backlog=100,
+    known=2_000,
+    known_backlog=2_000,
+    beside_posts=5,
+    beside_backlog=1_000,
 )
 
 

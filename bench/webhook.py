@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import random
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -129,6 +130,28 @@ def outage(posts: int) -> Result:
         queue.delete_message(message)
     assert events == (posts + 1) * EVENTS_A_POST, f"{events} events are in the spool"
     return spooled
+
+
+def beside_polls(posts: int) -> Result:
+    """Seconds of each post, alone and then while handed-out connections are polled.
+
+    All in one process, as on a plan that does not scale each function by itself.
+    """
+    from bench.worker import hand_out, poll_connections
+
+    rng = random.Random(5)
+    send = functools.partial(_timed, OneLoginWebhook.main)
+    send(post_of(rng))  # signs in, opens the connection
+    alone = [send(post_of(rng)) for _ in range(posts)]
+    hand_out()
+    polled: list[Result] = []
+    polling = threading.Thread(target=lambda: polled.append(poll_connections(rounds=0)))
+    polling.start()
+    beside = []
+    while polling.is_alive():
+        beside.append(send(post_of(rng)))
+    sent = (1 + len(alone) + len(beside)) * EVENTS_A_POST
+    return {"alone": alone, "beside": beside, **polled[0], "sent": sent}
 
 
 def _side_by_side(pool: ThreadPoolExecutor, way: Main, posts: int, rng: random.Random) -> Result:
