@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 from local.azure.logs_ingestion import AzureMonitor
 from local.host.host import Host
 from local.loopback.faults import FOREVER, answer, delay, reset, silence
+from shared.azure import storage
 from shared.connectors.sentinelone import CONNECTOR
 from shared.polling import handed_out, pool, shares
-from shared.polling.handing_out import tick
+from shared.polling.handing_out import QUEUE, hand_out, tick
 from shared.records.timestamps import isoformat, utc_now
 from shared.source import client
-from tests.connections.consoles import ACTIVITIES, HEALTH, Consoles
+from shared.state.lease import read_leases
+from tests.connections.consoles import ACTIVITIES, HEALTH, Consoles, arrived
 
 
 def backlog(count: int) -> list[dict[str, Any]]:
@@ -81,6 +84,38 @@ def test_nobody_waits_for_a_dead_console(
         "refuses",
         "silent",
     }
+
+
+@pytest.mark.slow
+def test_ten_hung_consoles_among_a_hundred_starve_no_other(
+    consoles: Consoles, azure_monitor: AzureMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one instance that takes four at a time: each holds up its batch for the silence alone.
+
+    The other 90 have their records within the tick; from its third one on it leaves the hung out.
+    """
+    monkeypatch.setattr(client, "SILENCE_SECONDS", 0.3)
+    hung = [f"hung{number}" for number in range(10)]
+    for name in hung:
+        consoles.add(name).faults.add("/", silence(), times=FOREVER)
+    well = [f"c{number:02d}" for number in range(89)]
+    for name in well:
+        consoles.add(name, activities=range(1))
+    host = Host()
+    tick(CONNECTOR)
+    batches = 0
+    while host.poll("ConnectionPoll"):
+        batches += 1
+    assert batches == 25
+    assert arrived(azure_monitor) == {(name, "0"): 1 for name in well}
+    hand_out(CONNECTOR, hung)
+    while host.poll("ConnectionPoll"):
+        continue
+    assert {read_leases().polls[f"SentinelOne__{name}"].silent for name in hung} == {2}
+    tick(CONNECTOR)
+    found = storage.queue(QUEUE).receive_messages(messages_per_page=32)
+    handed = [json.loads(message.content)["connection"] for message in found]
+    assert sorted(handed) == sorted(["", *well])
 
 
 def _as_many_as(host: Host, count: int) -> Any:
