@@ -60,6 +60,7 @@ Result = TypeVar("Result")
 TABLE_FAULTS = {"unavailable": unavailable, "given up": given_up, "answer lost": answer_lost}
 UPLOAD_FAULTS = ("too large", "forbidden", "unavailable", "out of time", "answer lost")
 
+POLLING = PollingSettings(initial_lookback_hours=24 * 365, overlap_minutes=10)
 EPOCH = datetime(2026, 3, 29, tzinfo=UTC)  # clocks change in Europe at one o'clock that night
 OVERLAP = timedelta(minutes=10)
 PAGE = 3
@@ -95,37 +96,88 @@ class Plan:
     refuse_cursor: bool = False
 
 
-class World:
-    """The vendor's records, the table, and the records in Azure Monitor."""
+class Tenant:
+    """A vendor's records, which of them arrived, and how many bytes may have come twice.
 
-    def __init__(
-        self, *, parallelism: int = 1, newest_first: bool = False, by_listing: bool = False
-    ) -> None:
-        self.now = EPOCH
-        self.host_ahead = timedelta()
-        self.table = ModelTable()
-        self.table.on_read = functools.partial(self._table_effect, "read")
-        self.table.on_write = functools.partial(self._table_effect, "write")
-        self.source = ModelSource(self, parallelism, newest_first, by_listing)
-        self.destination = ModelDestination(self)
-        self.dead: list[str] = []
-        self.arrived: Counter[str] = Counter()
-        self.repeated_bytes = 0
-        self.allowed_bytes = 0
-        self.overflowed = False
+    Ids are the same in every tenant: ``letter``, in each record's text, tells whose it is.
+    """
+
+    def __init__(self, name: str = "", letter: str = "x") -> None:
+        self.name = name
+        self.letter = letter
         self.records: list[tuple[str, str]] = []  # (at, id), as the vendor sorts them
         self.sorted_at: dict[str, str] = {}  # of an id that the vendor sorts by an earlier time
         self.listed: dict[tuple[str, str], int] = {}  # in which order the vendor showed them
-        self.process = Process(self, Plan())
-        self.killed_at = ""
-        self.runs = 0
-        self.failures: dict[str, Exception] = {}
+        self.arrived: Counter[str] = Counter()
+        self.dead: list[str] = []
+        self.repeated_bytes = 0
+        self.allowed_bytes = 0
+        self.overflowed = False
+        self.answers = True
 
     def add(self, record: dict[str, str]) -> None:
         """The vendor shows ``record`` from now on."""
         key = (record["at"], record["id"])
         insort(self.records, key)
         self.listed.setdefault(key, len(self.listed))
+
+    def must_have_arrived(self, now: datetime) -> set[str]:
+        """Every state of every record that the vendor shows now, and that is not in the future."""
+        limit = isoformat(now)
+        return {f"{name} {at}" for at, name in self.records if at < limit}
+
+    def settled(self) -> set[str]:
+        """What arrived, and every state of what is a dead letter."""
+        dead = {f"{name} {at}" for at, name in self.records if name in self.dead}
+        return set(self.arrived) | dead
+
+    def accept(self, body: bytes) -> None:
+        """Azure Monitor has taken a record."""
+        record = orjson.loads(body)
+        known = f"{record['id']} {record['at']}"
+        if self.arrived[known]:
+            self.repeated_bytes += len(body) + 1
+        self.arrived[known] += 1
+
+    def repeats_are_bounded(self) -> bool:
+        """Whether no more came twice than what happened explains."""
+        return self.overflowed or self.repeated_bytes <= self.allowed_bytes
+
+
+class World:
+    """The vendors, the table, the clocks, and the records in Azure Monitor.
+
+    ``run`` polls the first tenant, without a lease. ``turn`` is called before and after each
+    effect, with its kind: others may act there. ``fault_now`` names the fault of all effects of a
+    kind. ``at_work`` gives the tenant that is polled at this moment.
+    """
+
+    def __init__(
+        self,
+        tenants: Sequence[Tenant] = (),
+        *,
+        parallelism: int = 1,
+        newest_first: bool = False,
+        by_listing: bool = False,
+    ) -> None:
+        self.now = EPOCH
+        self.host_ahead = timedelta()
+        self.table = ModelTable()
+        self.table.on_read = functools.partial(self._table_effect, "read")
+        self.table.on_write = functools.partial(self._table_effect, "write")
+        self.tenants = {tenant.name: tenant for tenant in tenants or [Tenant()]}
+        self.tenant = next(iter(self.tenants.values()))
+        self.source = ModelSource(
+            self, self.tenant, parallelism, newest_first=newest_first, by_listing=by_listing
+        )
+        self.destination = ModelDestination(self, [self.tenant])
+        self.turn: Callable[[str], None] = lambda _: None
+        self.fault_now: Callable[[str], str] = lambda _: ""
+        self.at_work: Callable[[], Tenant] = lambda: self.tenant
+        self.process = Process(self, Plan())
+        self.killed_at = ""
+        self.runs = 0
+        self.failures: dict[str, Exception] = {}
 
     def new(self, name: str, lateness: float) -> dict[str, str]:
         """A record that the vendor shows ``lateness`` seconds after it happened."""
@@ -136,26 +188,8 @@ class World:
         row = self.table.rows.get((PARTITION, STREAM.name))
         return bool(row and row["window_end"])
 
-    def must_have_arrived(self) -> set[str]:
-        """Every state of every record that the vendor shows now, and that is not in the future."""
-        limit = isoformat(self.now)
-        return {f"{name} {at}" for at, name in self.records if at < limit}
-
     def host_clock(self) -> datetime:
         return self.now + self.host_ahead
-
-    def accept(self, body: bytes) -> None:
-        """Azure Monitor has taken a record."""
-        record = orjson.loads(body)
-        known = f"{record['id']} {record['at']}"
-        if self.arrived[known]:
-            self.repeated_bytes += len(body) + 1
-        self.arrived[known] += 1
-
-    def _table_effect(self, kind: str, what: str, act: Callable[[], Any]) -> Any:
-        return self.process.effect(
-            kind, lambda fault: TABLE_FAULTS.get(fault, well_behaved)(what, act)
-        )
 
     def run(self, plan: Plan) -> str:
         """Run one tick of the timer in a new process; return its stream's status."""
@@ -164,17 +198,21 @@ class World:
         try:
             return self._tick(plan)
         except Killed:
-            self.allowed_bytes += IN_FLIGHT_BYTES
+            self.tenant.allowed_bytes += IN_FLIGHT_BYTES
             return "killed"
         finally:
             self.process = process
 
+    def run_on_another_host(self) -> None:
+        """Run once more, while a run is going on."""
+        self.tenant.allowed_bytes += 2 * IN_FLIGHT_BYTES
+        self.run(Plan())
+
     def _tick(self, plan: Plan) -> str:
-        polling = PollingSettings(initial_lookback_hours=24 * 365, overlap_minutes=10)
         session = cast(Any, SimpleNamespace(begin=lambda _: None, requests=0, retries=0))
         connection = Connection("https://model.example", session, [self.source])
         connector = connector_of("Model", self.source)
-        run = polling_run.PollRun(connector, connection, self.destination, polling)
+        run = polling_run.PollRun(connector, connection, self.destination, POLLING)
         run._run_id = f"{self.runs:012d}"
         task = StreamTask(
             connection=connection,
@@ -186,8 +224,13 @@ class World:
         self.failures = run._failures
         for error in run._failures.values():
             if isinstance(error, CheckpointConflict | StorageUnavailable):
-                self.allowed_bytes += IN_FLIGHT_BYTES
+                self.tenant.allowed_bytes += IN_FLIGHT_BYTES
         return run._results[0].status
+
+    def _table_effect(self, kind: str, what: str, act: Callable[[], Any]) -> Any:
+        return self.process.effect(
+            kind, lambda fault: TABLE_FAULTS.get(fault, well_behaved)(what, act)
+        )
 
 
 class Process:
@@ -200,8 +243,11 @@ class Process:
         self.uploads = 0
         self.fetched = 0
         self.seconds = 0.0
-        self._counts: Counter[str] = Counter()
-        self._killed = False
+        self.counts: Counter[str] = Counter()
+        self.killed = False
+        self.host_ahead = timedelta()
+        self.frozen_until = EPOCH
+        self.freezes = 0
 
     def clock(self) -> float:
         return self.seconds
@@ -211,26 +257,27 @@ class Process:
 
     def effect(self, kind: str, act: Callable[[str], Result]) -> Result:
         """``act`` gets the planned fault's name, '' where all is well."""
-        if self._killed:
+        if self.killed:
             raise Killed
-        number, count = self.effects, self._counts[kind]
+        self.world.turn(kind)
+        number, count = self.effects, self.counts[kind]
         self.effects += 1
-        self._counts[kind] += 1
+        self.counts[kind] += 1
         if number == self.plan.other_host_at:
-            self.world.allowed_bytes += 2 * IN_FLIGHT_BYTES
-            self.world.run(Plan())
+            self.world.run_on_another_host()
         dying = number == self.plan.kill_at
         if dying:
             self.world.killed_at = kind
         if dying and not self.plan.kill_after:
-            self._killed = True
+            self.killed = True
             raise Killed
         try:
-            return act(self.plan.faults.get((kind, count), ""))
+            return act(self.world.fault_now(kind) or self.plan.faults.get((kind, count), ""))
         finally:
             if dying:
-                self._killed = True
+                self.killed = True
                 raise Killed
+            self.world.turn(kind)
 
 
 class ModelSource:
@@ -242,12 +289,20 @@ class ModelSource:
     stream = STREAM
 
     def __init__(
-        self, world: World, parallelism: int, newest_first: bool, by_listing: bool
+        self,
+        world: World,
+        tenant: Tenant,
+        parallelism: int = 1,
+        *,
+        newest_first: bool = False,
+        by_listing: bool = False,
     ) -> None:
         self.parallelism = parallelism
         self._world = world
+        self._tenant = tenant
         self.newest_first = newest_first
         self.by_listing = by_listing
+        self.asked = self.answered = 0
 
     def pages(self, window: Window | None, after: str = "") -> Iterator[Page]:
         assert window is not None
@@ -266,9 +321,9 @@ class ModelSource:
         after = tuple(last)
         while True:
             found, vendor_time = self._fetch(window)
-            keys = sorted((self._world.sorted_at.get(name, at), name, at) for at, name in found)
+            keys = sorted((self._tenant.sorted_at.get(name, at), name, at) for at, name in found)
             page = [key for key in keys if key[:2] > after]
-            records = [_record(at, name) for _, name, at in page[:PAGE]]
+            records = [self._record(at, name) for _, name, at in page[:PAGE]]
             after = page[PAGE - 1][:2] if len(page) > PAGE else ()
             cursor = "|".join([start, *after]) if after else ""
             total = 0 if last[0] else len(found)
@@ -284,13 +339,13 @@ class ModelSource:
                 self._world.process.plan.refuse_cursor = False
                 raise CursorRefused(VendorRefused("HTTP 400", status=400))
             found, vendor_time = self._fetch(window)
-            numbered = sorted((self._world.listed[key], key) for key in found)
+            numbered = sorted((self._tenant.listed[key], key) for key in found)
             rest = [(number, key) for number, key in numbered if number > after]
             page = rest[:PAGE]
             newest = max((datetime.fromisoformat(at) for _, (at, _) in page), default=None)
             after = page[-1][0] if len(rest) > PAGE else -1
             yield Page(
-                [_record(*key) for _, key in page],
+                [self._record(*key) for _, key in page],
                 1,
                 vendor_time=vendor_time,
                 last=after < 0,
@@ -307,7 +362,7 @@ class ModelSource:
             found, vendor_time = self._fetch(window)
             page = found[::-1][offset : offset + PAGE]
             offset += len(page)
-            records = [_record(*key) for key in page]
+            records = [self._record(*key) for key in page]
             yield Page(records, 1, len(found), vendor_time, cursor=str(offset))
             if offset >= len(found):
                 return
@@ -319,21 +374,24 @@ class ModelSource:
 
         def answer(fault: str) -> tuple[list[tuple[str, str]], datetime]:
             process.fetched += 1
+            self.asked += 1
+            if not self._tenant.answers:
+                raise VendorUnavailable("no answer at all")
+            self.answered += 1
             if fault:
                 raise VendorUnavailable("HTTP 503", status=503)
             low, high = isoformat(window.start), isoformat(window.end)
-            found = [key for key in world.records if low <= key[0] < high]
+            found = [key for key in self._tenant.records if low <= key[0] < high]
             vendor_time = world.now.replace(microsecond=0)
             if arrival := process.plan.arrivals.pop(process.fetched, None):
-                world.add(world.new(*arrival))
+                self._tenant.add(world.new(*arrival))
             world.now += timedelta(seconds=process.plan.seconds_a_page)
             return found, vendor_time
 
         return process.effect("fetch", answer)
 
-
-def _record(at: str, name: str) -> Record:
-    return as_record({"id": name, "at": at, "text": "x" * 40})
+    def _record(self, at: str, name: str) -> Record:
+        return as_record({"id": name, "at": at, "text": self._tenant.letter * 40})
 
 
 class ModelDestination:
@@ -341,16 +399,18 @@ class ModelDestination:
 
     name = "model"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, tenants: Sequence[Tenant]) -> None:
         self._world = world
+        self._tenants = {tenant.name: tenant for tenant in tenants}
 
     def declared(self, stream: str) -> None:
         """Records go out as they came."""
 
     def upload(self, batch: Batch, timeout: float) -> int:
-        return self._world.process.effect("upload", lambda fault: self._upload(batch, fault))
+        return self._world.process.effect("upload", lambda fault: self.take(batch, fault))
 
-    def _upload(self, batch: Batch, fault: str) -> int:
+    def take(self, batch: Batch, fault: str) -> int:
+        """Accept the batch, or fail as ``fault`` says."""
         if fault == "too large":
             raise BatchTooLarge("HTTP 413")
         if fault == "forbidden":
@@ -361,10 +421,13 @@ class ModelDestination:
             raise DestinationUnavailable("HTTP 503", status=503, retry_after=3600)
         if any(orjson.loads(record)["id"].startswith("poison") for record in batch.records):
             raise BatchRefused("InvalidRecord: poison")
-        for record in batch.records:
-            self._world.accept(record)
+        for body in batch.records:
+            record = orjson.loads(body)
+            tenant = self._tenants[record.get("Connection", "")]
+            assert record["text"][0] == tenant.letter, "a record of another connection"
+            tenant.accept(body)
         if fault == "answer lost":
-            self._world.allowed_bytes += batch.size
+            tenant.allowed_bytes += batch.size
             raise DestinationUnavailable("the answer was lost")
         return batch.size
 
@@ -386,7 +449,7 @@ class ModelDeadLetters:
             if fault:
                 raise StorageUnavailable("no blobs")
             for entry in refused:
-                self._world.dead.append(orjson.loads(entry.record)["id"])
+                self._world.tenants[connection].dead.append(orjson.loads(entry.record)["id"])
 
         self._world.process.effect("dead letters", keep)
 
@@ -454,10 +517,10 @@ class _Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if "the overlap holds more records" in record.msg:
-            self._world.overflowed = True
+            self._world.at_work().overflowed = True
         if "records may repeat" in record.msg:
             # A batch failed, and then storage: batches acknowledged beside it could not be stored.
-            self._world.allowed_bytes += IN_FLIGHT_BYTES
+            self._world.at_work().allowed_bytes += IN_FLIGHT_BYTES
 
 
 def install(world: World, patch: pytest.MonkeyPatch, *, rows: int) -> logging.Handler:
@@ -478,9 +541,10 @@ def install(world: World, patch: pytest.MonkeyPatch, *, rows: int) -> logging.Ha
     patch.setattr(polling_run, "utc_now", world.host_clock)
     patch.setattr(polling_run, "DeadLetters", lambda: ModelDeadLetters(world))
 
-    def delivery(destination: Any, dead_letters: DeadLetterSink, **_: Any) -> BatchSender:
+    def delivery(destination: Any, dead_letters: DeadLetterSink, **options: Any) -> BatchSender:
         process = world.process
-        return BatchSender(destination, dead_letters, clock=process.clock, sleep=process.sleep)
+        options |= {"clock": process.clock, "sleep": process.sleep}
+        return BatchSender(destination, dead_letters, **options)
 
     patch.setattr(polling_run, "BatchSender", delivery)
     handler = _Warnings(world)

@@ -28,7 +28,7 @@ def polled_never(rows: int = 60) -> Iterator[World]:
     made = World(parallelism=4)
     made.table.exists = True
     for number in range(29):
-        made.add(made.new(f"r{number}", 500 - 10 * (number // 3)))
+        made.tenant.add(made.new(f"r{number}", 500 - 10 * (number // 3)))
     with pytest.MonkeyPatch.context() as patch:
         handler = install(made, patch, rows=rows)
         yield made
@@ -36,7 +36,7 @@ def polled_never(rows: int = 60) -> Iterator[World]:
 
 
 def all_arrived(world: World) -> bool:
-    return world.must_have_arrived() == set(world.arrived)
+    return world.tenant.must_have_arrived(world.now) == set(world.tenant.arrived)
 
 
 @pytest.mark.parametrize("eager", [True, False], ids=["uploads early", "uploads late"])
@@ -49,10 +49,10 @@ def test_a_kill_at_each_effect_of_a_run_loses_nothing(*, done: bool, eager: bool
             if world.run(Plan(kill_at=number, kill_after=done, eager=[eager])) != "killed":
                 break
             kinds[world.killed_at] += 1
-            assert world.repeated_bytes == 0
+            assert world.tenant.repeated_bytes == 0
             assert world.run(Plan()) == RunState.OK
             assert all_arrived(world)
-            assert world.repeated_bytes <= IN_FLIGHT_BYTES
+            assert world.tenant.repeated_bytes <= IN_FLIGHT_BYTES
     assert min(kinds[kind] for kind in ("fetch", "upload", "write")) >= 5
 
 
@@ -65,14 +65,14 @@ def test_storage_that_fails_at_any_commit_loses_nothing(fault: str) -> None:
             assert bool(world.failures) == (fault != "answer lost")
             assert world.run(Plan()) == RunState.OK
             assert all_arrived(world)
-            assert world.repeated_bytes <= (0 if fault == "answer lost" else IN_FLIGHT_BYTES)
+            assert world.tenant.repeated_bytes <= (0 if fault == "answer lost" else IN_FLIGHT_BYTES)
 
 
 def test_a_failed_run_that_cannot_keep_all_it_knows_says_so() -> None:
     """More arrived beside a refused batch than a checkpoint holds: the oldest may repeat."""
     with polled_never(rows=1) as world:
         world.run(Plan(faults={("upload", 4): "forbidden"}))
-        assert world.overflowed
+        assert world.tenant.overflowed
         assert world.run(Plan()) == RunState.OK
         assert all_arrived(world)
 
@@ -81,28 +81,28 @@ def test_a_failed_run_that_cannot_keep_all_it_knows_says_so() -> None:
 def test_what_arrived_before_a_batch_that_fails_is_not_sent_again(before: int) -> None:
     """Not in any run: a bad record whose dead letter cannot be kept, alone in a batch or not."""
     with polled_never() as world:
-        world.records = world.records[:before]
-        world.add(world.new("poison", 1))
+        world.tenant.records = world.tenant.records[:before]
+        world.tenant.add(world.new("poison", 1))
         for _ in range(4):
             world.run(Plan(faults={("dead letters", 0): "unavailable"}))
             assert world.failures
-        assert len(world.arrived) == before
-        assert world.repeated_bytes == 0
+        assert len(world.tenant.arrived) == before
+        assert world.tenant.repeated_bytes == 0
 
 
 def test_a_fault_of_the_program_repeats_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is raised in whatever place: the next run knows the acknowledged records."""
     with polled_never() as world:
-        upload = type(world.destination)._upload
+        upload = type(world.destination).take
 
         def faulty(destination: ModelDestination, batch: Batch, fault: str) -> int:
             if any(b'"r20"' in record for record in batch.records):
                 raise TypeError("a fault of the program")
             return upload(destination, batch, fault)
 
-        monkeypatch.setattr(type(world.destination), "_upload", faulty)
+        monkeypatch.setattr(type(world.destination), "take", faulty)
         for _ in range(4):
             world.run(Plan(eager=[True]))
             assert world.failures
-        assert world.repeated_bytes == 0
+        assert world.tenant.repeated_bytes == 0
         monkeypatch.undo()

@@ -54,6 +54,7 @@ class Histories(RuleBasedStateMachine):
             newest_first=order == "newest first",
             by_listing=order == "listing",
         )
+        self.tenant = self.world.tenant
         self.handler = install(self.world, self.patch, rows=rows)
         self.number = 0
         self.poisoned = 0
@@ -71,40 +72,40 @@ class Histories(RuleBasedStateMachine):
     @rule(lateness=LATENESS, count=st.integers(1, 12), apart=st.sampled_from([0, 0, 1, 7]))
     def arrive(self, lateness: int, count: int, apart: int) -> None:
         for number in range(count):
-            self.world.add(self._new(max(lateness - number * apart, 0)))
+            self.tenant.add(self._new(max(lateness - number * apart, 0)))
 
     @rule(lateness=LATENESS, count=st.integers(15, 40))
     def arrive_at_one_moment(self, lateness: int, count: int) -> None:
         for _ in range(count):
-            self.world.add(self._new(lateness))
+            self.tenant.add(self._new(lateness))
 
-    @precondition(lambda self: not self.world.sorted_at and self._sorts_by_time())
+    @precondition(lambda self: not self.tenant.sorted_at and self._sorts_by_time())
     @rule(lateness=LATENESS, early=st.sampled_from([1, 60, 86_400]))
     def arrive_and_be_listed_early(self, lateness: int, early: int) -> None:
         record = self._new(lateness)
         sorted_at = self.world.now - timedelta(seconds=lateness + early)
-        self.world.sorted_at[record["id"]] = isoformat(sorted_at)
-        self.world.add(record)
+        self.tenant.sorted_at[record["id"]] = isoformat(sorted_at)
+        self.tenant.add(record)
 
     # A vendor that sorts by listing stamps events itself: none has a time to come.
     @precondition(lambda self: not self.world.source.by_listing)
     @rule(ahead=st.sampled_from([1, 300, 7200]))
     def arrive_with_a_time_in_the_future(self, ahead: int) -> None:
-        self.world.add(self._new(-ahead))
+        self.tenant.add(self._new(-ahead))
 
     @precondition(lambda self: self.poisoned < MOST_POISON)
     @rule(lateness=LATENESS, count=st.integers(1, 3))
     def arrive_as_poison(self, lateness: int, count: int) -> None:
         for _ in range(count):
             self.poisoned += 1
-            self.world.add({**self._new(lateness), "id": f"poison{self.poisoned}"})
+            self.tenant.add({**self._new(lateness), "id": f"poison{self.poisoned}"})
 
-    @precondition(lambda self: self.world.records)
+    @precondition(lambda self: self.tenant.records)
     @rule(data=st.data())
     def update(self, data: st.DataObject) -> None:
-        key = data.draw(st.sampled_from(self.world.records))
-        self.world.records.remove(key)
-        self.world.add({"id": key[1], "at": isoformat(self.world.now)})
+        key = data.draw(st.sampled_from(self.tenant.records))
+        self.tenant.records.remove(key)
+        self.tenant.add({"id": key[1], "at": isoformat(self.world.now)})
 
     @rule(seconds=st.sampled_from([1, 60, 300, 700, 86_400]))
     def pass_time(self, seconds: int) -> None:
@@ -133,7 +134,11 @@ class Histories(RuleBasedStateMachine):
     @rule(pages=st.integers(1, 3))
     def tick_in_short_runs(self, pages: int) -> None:
         """Every run gets on: runs of a page or a few bring all, however many are tied."""
-        expected = self.world.must_have_arrived() if self.world.host_ahead >= timedelta() else set()
+        expected = (
+            self.tenant.must_have_arrived(self.world.now)
+            if self.world.host_ahead >= timedelta()
+            else set()
+        )
         for _ in range(1_000):
             status = self.world.run(Plan(pages=pages, seconds_a_page=0))
             assert status != RunState.FAILING, self.world.failures
@@ -147,19 +152,17 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def tick_undisturbed(self) -> None:
         on_time = self.world.host_ahead >= timedelta() and not self.world.window_is_open()
-        expected = self.world.must_have_arrived() if on_time else set()
+        expected = self.tenant.must_have_arrived(self.world.now) if on_time else set()
         status = self.world.run(Plan(seconds_a_page=0))
         assert status in (RunState.OK, RunState.LATE), self.world.failures
         assert expected <= self._arrived()
         self._repeats_are_bounded()
 
     def _arrived(self) -> set[str]:
-        dead = {f"{name} {at}" for at, name in self.world.records if name in self.world.dead}
-        return set(self.world.arrived) | dead
+        return self.tenant.settled()
 
     def _repeats_are_bounded(self) -> None:
-        if not self.world.overflowed:
-            assert self.world.repeated_bytes <= self.world.allowed_bytes
+        assert self.tenant.repeats_are_bounded()
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
@@ -169,33 +172,32 @@ class Histories(RuleBasedStateMachine):
             self.world.now += OVERLAP
             for _ in range(2):
                 assert self.world.run(Plan()) in (RunState.OK, RunState.LATE), self.world.failures
-            assert self.world.must_have_arrived() <= self._arrived()
-            before = sum(self.world.arrived.values())
+            assert self.tenant.must_have_arrived(self.world.now) <= self._arrived()
+            before = sum(self.tenant.arrived.values())
             assert self.world.run(Plan(seconds_a_page=0)) in (RunState.OK, RunState.LATE), (
                 self.world.failures
             )
-            if not self.world.overflowed:
-                assert sum(self.world.arrived.values()) == before
+            if not self.tenant.overflowed:
+                assert sum(self.tenant.arrived.values()) == before
             self._repeats_are_bounded()
         finally:
             pipeline.logger.removeHandler(self.handler)
             self.patch.undo()
 
 
-PHASES = [
-    p
-    for p in Phase
-    if p not in (Phase.explain, *((Phase.shrink,) if os.environ.get("MODEL_QUICK") else ()))
-]
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "150"))
+def model_settings(examples: int, steps: int) -> settings:
+    """So many histories of so many steps; ``MODEL_EXAMPLES`` has it look for more."""
+    quick = (Phase.shrink,) if os.environ.get("MODEL_QUICK") else ()
+    return settings(
+        max_examples=int(os.environ.get("MODEL_EXAMPLES", examples)),
+        stateful_step_count=steps,
+        deadline=None,
+        phases=[phase for phase in Phase if phase not in (Phase.explain, *quick)],
+        print_blob=False,
+        suppress_health_check=list(HealthCheck),
+    )
+
 
 TestHistories = Histories.TestCase
 TestHistories.__doc__ = "Whatever happens, every record arrives, and only kills make some repeat."
-TestHistories.settings = settings(
-    max_examples=EXAMPLES,
-    stateful_step_count=20,
-    deadline=None,
-    phases=PHASES,
-    print_blob=False,
-    suppress_health_check=list(HealthCheck),
-)
+TestHistories.settings = model_settings(examples=150, steps=20)

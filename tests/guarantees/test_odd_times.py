@@ -42,12 +42,12 @@ def test_a_night_on_which_clocks_are_changed_is_a_night_like_others(
     with pytest.MonkeyPatch.context() as patch:
         handler = install(world, patch, rows=60)
         for number in range(12 * 12):
-            world.add(world.new(f"r{number}", number % 600))
+            world.tenant.add(world.new(f"r{number}", number % 600))
             world.now += timedelta(minutes=5)
             assert world.run(Plan()) == RunState.OK
-            assert world.must_have_arrived() == set(world.arrived)
+            assert world.tenant.must_have_arrived(world.now) == set(world.tenant.arrived)
         pipeline.logger.removeHandler(handler)
-    assert set(world.arrived.values()) == {1}
+    assert set(world.tenant.arrived.values()) == {1}
 
 
 def test_an_event_with_a_time_to_come_arrives_once_when_it_has_come() -> None:
@@ -55,14 +55,14 @@ def test_an_event_with_a_time_to_come_arrives_once_when_it_has_come() -> None:
     world = World()
     with pytest.MonkeyPatch.context() as patch:
         handler = install(world, patch, rows=60)
-        world.add(world.new("ahead", -7_200))
+        world.tenant.add(world.new("ahead", -7_200))
         for _ in range(30):
             world.now += timedelta(minutes=5)
-            world.add(world.new(f"at {world.now}", 1))
+            world.tenant.add(world.new(f"at {world.now}", 1))
             assert world.run(Plan()) == RunState.OK
         pipeline.logger.removeHandler(handler)
-    assert sum("ahead" in name for name in world.arrived) == 1
-    assert set(world.arrived.values()) == {1}
+    assert sum("ahead" in name for name in world.tenant.arrived) == 1
+    assert set(world.tenant.arrived.values()) == {1}
 
 
 @pytest.mark.usefixtures("settings_env")
