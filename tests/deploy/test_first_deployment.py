@@ -63,15 +63,6 @@ def test_each_open_question_has_its_command() -> None:
     assert asked == opened == [str(number) for number in range(1, len(opened) + 1)]
 
 
-def test_links_lead_to_headings() -> None:
-    """A click ends where it says."""
-    for name, anchor in re.findall(r"\]\(([\w-]*(?:\.md)?)#([\w-]+)\)", PAGE):
-        text = (project.ROOT / "docs" / name).read_text(encoding="utf-8") if name else PAGE
-        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-        anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
-        assert anchor in anchors, (name, anchor)
-
-
 def test_queries_run_in_the_local_workspace() -> None:
     """Each answers in a workspace that has the tables, filled or not."""
     workspace = Workspace(None, now=lambda: NOW)
