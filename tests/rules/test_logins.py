@@ -134,3 +134,19 @@ def test_events_that_the_api_lists_are_one_alert_too(sentinel: Sentinel) -> None
         sentinel.arrives(sentinel.noon + 10 * MINUTE, ONELOGIN, event)
     (alert,) = sentinel.alerts(RULE)
     assert (alert["Failures"], alert["SuccessId"]) == (10, "10")
+
+
+def test_failures_and_a_success_at_two_connections_are_no_alert(sentinel: Sentinel) -> None:
+    """A user's number is that of another person there; ids that are alike are other events."""
+    fails(sentinel, 9, sentinel.noon)
+    theirs = {"Connection": "emea"}
+    for number in range(10):
+        event = onelogin(6, sentinel.noon, uuid=f"f-{sentinel.noon:%d%H%M}-{number}")
+        sentinel.arrives(sentinel.noon, ONELOGIN, {**event, "AdditionalFields": theirs})
+    succeeds(sentinel, sentinel.noon + 10 * MINUTE)
+    assert sentinel.alerts(RULE) == []
+    success = onelogin(5, sentinel.noon + HOUR / 2, uuid="s-emea")
+    at = sentinel.noon + HOUR
+    sentinel.arrives(at, ONELOGIN, {**success, "AdditionalFields": theirs})
+    (alert,) = sentinel.alerts(RULE)
+    assert (alert["Connection"], alert["Failures"]) == ("emea", 10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -213,10 +213,22 @@ def test_an_event_that_arrives_late_raises_its_alert(case: Case, sentinel: Senti
 
 @each_case
 def test_an_event_sent_again_raises_one_alert(case: Case, sentinel: Sentinel) -> None:
-    """The same event twice in a batch, in the next run's window and a day later is one alert."""
+    """The same event twice in a batch, in the next run's window and a day later is one alert.
+
+    Ids are unique within a connection: another connection's event with that id is no repeat.
+    """
+    event = case.event(sentinel.noon)
     for later in (MINUTE, MINUTE, 20 * MINUTE, DAY):
-        sentinel.arrives(sentinel.noon + later, case.stream, case.event(sentinel.noon))
-    assert len(sentinel.alerts(files.rule(case.rule))) == 1
+        sentinel.arrives(sentinel.noon + later, case.stream, event)
+    alerts = [""]
+    if case.stream != vendors.TRAPEYE:
+        theirs = {**event, "AdditionalFields": {"Connection": "emea"}}
+        for later in (20 * MINUTE, DAY):
+            sentinel.arrives(sentinel.noon + later, case.stream, theirs)
+        alerts.append("emea")
+    rule = files.rule(case.rule)
+    assert [alert.get("Connection") or "" for alert in sentinel.alerts(rule)] == alerts
+    assert case.stream == vendors.TRAPEYE or "Connection" in rule.body["customDetails"]
 
 
 @each_case
@@ -231,6 +243,15 @@ def test_windows_meet_without_gap_or_overlap(case: Case, sentinel: Sentinel) -> 
     """An event that arrives at the very instant of a run raises one alert, not none and not two."""
     sentinel.arrives(sentinel.noon, case.stream, case.event(sentinel.noon - MINUTE))
     assert len(sentinel.alerts(files.rule(case.rule))) == 1
+
+
+def test_events_without_an_id_are_an_alert_each(sentinel: Sentinel) -> None:
+    """They are known by their time and their users."""
+    for seconds in (0, 1, 1):
+        at = sentinel.noon + timedelta(seconds=seconds)
+        event = vendors.onelogin(3, at, uuid="", create=None)
+        sentinel.arrives(sentinel.noon + MINUTE, vendors.ONELOGIN, event)
+    assert len(sentinel.alerts(files.rule("OneLoginUserAssumed"))) == 2
 
 
 def test_a_user_who_removes_their_own_device_is_of_low_severity(sentinel: Sentinel) -> None:

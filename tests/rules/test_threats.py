@@ -112,3 +112,15 @@ def test_old_threats_raise_none(sentinel: Sentinel) -> None:
     )
     looks(sentinel, sentinel.noon + 15 * MINUTE)
     assert sentinel.alerts(RULE) == []
+
+
+def test_a_threat_of_another_connection_with_the_same_id_is_its_own(sentinel: Sentinel) -> None:
+    """One that is settled in a console does not settle the other's, and each has its alert."""
+    open_one = threat(sentinel.noon, sentinel.noon + MINUTE)
+    theirs = {**open_one, "AdditionalFields": {"Connection": "emea"}}
+    settled = threat(sentinel.noon, sentinel.noon + 3 * MINUTE, mitigation="mitigated")
+    sentinel.arrives(sentinel.noon + 2 * MINUTE, THREATS, theirs)
+    sentinel.arrives(sentinel.noon + 4 * MINUTE, THREATS, settled)
+    looks(sentinel, sentinel.noon + 15 * MINUTE, sentinel.noon + 30 * MINUTE)
+    (alert,) = sentinel.alerts(RULE)
+    assert alert["Connection"] == "emea"
