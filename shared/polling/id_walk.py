@@ -66,7 +66,7 @@ class IdWalk:
             if len(ids) != len(page.ids) or any(a < b for a, b in pairwise(chain)):
                 raise IdsDoNotGrow("its answers are not in the order of ids that are numbers")
             before = ids[-1] if ids else before
-            if self._new:
+            if self._new and (ids or raw.last):
                 self._begin_look(page, ids)
             bottom = self._bottom if not self._only_note else (ids[0] if ids else -1)
             page.last = raw.last or bool(ids and ids[-1] <= bottom)
@@ -84,6 +84,8 @@ class IdWalk:
 
     def _new_ones(self, page: PreparedPage, ids: list[int], bottom: int) -> PreparedPage:
         """The page with those records alone that this look has yet to deliver."""
+        if not ids:
+            return page
         top = int(self.progress.top_id)
         below = int(self.progress.reached_id) if self.progress.reached_id else top + 1
         wanted = [bottom < number < below for number in ids]
@@ -106,8 +108,11 @@ class IdWalk:
         self.progress = replace(self.progress, cursor=cursor, reached_id=reached)
 
     def reached_bottom(self) -> Progress:
-        """The progress once the look is over: its top is the known id."""
+        """The progress once the look is over: its top is the known id.
+
+        One that is lower leaves the known id as it is: the highest record was deleted, or an older
+        copy of the vendor's data answered, and the records above it have come.
+        """
         past = self.progress
-        return replace(
-            past, known_id=past.top_id, top_id="", reached_id="", cursor="", look_start=None
-        )
+        known = max(past.top_id, past.known_id or NO_ID, key=int)
+        return replace(past, known_id=known, top_id="", reached_id="", cursor="", look_start=None)

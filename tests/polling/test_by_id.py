@@ -5,6 +5,7 @@ The console here gives ids that grow as it learns of records, unless a test says
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -63,6 +64,36 @@ def test_what_an_agent_that_enrols_today_brings_arrives(
     poll_sentinelone()
     poll_sentinelone()
     assert arrived(azure_monitor, APPLICATIONS) == Counter(str(n) for n in range(100, 3_900))
+
+
+def test_a_look_into_an_older_copy_of_the_data_repeats_nothing(
+    sentinelone: SentinelOne, azure_monitor: AzureMonitor
+) -> None:
+    """Its highest id is lower than one that came; the next look does not begin from there."""
+    learn(sentinelone, "applications", range(100, 200), YEARS_AGO)
+    poll_sentinelone()
+    older = [{"id": str(n), "installedAt": YEARS_AGO} for n in range(150, 99, -1)]
+    sentinelone.faults.add("installed-applications", answer(200, json.dumps({"data": older})))
+    poll_sentinelone()
+    learn(sentinelone, "applications", range(200, 210), YEARS_AGO)
+    poll_sentinelone()
+    assert arrived(azure_monitor, APPLICATIONS) == Counter(map(str, range(100, 210)))
+
+
+def test_a_look_that_begins_with_an_empty_page_notes_the_highest_id(
+    sentinelone: SentinelOne, azure_monitor: AzureMonitor
+) -> None:
+    """A vendor may filter a page after it was cut: its cursor leads to the first records."""
+    learn(sentinelone, "devicecontrol", range(100, 200), YEARS_AGO)
+    empty = {"data": [], "pagination": {"nextCursor": "c"}}
+    rest = {"data": [{"id": str(n), "eventTime": YEARS_AGO} for n in range(199, 99, -1)]}
+    for page in (empty, rest):
+        sentinelone.faults.add("device-control", answer(200, json.dumps(page)))
+    for _ in range(2):
+        poll_sentinelone()
+    learn(sentinelone, "devicecontrol", range(200, 205), YEARS_AGO)
+    poll_sentinelone()
+    assert arrived(azure_monitor, DEVICES) == Counter(map(str, range(200, 205)))
 
 
 def test_an_application_without_a_date_arrives(
