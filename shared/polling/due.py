@@ -25,6 +25,8 @@ def is_due(stream: Stream, past: Progress, inventory_minutes: float) -> bool:
 
 def may_be_disabled(stream: Stream, past: Progress, error: ConnectorError) -> bool:
     """Whether to disable a stream: an optional one that never worked, refused by 403 or 404."""
-    never_worked = past.watermark is None and not ever_succeeded(past.history)
+    # What is open, or known by id, was read by a run that failed behind it.
+    came_to = past.watermark or past.known_id or past.unfinished
+    never_worked = not came_to and not ever_succeeded(past.history)
     refused = isinstance(error, VendorRefused) and error.status in (403, 404)
     return stream.optional and never_worked and refused

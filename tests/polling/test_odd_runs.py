@@ -99,16 +99,17 @@ def test_streams_that_cannot_be_delivered_leave_the_others_their_time(
 def test_a_stream_that_delivered_something_does_not_turn_itself_off(
     sentinelone: SentinelOne, azure_monitor: AzureMonitor, only: Callable[[str], None]
 ) -> None:
-    """A 403 behind a first page is no licence that never was."""
+    """A 403 behind a first page is no licence that never was, nor is one in the run after it."""
     only("devicecontrol")
     sentinelone.add(
         "devicecontrol",
         ({"id": str(n), "eventTime": ago(seconds=3_000 - n)} for n in range(1_500)),
     )
     denied = answer(403).only(lambda request: "cursor" in request.query)
-    sentinelone.faults.add("device-control", denied)
-    with pytest.raises(RunFailed, match="devicecontrol: SentinelOne refused"):
-        poll_sentinelone()
+    for refusal in (denied, answer(403)):
+        sentinelone.faults.add("device-control", refusal)
+        with pytest.raises(RunFailed, match="devicecontrol: SentinelOne refused"):
+            poll_sentinelone()
     poll_sentinelone()
     counts = arrived(azure_monitor, "Custom-SentinelOneDeviceControl")
     assert counts == Counter(str(n) for n in range(1_500))
