@@ -13,14 +13,17 @@ import logging
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from local.commands.query import WORKSPACE
+from local.demo.accounts import Served, serve_accounts
 from local.demo.keep import keep
+from local.demo.missing import MissingPosts, NotTold
 from local.demo.progress import progress, say
 from local.demo.reconcile import StreamResult, reconcile
 from local.demo.report import Repeats, report
@@ -31,7 +34,7 @@ from local.loopback.folder_lock import FolderInUse, emulator_lock, hold_folder
 from local.vendors.record_store import Record
 from local.vendors.registry import vendors
 from local.vendors.traffic import WEEK, Period
-from local.vendors.vendor import Account, PostingAccount, Vendor
+from local.vendors.vendor import CountedAccount, PostingAccount, Vendor
 from local.world import FOLDER, Destination, destination, environment, storage
 from shared.telemetry.humanize import many
 from tools import interrupts
@@ -40,6 +43,7 @@ from tools.project import names_in_words
 LOOKBACK_HOURS = 8 * 24  # a week of history, and a day of room
 MOST_SIZE = 100
 REPEATED = 100  # events posted twice, as after an answer that was lost
+POLLS = "ConnectionPoll"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,34 +89,44 @@ class Demo:
         self,
         place: Place,
         state: State,
-        accounts: Sequence[tuple[Vendor, Account]],
+        accounts: Sequence[Served],
         host: Host,
         to: Destination,
     ) -> None:
         self.place, self.state, self.accounts = place, state, accounts
         self.host, self.to = host, to
+        self.missing = [
+            MissingPosts(served, served.account, host)
+            for served in accounts
+            if served.vendor.counter and isinstance(served.account, CountedAccount)
+        ]
 
     @property
-    def posting(self) -> list[tuple[Vendor, PostingAccount]]:
-        """The vendors that post to a webhook."""
-        return [(v, account) for v, account in self.accounts if isinstance(account, PostingAccount)]
+    def posting(self) -> list[tuple[Served, PostingAccount]]:
+        """The accounts that post to a webhook."""
+        found = [(served, served.account) for served in self.accounts]
+        return [(s, account) for s, account in found if isinstance(account, PostingAccount)]
+
+    @property
+    def polled(self) -> list[Served]:
+        """The accounts that are polled."""
+        return [s for s in self.accounts if not isinstance(s.account, PostingAccount)]
 
     def fill(self) -> None:
         """Add a week of history on a vendor's first run, later the time since its last run."""
         now = datetime.now(UTC)
-        for vendor, account in self.accounts:
-            state = self.state.of(vendor.name)
+        for served in self.accounts:
+            state = self.state.of(served.title)
             start = datetime.fromisoformat(state.until) if state.until else now - WEEK
-            account.fill(Period(start, now, self.place.size))
+            served.account.fill(Period(start, now, self.place.size * served.share))
             state.until = now.isoformat()
         self.save()
 
     def records(self) -> dict[str, int]:
-        """How many records each vendor that is polled has now."""
+        """How many records each account that is polled has now."""
         return {
-            vendor.name: sum(len(account.records(stream)) for stream in vendor.streams)
-            for vendor, account in self.accounts
-            if not isinstance(account, PostingAccount)
+            served.title: sum(len(served.account.records(each)) for each in served.vendor.streams)
+            for served in self.polled
         }
 
     def counts(self) -> str:
@@ -122,13 +136,20 @@ class Demo:
         return ", ".join([*head, *(f"{name} {count:,}" for name, count in counts[1:])])
 
     def poll(self) -> None:
-        """Tick the timer of every vendor that is polled once."""
-        for vendor, account in self.accounts:
-            if not isinstance(account, PostingAccount):
-                self.step(vendor.function, functools.partial(self._tick, vendor.function))
+        """Tick the timer of every vendor that is polled once, and poll what it hands out."""
+        for function in dict.fromkeys(served.vendor.function for served in self.polled):
+            self.step(function, functools.partial(self._tick, function))
 
-    def post(self, vendor: Vendor, account: PostingAccount) -> None:
-        """Post a vendor's events: Azure Monitor is down for a third, and some are sent twice."""
+    def post(self, served: Served, account: PostingAccount) -> None:
+        """Post an account's events: Azure Monitor is down for a third, and some are sent twice.
+
+        Some never come, where the app counts: it tells, and they are fetched.
+        """
+        vendor = served.vendor
+        counted = [each for each in self.missing if each.served is served]
+        for each in counted:
+            each.begin()
+        lost = [each.lose(self.step) for each in counted]
         events = account.pending()
         third = len(events) // 3
         send = functools.partial(self._send, vendor, account)
@@ -141,6 +162,8 @@ class Demo:
         say(f"      Azure Monitor is back; {vendor.name} also repeats its last ten batches")
         send(events[-REPEATED:])
         self.step("DeliveryRetry", self._redeliver)
+        for each, posts in zip(counted, lost, strict=True):
+            each.fetch(self.step, posts)
 
     def _send(self, vendor: Vendor, account: PostingAccount, events: Sequence[Record]) -> str:
         if failed := account.post(self.host.url(vendor.function), events):
@@ -157,13 +180,18 @@ class Demo:
         done = self.host.tick(function)
         if done.error is not None:
             raise DemoFailed(f"{function} failed: {done.error}") from done.error
-        return ""
+        polls, queue = 0, self.host.queues.get(POLLS)
+        while queue and (found := queue.poll()):
+            polls += found
+            if queue.failures:
+                raise DemoFailed(f"{POLLS} failed: {queue.failures[0]}") from queue.failures[0]
+        return f"{many(polls, 'connection')} handed out" if polls else ""
 
     def add_late(self) -> tuple[int, int]:
         """Release late records and change others in place; return how many of each."""
         now = datetime.now(UTC)
-        late = sum(account.release_late() for _, account in self.accounts)
-        return late, sum(account.change(now) for _, account in self.accounts)
+        late = sum(served.account.release_late() for served in self.accounts)
+        return late, sum(served.account.change(now) for served in self.accounts)
 
     def step(self, name: str, work: Callable[[], str]) -> None:
         """Do one thing, and show how many records are delivered meanwhile."""
@@ -180,8 +208,8 @@ class Demo:
 
     def save(self) -> None:
         """Leave everything for the next run."""
-        for vendor, account in self.accounts:
-            self.state.of(vendor.name).saved = account.save()
+        for served in self.accounts:
+            self.state.of(served.title).saved = served.account.save()
         self.state.save(self.place.state)
 
 
@@ -207,7 +235,7 @@ def main(arguments: list[str]) -> int:
             hold_folder(options.folder, "python3 -m tools demo"),
         ):
             return _demo(place, fresh=options.fresh, stay=options.keep)
-    except (FolderInUse, DemoFailed) as failure:
+    except (FolderInUse, DemoFailed, NotTold) as failure:
         print(failure, file=sys.stderr)
     except OSError as failure:
         if failure.errno != errno.EADDRINUSE:
@@ -239,9 +267,7 @@ def _demo(place: Place, *, fresh: bool, stay: bool) -> int:
     repeats = Repeats(dict(state.repeats), state.unfinished, state.operated)
     with _running(place, state) as demo:
         results = [replace(each, twice=repeats.new(each)) for each in _run(demo)]
-        totals = demo.to.monitor.accepted.totals()
-        sent = {stream: total["records"] for stream, total in totals.items()}
-        report(results, sent, repeats, time.monotonic() - started, place.folder)
+        report(results, _sent(demo), repeats, time.monotonic() - started, place.folder)
         if stay:
             with interrupts.polite() as asked:
                 keep(demo, asked)
@@ -250,29 +276,28 @@ def _demo(place: Place, *, fresh: bool, stay: bool) -> int:
     return 1 if lost or (twice and not repeats.explained) else 0
 
 
-@contextmanager
-def _served(state: State) -> Iterator[list[tuple[Vendor, Account]]]:
-    """Serve every vendor on its last port, with its records restored."""
-    with ExitStack() as stack:
-        accounts = []
-        for vendor in vendors():
-            last = state.of(vendor.name)
-            account = stack.enter_context(vendor.serve(last.port))
-            last.port = account.port
-            if last.until:
-                account.restore(last.saved)
-            accounts.append((vendor, account))
-        yield accounts
+def _sent(demo: Demo) -> dict[str, int]:
+    """How many records of each account's streams this run sent, by their labels."""
+    found: Counter[str] = Counter()
+    for served in demo.accounts:
+        for stream in served.vendor.streams:
+            found[served.label(stream)] = sum(
+                record.get("AdditionalFields", {}).get("Connection", "") == served.connection
+                for record in demo.to.monitor.records(stream.stream)
+            )
+    return found
 
 
 @contextmanager
 def _running(place: Place, state: State) -> Iterator[Demo]:
     """Start everything; the app's settings are the environment's within the block."""
-    names = [vendor.name for vendor in vendors()]
+    names = [
+        f"{vendor.name} {name}".rstrip() for vendor in vendors() for name in vendor.connections
+    ]
     say(f"1/5  Starting storage, sign-in, Azure Monitor, {names_in_words(names)} on this machine")
     with (
         storage(place.storage) as connection,
-        _served(state) as accounts,
+        serve_accounts(state) as accounts,
         destination(place.workspace) as to,
     ):
         settings = {
@@ -280,8 +305,8 @@ def _running(place: Place, state: State) -> Iterator[Demo]:
             "InitialLookbackHours": str(LOOKBACK_HOURS),
             **to.settings,
         }
-        for _, account in accounts:
-            settings |= account.settings
+        for each in accounts:
+            settings |= each.settings
         with environment(settings), Host() as host:
             yield Demo(place, state, accounts, host, to)
 
@@ -296,16 +321,16 @@ def _run(demo: Demo) -> list[StreamResult]:
     say(f"2/5  {period}: {demo.counts()}")
     say("3/5  The timers tick")
     demo.poll()
-    for vendor, account in demo.posting:
-        say(f"4/5  {vendor.name} posts {many(len(account.pending()), 'event')}")
-        demo.post(vendor, account)
+    for served, account in demo.posting:
+        say(f"4/5  {served.title} has {many(len(account.pending()), 'event')} to post")
+        demo.post(served, account)
     late, changed = demo.add_late()
     say(f"5/5  {many(late, 'late record')} appear, {changed} change in place; another tick")
     demo.poll()
     with progress(lambda: "      Azure Monitor fills the tables"):
         demo.to.monitor.settle()
     results = reconcile(demo.accounts, demo.to.workspace)
-    state.repeats |= {each.stream.label: each.twice for each in results}
+    state.repeats |= {each.label: each.twice for each in results}
     state.unfinished = state.operated = False
     demo.save()
     return results

@@ -30,20 +30,21 @@ def keep(demo: Demo, asked: threading.Event) -> None:
     say("")
     say("It all stays until Ctrl+C, and events go on happening.")
     if "Status" in host.functions:
-        say(f"  the status page         {host.url('Status')}")
-    for vendor, account in demo.accounts:
-        if account.port:
-            say(f"  {vendor.name + ' listens on':<22}  http://127.0.0.1:{account.port}")
-        else:
-            say(f"  {vendor.name + ' posts to':<22}  {host.url(vendor.function)}")
+        say(f"  the status page               {host.url('Status')}")
+    for served in demo.accounts:
+        if served.account.port:
+            say(f"  {served.title + ' listens on':<28}  http://127.0.0.1:{served.account.port}")
+    for served, _ in demo.posting:
+        say(f"  {served.title + ' posts to':<28}  {host.url(served.vendor.function)}")
     for function in host.functions.values():
         if function.kind == "timerTrigger":
             due = function.schedule.next(datetime.now(UTC))
-            say(f"  {function.name:<22}  next tick {due:%H:%M:%S} UTC")
-    name = demo.accounts[0][0].name
-    say(f"  another terminal        {query_command(f'{name} | count', demo.place.folder)}")
+            say(f"  {function.name:<28}  next tick {due:%H:%M:%S} UTC")
+    name = demo.accounts[0].vendor.name
+    say(f"  another terminal              {query_command(f'{name} | count', demo.place.folder)}")
     if "Status" in host.functions:
-        say(f"                          python3 -m tools pause {name} --url '{host.url('Status')}'")
+        page = host.url("Status")
+        say(f"                                python3 -m tools pause {name} --url '{page}'")
     demo.state.unfinished = True  # a kill from here on repeats what the vendors then make again
     told = logging.getLogger(OPERATED_BY)
     told.setLevel(logging.WARNING)
@@ -59,6 +60,8 @@ def keep(demo: Demo, asked: threading.Event) -> None:
     while host.running() and time.monotonic() < waited:
         time.sleep(0.1)
     demo.state.unfinished = bool(host.running())
+    for each in demo.missing:
+        each.write_counts()
     demo.save()
 
 
@@ -80,15 +83,15 @@ class Operated(logging.Handler):
 
 def happen(demo: Demo) -> str:
     """Make what happened at each vendor since the last time; post what is posted. Say how much."""
-    late = sum(account.release_late() for _, account in demo.accounts)
-    changed = sum(account.change(datetime.now(UTC)) for _, account in demo.accounts)
+    late = sum(served.account.release_late() for served in demo.accounts)
+    changed = sum(served.account.change(datetime.now(UTC)) for served in demo.accounts)
     before = sum(demo.records().values())
     demo.fill()
     made = sum(demo.records().values()) - before
     posted = 0
-    for vendor, account in demo.posting:
+    for served, account in demo.posting:
         events = account.pending()
-        posted += len(events) - account.post(demo.host.url(vendor.function), events)
+        posted += len(events) - account.post(demo.host.url(served.vendor.function), events)
     demo.save()
     return (
         f"{many(made + late, 'new record')} at the vendors, {changed} changed, "

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import functools
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from local.demo.accounts import Served
 from local.vendors.record_store import Record, at_path, microseconds
-from local.vendors.vendor import Account, Vendor, VendorStream
+from local.vendors.vendor import VendorStream
 from local.workspace.workspace import Workspace
 
 Key = tuple[object, ...]
@@ -20,7 +22,7 @@ HEAD = ("", "vendor had", "arrived", "lost", "twice", "seconds behind", "sent no
 class StreamResult:
     """One stream's reconciliation. `behind` is in seconds, None where records have no time."""
 
-    stream: VendorStream
+    label: str
     had: int
     arrived: int
     lost: int
@@ -28,26 +30,37 @@ class StreamResult:
     behind: float | None
 
 
-def reconcile(
-    accounts: Iterable[tuple[Vendor, Account]], workspace: Workspace
-) -> list[StreamResult]:
-    """Every stream's result; a record counts by the version that the vendor shows now."""
+def reconcile(accounts: Iterable[Served], workspace: Workspace) -> list[StreamResult]:
+    """Each connection's streams' results; a record counts by the version that is shown now."""
+
+    @functools.cache
+    def rows(stream: VendorStream) -> Mapping[str, list[Key]]:
+        return _rows(stream, workspace)
+
     return [
-        _reconcile(stream, account.records(stream), workspace)
-        for vendor, account in accounts
-        for stream in vendor.streams
+        _reconcile(served, stream, rows(stream).get(served.connection, []))
+        for served in accounts
+        for stream in served.vendor.streams
     ]
 
 
-def _reconcile(stream: VendorStream, records: list[Record], workspace: Workspace) -> StreamResult:
-    query = f"{stream.query} | project {', '.join(stream.columns)}"
-    found = (tuple(map(_comparable, row)) for row in workspace.query(query).rows)
-    by_key = {_key(record, stream.fields): record for record in records}
-    # Ignore rows without an id that no vendor has: a person posted them with `send`.
+def _rows(stream: VendorStream, workspace: Workspace) -> Mapping[str, list[Key]]:
+    """The keys of a stream's rows, by connection."""
+    found: dict[str, list[Key]] = defaultdict(list)
+    query = f"{stream.query} | project Connection_s, {', '.join(stream.columns)}"
+    for connection, *key in workspace.query(query).rows:
+        found[connection or ""].append(tuple(map(_comparable, key)))
+    return found
+
+
+def _reconcile(served: Served, stream: VendorStream, found: Sequence[Key]) -> StreamResult:
+    by_key = {_key(record, stream.fields): record for record in served.account.records(stream)}
+    # Ignore rows without an id that no vendor has: a person posted them with `send`, or they came
+    # beside those that a fetched hour had lost.
     rows = Counter(key for key in found if key[0] != "" or key in by_key)
     arrived = by_key.keys() & rows.keys()
     return StreamResult(
-        stream,
+        served.label(stream),
         had=len(by_key),
         arrived=len(arrived),
         lost=len(by_key) - len(arrived),
@@ -88,13 +101,13 @@ def _moment(value: Any) -> int:
 
 
 def as_table(results: Sequence[StreamResult], sent: Mapping[str, int]) -> str:
-    """The results as aligned text; `sent` is how many records each stream sent in this run."""
+    """The results as aligned text; `sent` is how many records each label sent in this run."""
     rows: list[tuple[str, ...]] = [HEAD]
     for result in results:
         behind = "-" if result.behind is None else f"{result.behind:.1f}"
         counts = (result.had, result.arrived, result.lost, result.twice)
-        now = f"{sent.get(result.stream.stream, 0):,}"
-        rows.append((result.stream.label, *(f"{count:,}" for count in counts), behind, now))
+        now = f"{sent.get(result.label, 0):,}"
+        rows.append((result.label, *(f"{count:,}" for count in counts), behind, now))
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = []
     for label, *cells in rows:

@@ -37,7 +37,7 @@ class Repeats:
 
     def new(self, result: StreamResult) -> int:
         """How many rows of a stream came twice since the last run that ended."""
-        return max(0, result.twice - self.known.get(result.stream.label, 0))
+        return max(0, result.twice - self.known.get(result.label, 0))
 
 
 def query_command(kql: str, folder: Path) -> str:

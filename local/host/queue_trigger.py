@@ -9,6 +9,7 @@ import base64
 import binascii
 import logging
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from azure.storage.queue import QueueMessage as StoredMessage
 
 logger = logging.getLogger("host")
+_KEPT_FAILURES = 20
 INVISIBLE_SECONDS = 600  # while a message is worked on
 
 
@@ -57,13 +59,14 @@ def _seconds(text: str) -> float:
 
 
 class QueueTrigger:
-    """A queue and the function that it triggers."""
+    """A queue and the function that it triggers; ``failures`` are the function's last errors."""
 
     def __init__(self, function: Function, options: QueueOptions) -> None:
         self.function = function
         self.options = options
         self._name = resolved(str(function.trigger["queueName"]))
         self._connection = str(function.trigger.get("connection") or "AzureWebJobsStorage")
+        self.failures: deque[Exception] = deque(maxlen=_KEPT_FAILURES)
 
     def poll(self) -> int:
         """Take a batch, call the function for each message; return how many there were."""
@@ -99,7 +102,10 @@ class QueueTrigger:
             logger.error("A message of %s is not base64: it goes to the poison queue", self._name)
             self._poison(queue, stored)
             return
-        if self.function.invoke(message).ok:
+        done = self.function.invoke(message)
+        if done.error:
+            self.failures.append(done.error)
+        if done.ok:
             queue.delete_message(stored)
         elif tries >= self.options.max_dequeue_count:
             logger.error("A message of %s failed %d times", self._name, tries)

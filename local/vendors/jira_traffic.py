@@ -86,4 +86,5 @@ VENDOR = Vendor(
     "JiraAudit | summarize Records = count() by EventCategoryType | order by Records",
     (AUDIT,),
     _serve,
+    connections=("", "emea"),
 )

@@ -210,4 +210,5 @@ VENDOR = Vendor(
         _stream("Sites", ["id"], ["id_s"]),
     ),
     _serve,
+    connections=("", "emea"),
 )

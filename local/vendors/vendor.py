@@ -33,7 +33,7 @@ class Account(Protocol):
 
     @property
     def port(self) -> int:
-        """The port that it listens on; 0 for an account that posts and serves nothing."""
+        """The port that it listens on; 0 for an account that serves nothing."""
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -69,13 +69,28 @@ class PostingAccount(Account, Protocol):
         """Post the events; return how many the webhook did not take after every try."""
 
 
+@runtime_checkable
+class CountedAccount(PostingAccount, Protocol):
+    """An account that posts its events and lists them too, so that a timer can count the posts."""
+
+    def posted(self, hour: datetime) -> int:
+        """How many events of the hour that begins then the webhook took."""
+
+    def doomed(self, since: datetime, until: datetime) -> tuple[datetime, Sequence[Record]] | None:
+        """An hour between the two, and some of its pending events; None where it has none."""
+
+    def give_up(self, events: Sequence[Record]) -> None:
+        """Try no more to post the events."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vendor:
     """A module of local/vendors declares one as ``VENDOR``; without the module it is left out.
 
     `name` is the connector's. `function` is the function that reads the vendor (a timer, which is
     ticked) or that the vendor posts to. `example` is a query on its table. `serve(port)` serves an
-    empty account, on a free port for 0.
+    empty account, on a free port for 0. `connections` are the names of the demo's accounts, '' for
+    the one without. `counter` is the timer that counts what posts brought, '' for none.
     """
 
     name: str
@@ -83,3 +98,5 @@ class Vendor:
     example: str
     streams: tuple[VendorStream, ...]
     serve: Callable[[int], AbstractContextManager[Account]]
+    connections: tuple[str, ...] = ("",)
+    counter: str = ""

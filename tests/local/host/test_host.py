@@ -171,6 +171,7 @@ def test_a_queues_messages_are_worked_off(app: App, storage: str) -> None:
         assert counts == [2, 1, 0]
         assert not list(queue.peek_messages())
     assert sorted(sys.modules["Work"].seen) == [("bad", 1), ("bad", 2), ("good", 1)]
+    assert len(host.queues["Work"].failures) == 2
     with QueueClient.from_connection_string(storage, "work-poison") as poison:
         assert [message.content for message in poison.peek_messages()] == ["bad"]
 

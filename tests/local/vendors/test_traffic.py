@@ -127,6 +127,25 @@ def test_a_restored_account_has_all_that_was_saved(make: Any) -> None:
     assert restored.save() == saved.save()
 
 
+def test_events_that_are_given_up_are_listed_and_never_posted() -> None:
+    """Some of one hour; they count as what the account has, by the number that its list shows."""
+    account = OneLoginAccount()
+    account.fill(week())
+    made = len(account.pending())
+    found = account.doomed(NOW - timedelta(hours=12), NOW - timedelta(hours=2))
+    assert found
+    hour, events = found
+    assert NOW - timedelta(hours=12) <= hour < NOW - timedelta(hours=2)
+    assert 0 < len(events) < made / 100
+    account.give_up(events)
+    assert len(account.pending()) == made - len(events)
+    assert len(account.api.ids()) == made
+    gone = account.records(EVENTS)
+    assert {str(event["id"]) for event in gone} < set(account.api.ids())
+    assert len(gone) == len(events)
+    assert account.doomed(NOW, NOW + timedelta(hours=9)) is None
+
+
 async def accept(_request: web.Request) -> web.Response:
     """A webhook that takes everything."""
     return web.Response(status=200)
@@ -147,3 +166,5 @@ def test_an_account_that_posts_remembers_the_events_that_were_taken() -> None:
     restored = OneLoginAccount()
     restored.restore(account.save())
     assert restored.records(EVENTS) == events[:20]
+    assert restored.pending() == events[20:]
+    assert restored.api.ids() == account.api.ids()
