@@ -93,7 +93,7 @@ def redrive(what: str, sinks: Callable[[str], Sink] = sink_of) -> RedriveReport:
     except ConnectorError as failure:
         error = str(failure)
     reasons = work.reasons.most_common()
-    told = [f"{count} {'stays' if count == 1 else 'stay'}, since {reason}" for reason, count in reasons]
+    told = [f"{n} {'stays' if n == 1 else 'stay'}, since {reason}" for reason, n in reasons]
     message = ". ".join([*told, *([error] if error else [])])
     left = work.reasons.total()
     emit(logger, "redriven", Redriven=what, Sent=work.sent, Left=left, Message=message)

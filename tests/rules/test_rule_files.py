@@ -10,6 +10,7 @@ import pytest
 
 from tests.rules.files import Rule, connector_pages, duration, rules
 from tools import workbook
+from tools.content import load_parsers
 
 RULES = rules()
 # Rules that read several sources, through ASIM's functions.
@@ -232,3 +233,16 @@ def test_pages_have_ids_and_connectors_of_their_own() -> None:
     pages = connector_pages().values()
     assert len({page["id"] for page in pages}) == len(pages) == 4
     assert len({page["connector"] for page in pages}) == len(pages)
+
+
+def test_sample_queries_go_by_the_events_own_time() -> None:
+    """Old rows carry the time of receipt as TimeGenerated; the parsers have EventTime."""
+    parsers = {parser.alias for parser in load_parsers()}
+    read = [
+        sample["query"]
+        for page in connector_pages().values()
+        for sample in page["sampleQueries"]
+        if sample["query"].split()[0] in parsers
+    ]
+    assert len(read) > 5
+    assert not [query for query in read if "TimeGenerated" in query]

@@ -89,7 +89,7 @@ def test_sending_again_says_why_the_rest_was_left(letters: App) -> None:
     letters.settings.setenv("OneLoginBearerToken__emea", "another-token-than-the-first")
     told = press(dead_letters="send")
     assert (told["sent"], told["left"]) == (3, 1)
-    assert told["message"] == "1 stay, since it is no JSON object, so no table takes it"
+    assert told["message"] == "1 stays, since it is no JSON object, so no table takes it"
 
 
 def test_the_page_shows_them_with_buttons(letters: App) -> None:

@@ -13,6 +13,7 @@ import requests
 
 from local.commands.query import WORKSPACE
 from local.demo.demo import main
+from local.loopback.folder_lock import hold_folder
 from local.vendors.registry import vendors
 from local.workspace.workspace import Workspace
 from tests.local.project_copy import copy_project, remove_vendor, run_python
@@ -97,6 +98,20 @@ def test_a_size_that_cannot_be_is_refused(size: str, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         main(["--size", size])
     assert "must be over 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--fresh"]], ids=["again", "fresh"])
+def test_a_second_demo_on_a_folder_touches_nothing(
+    tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the command that has it; tables and state of that one stay as they are."""
+    tables = tmp_path / "workspace.duckdb"
+    tables.write_bytes(b"tables")
+    with hold_folder(tmp_path, "python3 -m tools start"):
+        assert main(["--folder", str(tmp_path), *more]) == 1
+    assert "in use by python3 -m tools start (process" in capsys.readouterr().err
+    assert tables.read_bytes() == b"tables"
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.slow
