@@ -176,6 +176,8 @@ def _ask(method: str, options: argparse.Namespace, asked: Mapping[str, str]) -> 
             params=params,
             headers={"x-functions-key": key},
             timeout=TIMEOUT_SECONDS,
+            # A redirect would take the key along, to any host.
+            allow_redirects=False,
         )
     except requests.ConnectionError as error:
         here = ": python3 -m tools start" if parts.hostname in LOOPBACK else ""
@@ -188,6 +190,6 @@ def _ask(method: str, options: argparse.Namespace, asked: Mapping[str, str]) -> 
         found: dict[str, Any] = response.json()
     except ValueError as error:
         raise NoAnswer(f"{address} answered HTTP {response.status_code}, no JSON") from error
-    if not response.ok:
+    if response.status_code != requests.codes.ok:
         raise NoAnswer(str(found.get("error", f"HTTP {response.status_code}")))
     return found

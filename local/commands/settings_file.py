@@ -10,6 +10,7 @@ from pathlib import Path
 
 from local.world import SIGN_IN
 from shared.connections.registry import all_settings
+from shared.settings.names import SEPARATOR
 from tools.project import ROOT
 
 SETTINGS_FILE = ROOT / "local.settings.json"
@@ -27,7 +28,7 @@ def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
             "To see the app at work without any vendor: python3 -m tools demo"
         )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))["Values"]
+        values = json.loads(path.read_text(encoding="utf-8-sig"))["Values"]
         settings = {name: _text(path, name, value) for name, value in values.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsFileInvalid(
@@ -35,13 +36,15 @@ def read_settings(path: Path = SETTINGS_FILE) -> dict[str, str]:
         ) from error
     filled = {name: value.strip() for name, value in settings.items() if value.strip()}
     known = {setting.name for setting in all_settings()}
-    for name in filled.keys() - known:
-        if nearest := _nearest(name, known):
-            print(f"{path.name}: there is no setting {name}; {nearest} may be meant.")
+    for name in sorted(filled):
+        prefix, separator, connection = name.partition(SEPARATOR)
+        if prefix not in known and (nearest := _nearest(prefix, known)):
+            meant = f"{nearest}{separator}{connection}"
+            print(f"{path.name}: there is no setting {name}; {meant} may be meant.")
     given = {
         name: value
         for name, value in os.environ.items()
-        if name in filled or name.partition("__")[0] in known or name.startswith(SIGN_IN)
+        if name in filled or name.partition(SEPARATOR)[0] in known or name.startswith(SIGN_IN)
     }
     return {**filled, **given}
 

@@ -6,6 +6,7 @@ hour is named by its beginning, ``2026-11-21T13:00Z``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,10 @@ ROW = "hours"
 HOUR = timedelta(hours=1)
 # Posts that come later than this are not counted any more.
 _KEPT = timedelta(hours=72)
+# An event of a later hour has a wrong time.
+_AHEAD = timedelta(hours=1)
+# A property of Table storage holds 32,768 characters.
+_MOST_CHARACTERS = 30_000
 _TIMES = ("counted_to", "waits_since", "waits_until")
 
 
@@ -83,20 +88,21 @@ def read_hours(connector: str, connection: str = "") -> HourCounts:
 def add_posted(connector: str, connection: str, hours: Mapping[str, int], now: datetime) -> None:
     """Add posted events by hour and account; raises StorageUnavailable.
 
-    An hour that missed events misses none any more once late posts have brought as many.
+    An hour that missed events misses none any more once late posts have brought as many. Of more
+    accounts than the row can hold, the oldest hours' counts go.
     """
-    oldest = hour_name(now - _KEPT)
+    oldest, latest = hour_name(now - _KEPT), hour_name(now + _AHEAD)
 
     def add(before: HourCounts) -> HourCounts:
-        posted = {name: count for name, count in before.posted.items() if name >= oldest}
-        for name, count in hours.items():
-            posted[name] = posted.get(name, 0) + count
+        posted = Counter(before.posted)
+        posted.update(hours)
+        posted = Counter({n: c for n, c in posted.items() if oldest <= n[: len(latest)] <= latest})
         missing = {
             name: (listed, brought)
-            for name, (listed, _) in before.missing.items()
-            if (brought := _posted_in(posted, name)) < listed
+            for name, (listed, known) in before.missing.items()
+            if (brought := max(_posted_in(posted, name), known)) < listed
         }
-        return replace(before, posted=posted, missing=missing)
+        return replace(before, posted=_newest_that_fit(posted), missing=missing)
 
     _change(connector, connection, add)
 
@@ -151,6 +157,18 @@ def told(vendor: str, missing: Mapping[str, tuple[int, int]]) -> str:
     listed = sum(pair[0] for pair in missing.values())
     posted = sum(pair[1] for pair in missing.values())
     return f"{vendor}'s API lists {listed} events, and posts brought {posted} of them ({hours})"
+
+
+def _newest_that_fit(posted: Mapping[str, int]) -> dict[str, int]:
+    """The counts that a property can hold, those of the newest hours."""
+    kept: dict[str, int] = {}
+    left = _MOST_CHARACTERS
+    for name in sorted(posted, reverse=True):
+        left -= len(orjson.dumps({name: posted[name]}))
+        if left < 0:
+            break
+        kept[name] = posted[name]
+    return kept
 
 
 def _posted_in(posted: Mapping[str, int], hour: str) -> int:

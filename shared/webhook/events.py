@@ -69,8 +69,10 @@ def read_events(
         found.hours.append(f"{hour_name(moment or received)} {form.account(event)}")
         if moment is None:
             found.undated += 1
-        elif found.newest is None or moment > found.newest:
-            found.newest = moment
+        else:
+            # An event's wrong time must not say that events of the years to come are delivered.
+            moment = min(moment, received)
+            found.newest = max(found.newest or moment, moment)
     if unreadable and len(unreadable) == len(split.values):
         raise BodyRefused(400, f"The body cannot be read: {unreadable[0]}", text)
     found.invalid += _no_json(split.unreadable)

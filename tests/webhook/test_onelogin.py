@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from shared.connectors.onelogin import OneLoginEvents
+from shared.records.timestamps import utc_now
+from shared.webhook.events import read_events
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,28 @@ def test_the_events_own_time_is_read() -> None:
     assert OneLoginEvents().event_time({"event_timestamp": "2017-12-05 19:13:06 UTC"}) == moment
     assert OneLoginEvents().event_time({"event_timestamp": "yesterday"}) is None
     assert OneLoginEvents().event_time({}) is None
+
+
+@pytest.mark.parametrize(
+    ("account", "number"),
+    [
+        (88211, "88211"),
+        ("88211", "88211"),
+        (None, ""),
+        ("a name", ""),
+        ("9" * 5_000, ""),
+        ([1], ""),
+    ],
+)
+def test_an_account_is_a_number(account: Any, number: str) -> None:
+    """It names a count in a stored row, so no text of a post may stand there."""
+    assert OneLoginEvents().account({"account_id": account}) == number
+
+
+def test_no_event_is_delivered_of_years_to_come() -> None:
+    """The page's "delivered to" is the newest event's time, and no wrong one of 2099."""
+    body = b'[{"uuid":"1","event_timestamp":"2099-01-01 00:00:00 UTC"}]'
+    before = utc_now()
+    newest = read_events(body, OneLoginEvents(), None).newest
+    assert newest
+    assert before <= newest <= utc_now()

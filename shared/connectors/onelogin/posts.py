@@ -13,6 +13,8 @@ from typing import Any
 from shared.records.timestamps import parse_time
 from shared.source.stream import Stream
 
+_ACCOUNT_DIGITS = 20
+
 EVENTS = Stream(
     name="Custom-OneLogin",
     setting_name="onelogin",
@@ -47,9 +49,10 @@ class OneLoginEvents:
         return found if isinstance(found, str) and found else None
 
     def account(self, event: dict[str, Any]) -> str:
-        """The account's number, which posts and the API's records have alike."""
+        """The account's number, which posts and the API's records have alike; '' for none."""
         found = event.get("account_id")
-        return str(found) if isinstance(found, int | str) else ""
+        number = str(found) if isinstance(found, int | str) else ""
+        return number if number.isdecimal() and len(number) <= _ACCOUNT_DIGITS else ""
 
     def event_time(self, event: dict[str, Any]) -> datetime | None:
         """``2017-12-05 19:13:06 UTC``; None where it is absent or unreadable."""

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from local.commands import operate
 from local.commands.host_key import host_key, read_key
 from local.host.host import Host
+from local.loopback.server import LocalServer
 from shared.delivery.dead_letters import DeadLetters, Refused
 from tests.app import App
 from tests.polling.timers import activities, arrived, poll_sentinelone
@@ -115,3 +117,24 @@ def test_an_app_that_does_not_answer_is_told(capsys: pytest.CaptureFixture[str])
     assert "tools start" in capsys.readouterr().err
     assert operate.resume(["Jira", "--url", "http://app.example/api/Status", "--key", "k"]) == 1
     assert "--url is https" in capsys.readouterr().err
+
+
+def test_the_key_follows_no_redirect(capsys: pytest.CaptureFixture[str]) -> None:
+    """A sign-in page before the app, or another host, is not for it."""
+    asked: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("x-functions-key", ""))
+        return web.json_response({"message": "done"})
+
+    async def redirect(_: web.Request) -> web.Response:
+        raise web.HTTPTemporaryRedirect(f"{other.url}/api/Status")
+
+    with (
+        LocalServer([web.post("/api/Status", elsewhere)]) as other,
+        LocalServer([web.post("/api/Status", redirect)]) as moved,
+    ):
+        page = f"{moved.url}/api/Status"
+        assert operate.pause(["SentinelOne", "--url", page, "--key", "k3y"]) == 1
+    assert "HTTP 307" in capsys.readouterr().err
+    assert asked == []

@@ -75,9 +75,14 @@ def test_a_setting_written_nearly_right_is_told(
 ) -> None:
     """A typo would be ignored silently; settings of the host and of Azure are none."""
     host = {"FUNCTIONS_WORKER_RUNTIME": "python", "AzureWebJobsStorage__accountName": "x"}
-    read_settings(settings_file(tmp_path, OverlapMinutez="5", SentinelOneURL="x", **host))
+    named = {"SentinelOneUrl__emea": "x", "SentinelOneAPIToken__emea": "x", "JiraUsrname__b": "x"}
+    file = settings_file(tmp_path, OverlapMinutez="5", SentinelOneURL="x", **host, **named)
+    # As editors of Windows write it.
+    file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    read_settings(file)
     output = sorted(capsys.readouterr().out.splitlines())
     assert output == [
+        "local.settings.json: there is no setting JiraUsrname__b; JiraUsername__b may be meant.",
         "local.settings.json: there is no setting OverlapMinutez; OverlapMinutes may be meant.",
         "local.settings.json: there is no setting SentinelOneURL; SentinelOneUrl may be meant.",
     ]
