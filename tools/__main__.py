@@ -91,7 +91,8 @@ COMMANDS = {
         "tools.what_you_get:main", "write the page of all content in the workspace"
     ),
     "cost": Command("tools.cost:main", "compute a month's cost from volumes and prices"),
-    "cost-example": Command("tools.cost:example", "write the example of a month's cost"),
+    "polls-cost": Command("tools.polls_cost:main", "compute what polling many consoles costs"),
+    "cost-example": Command("tools.cost:example", "write the examples of a month's cost"),
     "repository": Command(
         "tools.repository:main", "name the repository in buttons, pages and template"
     ),

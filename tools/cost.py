@@ -7,10 +7,12 @@ prices, to be replaced by those of your region and agreement.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
+from tools import polls_cost
 from tools.generated_files import between, write_or_check
 from tools.project import ROOT
 
@@ -143,6 +145,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def example(argv: Sequence[str]) -> int:
-    """Renew the example in the docs, or check it; see ``write_or_check``."""
-    about = "Write the example of a month's cost."
-    return write_or_check("cost-example", about, lambda: {PAGE: page()}, argv)
+    """Renew the examples in the docs, or check them; see ``write_or_check``."""
+    about = "Write the examples of a month's cost."
+
+    def pages() -> Mapping[Path, str]:
+        return {PAGE: page(), polls_cost.PAGE: polls_cost.page()}
+
+    return write_or_check("cost-example", about, pages, argv)
