@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -20,9 +21,15 @@ def parse_json(body: bytes | memoryview) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return json.loads(
-            bytes(body), parse_constant=lambda _: None, parse_int=_integer, parse_float=_finite
-        )
+        return json.loads(bytes(body), **_ODD_NUMBERS)
+
+
+def parse_lax_json(body: bytes) -> Any:
+    """Decode as ``parse_json`` does, and take bytes and characters that JSON has no place for.
+
+    Bytes that are no UTF-8 become U+FFFD; control characters stay as they are.
+    """
+    return json.loads(body.decode("utf-8", "replace"), strict=False, **_ODD_NUMBERS)
 
 
 def _finite(text: str) -> float | None:
@@ -36,6 +43,13 @@ def _integer(text: str) -> int | str:
         return int(text)
     except ValueError:
         return text
+
+
+_ODD_NUMBERS: Mapping[str, Any] = {
+    "parse_constant": lambda _: None,
+    "parse_int": _integer,
+    "parse_float": _finite,
+}
 
 
 def dump_json(value: Any) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from shared.records.codec import dump_json, parse_json
+from shared.records.codec import dump_json, parse_json, parse_lax_json
 
 Record = Raw
 """One JSON object as bytes; it keeps the whole response alive, of which it is a slice."""
@@ -48,7 +48,8 @@ def parse_answer(body: bytes, shape: type[msgspec.Struct] | None = None) -> Any:
     """Decode a response's JSON; raises ``ValueError`` or ``RecursionError`` if it is not JSON.
 
     A response of the ``shape`` becomes a dict of its fields, and a field typed ``list[Raw]`` keeps
-    its records raw. Any other response is decoded as a whole; so is one too lax for msgspec.
+    its records raw. Any other response is decoded as a whole; so is one too lax for msgspec. A byte
+    that JSON has no place for, in one record, must not stop a stream.
     """
     if shape is not None:
         try:
@@ -56,7 +57,10 @@ def parse_answer(body: bytes, shape: type[msgspec.Struct] | None = None) -> Any:
             return msgspec.structs.asdict(msgspec.json.decode(body, type=shape))
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass
-    return parse_json(body)
+    try:
+        return parse_json(body)
+    except ValueError:
+        return parse_lax_json(body)
 
 
 def _check_utf8(body: bytes) -> None:

@@ -139,6 +139,24 @@ def test_a_record_dated_beyond_all_reason_arrives(
     assert arrived(azure_monitor) == {"1": 1}
 
 
+@pytest.mark.parametrize(("odd", "read"), [(b"caf\xe9", "caf\ufffd"), (b"a\tb", "a\tb")])
+def test_a_byte_that_json_has_no_place_for_stops_no_stream(
+    sentinelone: SentinelOne,
+    azure_monitor: AzureMonitor,
+    only: Callable[[str], None],
+    odd: bytes,
+    read: str,
+) -> None:
+    """Latin-1, or a tab as it is: the records beside it arrive, and so does its own."""
+    only("activities")
+    page = json.dumps({"data": [*activities(range(2), minutes=5), {"id": "2", "a": "HERE"}]})
+    sentinelone.faults.add("activities", answer(200, page.encode().replace(b"HERE", odd)))
+    poll_sentinelone()
+    records = azure_monitor.records(ACTIVITIES)
+    assert [record["id"] for record in records] == ["0", "1", "2"]
+    assert records[2]["AdditionalFields"] == {"a": read}
+
+
 def test_a_record_newer_than_its_window_is_no_place_to_go_on_from(
     sentinelone: SentinelOne, azure_monitor: AzureMonitor
 ) -> None:
