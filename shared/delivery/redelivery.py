@@ -36,6 +36,7 @@ from shared.errors import (
     error_boundary,
 )
 from shared.records.declared import declared_streams
+from shared.records.fit import fit_record
 from shared.runtime.backoff import exponential_backoff
 from shared.telemetry.events import emit
 
@@ -214,7 +215,9 @@ class Redelivery:
             self._delete(shown)
             self._spool.forget(message)
             return None
-        return SpooledMessage(shown, message, records, sink, destination)
+        declared = sink.declared(message.stream)
+        fitted = [fit_record(record, declared) for record in records]
+        return SpooledMessage(shown, message, fitted, sink, destination)
 
     def _destination(
         self, message: Message

@@ -41,6 +41,7 @@ from shared.errors import (
     RuleRefusesRecords,
     SettingsError,
 )
+from shared.records.fit import fit_record
 from shared.records.timestamps import isoformat, utc_now
 from shared.telemetry.events import emit
 
@@ -215,7 +216,7 @@ class Redrive:
         """Upload each batch as it is; what is refused is left for bisection."""
         sender = BatchSender(sink, _InMemoryDeadLetters())
         left: list[Entry] = []
-        for start, batch in packed(blob.stream, [entry.refused.record for entry in entries]):
+        for start, batch in packed(blob.stream, _fitted(blob, sink, entries)):
             part = entries[start : start + len(batch.records)]
             try:
                 if not sender.deliver_whole(batch, self._until()):
@@ -236,7 +237,7 @@ class Redrive:
         tally = RefusalTally(_REFUSED_ALONE, _REFUSED_SETTLED, _REFUSED_SHARE)
         sender = BatchSender(sink, again, tally=tally)
         left: list[Entry] = []
-        for start, batch in packed(blob.stream, [entry.refused.record for entry in entries]):
+        for start, batch in packed(blob.stream, _fitted(blob, sink, entries)):
             part = entries[start : start + len(batch.records)]
             try:
                 sender.deliver(batch, self._until())
@@ -279,3 +280,9 @@ class Redrive:
                 continue
             spool.send(replace(message, tries=0, rounds=0, refusals=0))
         return left
+
+
+def _fitted(blob: DeadLetterBlob, sink: Sink, entries: Sequence[Entry]) -> list[bytes]:
+    """The entries' records with the fields that the sink declares, in order."""
+    declared = sink.declared(blob.stream)
+    return [fit_record(entry.refused.record, declared) for entry in entries]

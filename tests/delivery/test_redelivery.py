@@ -66,6 +66,19 @@ def test_one_invocation_works_off_an_outage(azure_monitor: AzureMonitor, storage
     assert Spool().depth() == 0
 
 
+def test_what_was_spooled_for_the_data_collector_loses_no_field(
+    azure_monitor: AzureMonitor, storage: str
+) -> None:
+    """The settings may move to the Logs Ingestion API, which drops fields that are not declared."""
+    spooled = {"uuid": "1", "Connection": "emea", "brand_new": [1], "AdditionalFields": {"a": 2}}
+    Spool().put(STREAM, [orjson.dumps(spooled), *records(1)])
+    redeliver()
+    odd, usual = azure_monitor.records(STREAM)
+    told = {"Connection": "emea", "brand_new": [1], "a": 2}
+    assert odd == {"uuid": "1", "AdditionalFields": told}
+    assert usual == {"uuid": "0"}
+
+
 def test_uploads_are_filled_up_to_a_megabyte(azure_monitor: AzureMonitor, storage: str) -> None:
     """Messages taken along share uploads of at most 1 MB, filled to more than half."""
     for number in range(40):

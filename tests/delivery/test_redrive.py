@@ -54,6 +54,18 @@ def test_mended_dead_letters_arrive_and_are_gone(app: App) -> None:
     assert app.status()["dead_letters"]["blobs"] == 0
 
 
+def test_dead_letters_of_the_data_collector_lose_no_field(app: App) -> None:
+    """Nor in the half that is bisected: the Logs Ingestion API drops what is not declared."""
+    records = [{"id": n, "Connection": "emea", "brand_new": n} for n in range(4)]
+    letters = [Refused(orjson.dumps(record), 400, "InvalidRecord: no") for record in records]
+    DeadLetters().put(STREAM, letters)
+    app.monitor.refuse = bad(1)
+    assert redriven()["sent"] == 3
+    told = [record["AdditionalFields"] for record in app.monitor.records(STREAM)]
+    assert sorted(each["brand_new"] for each in told) == [0, 2, 3]
+    assert {each["Connection"] for each in told} == {"emea"}
+
+
 def test_what_is_refused_again_stays(app: App) -> None:
     """Records of a blob that are refused again stay, counted, with their new reason."""
     DeadLetters().put(STREAM, refused(*range(60)))
