@@ -339,8 +339,8 @@ class PollRun:
             return disable(checkpoint, counters, failure)
         before = sum(r.records for r in self._results if r.stream == stream.name)
         delivered = before + counters.records
+        moved = self._watch.moved(stream, checkpoint.progress, delivered)
         if is_throttled(failure):
-            moved = self._watch.moved(stream, checkpoint.progress, delivered)
             since = None if moved else past.throttled_since
             wait = wait_after(failure, self._connector.name, since, utc_now())
             return wait_for_limit(checkpoint, counters, wait)
@@ -354,8 +354,10 @@ class PollRun:
         result = counters.result(state, error=failure, note=note)
         if state in (RunState.FAILING, RunState.CATCHING_UP):
             progress = replace(checkpoint.progress, history=stream_poll.history_with(result))
+            if moved or not failure:
+                progress = without_wait(progress)
             if stalled or not failure:
-                progress = replace(without_wait(progress), stalled=stalled)
+                progress = replace(progress, stalled=stalled)
             keep_progress(checkpoint, progress, failure)
         if failure:
             raise failure

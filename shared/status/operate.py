@@ -258,7 +258,11 @@ def _fetch(target: _Target, asked: Mapping[str, str]) -> Done:
         try:
             done = fetch_hour(target.connector, connection, connection.counted, hour)
         except (VendorError, DestinationError) as error:
-            raise CannotOperate(f"Not all of {name} came: {error}", _UNAVAILABLE) from error
+            raise CannotOperate(
+                f"Not all of {name} came, and it still counts as missing events: fetch it again. "
+                f"What came of it arrives a second time then. {error}",
+                _UNAVAILABLE,
+            ) from error
     return Done(
         "fetch",
         f"{done.records} events of {name} came from {target.connector.name}'s API into the table. "

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import orjson
 import pytest
 
 from local.azure.logs_ingestion import AzureMonitor
 from local.vendors.onelogin_api import PATH, OneLoginApi
 from local.vendors.onelogin_records import listed_event, onelogin_event
+from shared.azure import storage
 from shared.connectors.onelogin import CONNECTOR
 from shared.errors import RunFailed
+from shared.health.webhook import health_of, report_post
 from shared.polling import run as polling_run
 from shared.polling.run import poll
+from shared.records.timestamps import isoformat
 from shared.runtime.process import reset_process
-from shared.state.posted_hours import HOUR, hour_name, keep_listed, read_hours
+from shared.state.checkpoint import TABLE
+from shared.state.posted_hours import (
+    HOUR,
+    ROW,
+    add_posted,
+    hour_name,
+    keep_listed,
+    read_hours,
+)
+from shared.state.webhook_history import webhook_partition
+from shared.webhook.receiver import Webhook
 from tests.app import App, ask
 
 FIRST = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=9)
@@ -42,11 +57,11 @@ class Watched:
         """Post the events; the counts are written at once."""
         assert self.app.post_events(list(events)).status == 200
 
-    def tick(self, at: datetime) -> list[str]:
+    def tick(self, at: datetime, connection: str = "") -> list[str]:
         """A tick of the timer at that time; what its results say."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(polling_run, "utc_now", lambda: at)
-            return [run.message for run in poll(CONNECTOR)]
+            return [run.message for run in poll(CONNECTOR, connection)]
 
     def health(self) -> list[tuple[str, str]]:
         """Status and message of the health rows that the timer posted."""
@@ -206,6 +221,84 @@ def test_a_stop_of_days_has_a_button_for_each_of_its_first_hours() -> None:
     shown = ask("GET", accept="text/html").get_body().decode()
     assert shown.count(": 1 listed, 0 posted</button>") == 24
     assert "and 6 later hours" in shown
+
+
+def test_an_hour_that_was_not_read_whole_is_one_to_fetch_again(watched: Watched) -> None:
+    """The account's calls are used up in its middle."""
+    watched.happen(range(120), FIRST)
+    watched.tick(FIRST + 2 * HOUR)
+    watched.api.server.now = lambda: FIRST + 3 * HOUR + timedelta(minutes=10)
+    watched.api.calls_an_hour = 2
+    asked = {"fetch": "onelogin", "hour": NAMES[0]}
+    refused = ask("POST", asked)
+    assert refused.status_code == 503
+    assert "fetch it again" in refused.get_body().decode()
+    assert read_hours("OneLogin").missing == {NAMES[0]: (120, 0)}
+    watched.api.calls_an_hour = 100
+    assert ask("POST", asked).status_code == 200
+    assert read_hours("OneLogin").missing == {}
+
+
+def test_a_stop_of_a_day_is_told_with_each_of_its_hours(watched: Watched) -> None:
+    """The app came back after a day; only what was posted before and after it had come."""
+    day = FIRST - timedelta(days=1)
+    reset_counts_to(day)
+    for number in range(25):
+        first = number * 3
+        moment = day + number * HOUR - timedelta(seconds=first)
+        events = watched.happen(range(first, first + 3), moment)
+        if number == 24:
+            watched.post(events)
+    (told,) = watched.tick(FIRST + 2 * HOUR)
+    assert "lists 72 events, and posts brought 0 of them" in told
+    assert told.count("3 listed, 0 posted") == 24
+    assert hour_name(FIRST) not in told
+
+
+def reset_counts_to(hour: datetime) -> None:
+    """The row of an app that counted up to ``hour``, and has been stopped since."""
+    table = storage.table(TABLE)
+    row = table.get_entity(webhook_partition("OneLogin"), ROW)
+    table.update_entity({**row, "counted_to": isoformat(hour)})
+
+
+@pytest.mark.usefixtures("watched")
+def test_posts_of_several_instances_at_once_are_all_counted() -> None:
+    """Each writes its counts into the one row, while others do."""
+    with ThreadPoolExecutor(3) as instances:
+        adding = [
+            instances.submit(add_posted, "OneLogin", "", {f"{NAMES[0]} 88211": 2}, FIRST)
+            for _ in range(3)
+        ]
+        for each in adding:
+            each.result()
+    assert read_hours("OneLogin").posted_of(NAMES[0]) == 6
+
+
+def test_each_account_is_counted_by_itself(
+    watched: Watched, azure_monitor: AzureMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own API and its own posts; the hour of the one that misses some is fetched for it."""
+    monkeypatch.setenv("OneLoginBearerToken__emea", "a-second-token-of-emea")
+    webhook = Webhook(CONNECTOR, report=report_post)
+    with OneLoginApi() as other:
+        for name in ("OneLoginUrl", "OneLoginClientId", "OneLoginClientSecret"):
+            monkeypatch.setenv(f"{name}__emea", other.settings[name])
+        assert watched.tick(BEGUN, "emea") == []
+        watched.post(watched.happen(range(4), FIRST))
+        other.add(listed_event(n, FIRST + timedelta(seconds=n)) for n in range(6))
+        posted = [onelogin_event(n, FIRST + timedelta(seconds=n)) for n in range(5)]
+        token = {"authorization": "Bearer a-second-token-of-emea"}
+        assert webhook.answer(token, orjson.dumps(posted)).status == 200
+        health_of("Custom-OneLogin", "emea").history.flush()
+        later = FIRST + 2 * HOUR
+        assert watched.tick(later) == []
+        (told,) = watched.tick(later, "emea")
+        assert "lists 6 events, and posts brought 5 of them" in told
+        asked = {"fetch": "onelogin", "hour": NAMES[0], "connection": "emea"}
+        assert ask("POST", asked).status_code == 200
+    fetched = [r for r in azure_monitor.records("Custom-OneLogin") if "id" in r]
+    assert [each["AdditionalFields"]["Connection"] for each in fetched] == ["emea"] * 6
 
 
 @pytest.mark.parametrize("hour", ["", "yesterday", "2026-01-01T10:30Z", "2999-01-01T10:00Z"])

@@ -306,3 +306,8 @@ def test_the_connection_test_tells_token_and_permission(account: OneLoginApi) ->
     assert results["onelogin"] == "failed"
     failed = next(step for step in report.steps if step.name == "onelogin")
     assert "Read Users" in failed.detail
+    account.scope = True
+    asked = account.server.count(PATH)
+    report = check_connections("onelogin")
+    assert {step.result for step in report.steps if step.name == "onelogin"} == {"passed"}
+    assert account.server.count(PATH) == asked + 1
