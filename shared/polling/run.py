@@ -34,7 +34,7 @@ from shared.polling.poll_lease import lease_to_poll
 from shared.polling.shares import Shares, StreamTask
 from shared.polling.stream_poll import Lookback, StreamPoll
 from shared.polling.stuck import STUCK_AFTER, ProgressWatch, stuck
-from shared.polling.throttled import is_throttled, open_wait, wait_after, without_wait
+from shared.polling.throttled import is_throttled, open_wait, wait_after
 from shared.records.timestamps import utc_now
 from shared.runtime.garbage import raise_gc_thresholds
 from shared.settings import key_vault
@@ -339,10 +339,9 @@ class PollRun:
             return disable(checkpoint, counters, failure)
         before = sum(r.records for r in self._results if r.stream == stream.name)
         delivered = before + counters.records
-        moved = self._watch.moved(stream, checkpoint.progress, delivered)
+        reached = self._watch.reached(stream, checkpoint.progress, delivered)
         if is_throttled(failure):
-            since = None if moved else past.throttled_since
-            wait = wait_after(failure, self._connector.name, since, utc_now())
+            wait = wait_after(failure, self._connector.name, reached.throttled_since, utc_now())
             return wait_for_limit(checkpoint, counters, wait)
         stalled = 0
         if state == RunState.CATCHING_UP:
@@ -353,9 +352,7 @@ class PollRun:
         state = RunState.FAILING if failure else state
         result = counters.result(state, error=failure, note=note)
         if state in (RunState.FAILING, RunState.CATCHING_UP):
-            progress = replace(checkpoint.progress, history=stream_poll.history_with(result))
-            if moved or not failure:
-                progress = without_wait(progress)
+            progress = replace(reached, history=stream_poll.history_with(result))
             if stalled or not failure:
                 progress = replace(progress, stalled=stalled)
             keep_progress(checkpoint, progress, failure)

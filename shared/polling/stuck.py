@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.errors import NoProgress
+from shared.polling.throttled import without_wait
 from shared.records.timestamps import isoformat
 from shared.source.stream import Stream
 from shared.state.progress import Progress
@@ -26,13 +27,17 @@ class ProgressWatch:
         """Note where a stream stands before its first round."""
         self._began.setdefault(stream.name, progress)
 
-    def moved(self, stream: Stream, now: Progress, delivered: int) -> bool:
+    def _moved(self, stream: Stream, now: Progress, delivered: int) -> bool:
         """Whether the run brought a record, or came further."""
         return bool(delivered) or now.place != self._began[stream.name].place
 
+    def reached(self, stream: Stream, now: Progress, delivered: int) -> Progress:
+        """``now``, which knows of no wait for the vendor's limit where the run moved."""
+        return without_wait(now) if self._moved(stream, now, delivered) else now
+
     def stalled_runs(self, stream: Stream, now: Progress, delivered: int) -> int:
         """How many runs, with this one, ended at the same place without a record; 0 for none."""
-        if self.moved(stream, now, delivered):
+        if self._moved(stream, now, delivered):
             return 0
         return self._began[stream.name].stalled + self.unended + 1
 
