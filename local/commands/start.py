@@ -40,6 +40,7 @@ PORT = 7071
 WAIT_SECONDS = 60.0  # for running functions, after Ctrl+C
 WAIT_ON_TERM = 8.0  # after SIGTERM: what sent it kills after ten
 EMULATOR = {"", "UseDevelopmentStorage=true"}
+EMPTY_STORAGE = "empty and in memory; what an app started here has, its status page tells"
 
 
 def main(arguments: list[str]) -> int:
@@ -197,7 +198,7 @@ def local_parts(
     identity_storage = any(name.startswith("AzureWebJobsStorage__") for name in settings)
     if settings.get("AzureWebJobsStorage", "") in EMULATOR and not identity_storage:
         parts["AzureWebJobsStorage"] = world.enter_context(storage(folder))
-        print(f"Storage: the emulator, kept in {folder or 'memory'}")
+        print(f"Storage: the emulator, {f'kept in {folder}' if folder else EMPTY_STORAGE}")
     if not settings.get("LogsIngestionEndpoint") and not settings.get("WorkspaceID"):
         parts |= world.enter_context(destination(workspace)).settings
         for name in [name for name in settings if name.startswith(SIGN_IN)]:

@@ -247,9 +247,10 @@ def test_a_check_of_nothing_does_not_pass(
     """Without any vendor set up, no word says that all is well."""
     settings = settings_file(tmp_path, FUNCTIONS_WORKER_RUNTIME="python")
     assert check.main(["--settings", str(settings)]) == 1
-    last = capsys.readouterr().out.splitlines()[-2:]
-    assert "No vendor is set up" in last[0]
-    assert "passed" not in last[1]
+    storage, *_, said, judged = capsys.readouterr().out.splitlines()
+    assert storage.startswith("Storage: the emulator, empty and in memory")
+    assert "No vendor is set up" in said
+    assert "passed" not in judged
 
 
 def test_where_nothing_listens_it_says_so(
