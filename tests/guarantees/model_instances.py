@@ -135,7 +135,7 @@ class Instances:
             left = None if left is None else left - done
 
     def _started(self, number: int) -> Process:
-        process = Process(self.world, Plan())
+        process = Process(self.world, undisturbed())
         self.fibers.spawn(process, functools.partial(self._host, process, number))
         return process
 
@@ -292,6 +292,11 @@ class Instances:
     def names(self, _: Any) -> SetUp:
         """What the product takes for ``set_up``."""
         return SetUp(sorted(self.set_up), {})
+
+
+def undisturbed() -> Plan:
+    """No faults; time passes by the fibers' waiting alone."""
+    return Plan(seconds_a_page=0)
 
 
 class Client:

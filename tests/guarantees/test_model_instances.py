@@ -9,8 +9,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.guarantees.model import UPLOAD_FAULTS, Plan, Tenant
-from tests.guarantees.model_instances import Instances, install_instances
+from tests.guarantees.model import UPLOAD_FAULTS, Tenant
+from tests.guarantees.model_instances import Instances, install_instances, undisturbed
 from tests.guarantees.test_model import LATENESS, MOST_POISON, model_settings
 
 pytestmark = pytest.mark.slow
@@ -213,7 +213,7 @@ class Apps(RuleBasedStateMachine):
         app.down.clear()
         app.set_up = set(NAMES)
         for process in app.processes:
-            process.plan = Plan()
+            process.plan = undisturbed()
             process.host_ahead = timedelta()
             process.frozen_until = min(process.frozen_until, app.world.now)
         for tenant in self.tenants.values():
