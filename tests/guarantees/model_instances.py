@@ -84,6 +84,7 @@ class Instances:
         self.set_up = {tenant.name for tenant in tenants}
         self.slow: dict[str, float] = {"fetch": 0.0, "upload": 0.0, "storage": 0.0}
         self.down: set[str] = set()
+        self.storage_was_well = True
         self.poisoned: list[str] = []
         self.violations: list[str] = []
         self.polls = 0
@@ -220,7 +221,9 @@ class Instances:
                 tenant.allowed_bytes += IN_FLIGHT_BYTES
 
     def lost_lease(self) -> None:
-        """A run ended because its lease was not sure any more."""
+        """A run ended because its lease was not sure any more: it was frozen, or storage failed."""
+        if self.storage_was_well and not self.world.process.freezes:
+            self.violations.append("a lease was lost for nothing")
         if tenant := self._here.tenant:
             tenant.allowed_bytes += IN_FLIGHT_BYTES
 

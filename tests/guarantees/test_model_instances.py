@@ -47,8 +47,11 @@ FAULT = st.one_of(
 class Apps(RuleBasedStateMachine):
     """Three connections, two of which share a destination, on instances that die and freeze."""
 
-    @initialize(order=st.sampled_from(["time", "time", "newest first", "listing"]))
-    def begin(self, order: str) -> None:
+    @initialize(
+        order=st.sampled_from(["time", "time", "newest first", "listing"]),
+        slow=st.sampled_from([0, 1, 8]),
+    )
+    def begin(self, order: str, slow: int) -> None:
         self.patch = pytest.MonkeyPatch()
         self.tenants = {
             name: Tenant(name, letter) for name, letter in zip(NAMES, "xyz", strict=True)
@@ -56,6 +59,7 @@ class Apps(RuleBasedStateMachine):
         mine, apac, emea = self.tenants.values()
         self.app = Instances([[mine, apac], [emea]], INSTANCES, order)
         self.undo = install_instances(self.app, self.patch)
+        self.slow_down(slow, slow, slow / 8)
         self.numbers = dict.fromkeys(NAMES, 0)
         self.poisoned = 0
 
@@ -145,6 +149,7 @@ class Apps(RuleBasedStateMachine):
             self.app.set_up.discard(name)
         else:
             self.app.down.add(strike)
+            self.app.storage_was_well &= strike != "storage"
         self.app.go_on(seed, seconds=90)
 
     @rule(instance=INSTANCE, after=st.integers(0, 60), done=st.booleans())
@@ -162,6 +167,7 @@ class Apps(RuleBasedStateMachine):
     def disturb(self, instance: int, fault: tuple[str, str], after: int, times: int) -> None:
         process = self.app.processes[instance]
         kind, what = fault
+        self.app.storage_was_well &= not kind.startswith("lease")
         first = process.counts[kind] + after
         for number in range(first, first + times):
             process.plan.faults[kind, number] = what
@@ -182,7 +188,8 @@ class Apps(RuleBasedStateMachine):
         upload=st.sampled_from([0, 1, 8, 25, 45]),
         storage=st.sampled_from([0, 0, 1, 4]),
     )
-    def slow_down(self, fetch: int, upload: int, storage: int) -> None:
+    def slow_down(self, fetch: float, upload: float, storage: float) -> None:
+        self.app.storage_was_well &= storage <= 1
         self.app.slow = {"fetch": fetch, "upload": upload, "storage": storage}
 
     @rule()
