@@ -112,7 +112,12 @@ CASES = [
         "JiraAdminGroupChanged",
         vendors.JIRA,
         jira("User added to group", **vendors.group("site-admins")),
-        {"GroupName": "site-admins", "MemberName": "eve", "Severity": "Medium"},
+        {
+            "GroupName": "site-admins",
+            "MemberName": "eve",
+            "Severity": "Medium",
+            "IpAddress": "198.51.100.20",
+        },
         {
             "a group of users": jira("User added to group", **vendors.group("jira-users")),
             "a name that only contains it": jira(
@@ -137,7 +142,12 @@ CASES = [
         "JiraGlobalPermissionAdded",
         vendors.JIRA,
         jira("Global permission added", **vendors.permission("Administer Jira")),
-        {"Granted": "Administer Jira, contractors", "Severity": "High", "GrantedByName": "boss"},
+        {
+            "Granted": "Administer Jira, contractors",
+            "Severity": "High",
+            "GrantedByName": "boss",
+            "IpAddress": "198.51.100.20",
+        },
         {
             "a permission that was removed": jira(
                 "Global permission removed", **vendors.permission("Administer Jira")

@@ -33,7 +33,7 @@ def test_a_threat_that_stays_open_raises_one_alert(sentinel: Sentinel) -> None:
     looks(sentinel, sentinel.noon + 15 * MINUTE, sentinel.noon + 30 * MINUTE, sentinel.noon + HOUR)
     (alert,) = sentinel.alerts(RULE)
     assert alert["ThreatName"] == "eicar.com"
-    assert alert["HostName"] == "LAPTOP-7"
+    assert (alert["HostName"], alert["HostIp"]) == ("LAPTOP-7", "192.0.2.10")
     assert (alert["HashAlgorithm"], alert["Sha1"][:6]) == ("SHA1", "339585")
 
 

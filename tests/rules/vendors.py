@@ -61,7 +61,7 @@ def threat(
             "createdAt": iso(created),
             "updatedAt": iso(updated),
         },
-        "agentDetectionInfo": {"agentIpV4": "192.0.2.10", "siteName": "Lyon"},
+        "agentDetectionInfo": {"agentIpV4": "192.0.2.10,172.17.0.1", "siteName": "Lyon"},
         "agentRealtimeInfo": {"agentComputerName": "LAPTOP-7"},
     }
     return sent(THREATS, record, updated, {"event_name": "Threats."})
@@ -101,7 +101,7 @@ def jira(summary: str, at: datetime, *, key: int = 31, **fields: Any) -> dict[st
     record = {
         "id": key,
         "summary": summary,
-        "remoteAddress": "198.51.100.20",
+        "remoteAddress": "198.51.100.20, 10.0.0.1",
         "authorKey": "boss@example.com",
         "authorAccountId": "5ab8f18d",
         "created": at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}+0000",
