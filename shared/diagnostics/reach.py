@@ -7,6 +7,7 @@ import http.client
 import os
 import socket
 import ssl
+from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from shared.diagnostics.steps import StepFailed, StepSkipped
@@ -48,10 +49,14 @@ def handshake(host: str, port: int, proxy: SplitResult | None) -> str:
     """Shake hands by TLS 1.2 or later. Raises ``StepFailed``, ``StepSkipped`` for odd proxies."""
     if proxy is not None and proxy.scheme != "http":
         raise StepSkipped(f"The proxy is of {proxy.scheme}: the sign-in shows whether it works")
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or _certifi()
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    bundle = next(filter(None, map(os.environ.get, names)), None) or _certifi()
+    folder = Path(bundle).is_dir()
     where = f"{host}:{port}" + (f" by the proxy {_named(proxy)}" if proxy else "")
     try:
-        context = ssl.create_default_context(cafile=bundle)
+        context = ssl.create_default_context(
+            cafile=None if folder else bundle, capath=bundle if folder else None
+        )
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         version = _shaken(context, host, port, proxy)
     except ssl.SSLCertVerificationError as error:

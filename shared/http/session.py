@@ -29,7 +29,7 @@ def session_for(url: str, connections: int) -> requests.Session:
     """Return a thread-safe session for the host of ``url``, with up to ``connections`` open.
 
     Read HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE now, and never a .netrc: its entry for the
-    host would replace the token. Raises SettingsError if the bundle does not exist.
+    host would replace the token. Raises SettingsError if the bundle does not exist, or is none.
     """
     session = requests.Session()
     found = session.merge_environment_settings(url, {}, None, None, None)
@@ -40,6 +40,16 @@ def session_for(url: str, connections: int) -> requests.Session:
                 "trusted authorities' certificates, or remove it"
             ]
         )
+    if isinstance(found["verify"], str):
+        try:
+            _context(found["verify"])
+        except OSError:  # ssl.SSLError too
+            raise SettingsError(
+                [
+                    "REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE) has no certificate that can be read: "
+                    "it is a file of PEM text (-----BEGIN CERTIFICATE-----)"
+                ]
+            ) from None
     session.trust_env = False
     session.proxies, session.verify = found["proxies"], found["verify"]
     session.mount("https://", _SharedTLS(connections))

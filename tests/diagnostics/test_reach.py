@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -153,3 +154,15 @@ def test_without_a_proxy_or_by_no_proxy_it_goes_directly(
     found = steps("localhost", vendor.port)
     assert [step.result for step in found.values()] == [PASSED, PASSED]
     assert steps(HOST, 443)["name resolution"].result == FAILED
+
+
+def test_the_authorities_are_those_of_the_app(
+    vendor: LocalServer, tls: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """CURL_CA_BUNDLE, and a folder of certificates, count as they do for requests."""
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    assert "not trusted" in steps("localhost", vendor.port)["TLS"].detail
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tls.bundle))
+    assert steps("localhost", vendor.port)["TLS"].result == PASSED

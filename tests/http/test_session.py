@@ -60,8 +60,11 @@ def test_a_vendor_behind_an_unknown_authority_is_named_with_the_cure(
             vendor.get(server.url)
 
 
-def test_the_authorities_are_read_once_for_any_number_of_sessions(tls: Certificates) -> None:
+def test_the_authorities_are_read_once_for_any_number_of_sessions(
+    tls: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each run makes a new session, and must not read the CA bundle again."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.bundle))
     shared_tls._context.cache_clear()
     with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
         for _ in range(3):
@@ -104,5 +107,17 @@ def test_a_netrc_entry_replaces_no_token(
 def test_a_bundle_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error comes before any request, and names the setting."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "nowhere.pem")
+    with pytest.raises(SettingsError, match="REQUESTS_CA_BUNDLE"):
+        session_for("https://127.0.0.1", 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x30\x82\x03", b"a certificate"])
+def test_a_bundle_that_is_none_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    """A certificate as Windows exports it (DER) is no PEM text; it is a setting to change."""
+    bundle = tmp_path / "authority.cer"
+    bundle.write_bytes(content)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     with pytest.raises(SettingsError, match="REQUESTS_CA_BUNDLE"):
         session_for("https://127.0.0.1", 2)
