@@ -36,10 +36,14 @@ _OUT_OF_ORDER = 2
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where an earlier run left a window: behind ``cursor``, in the part that ends at ``end``."""
+    """Where an earlier run left a window: behind ``cursor``, in the part that ends at ``end``.
+
+    Records from ``newest`` on do not move the position.
+    """
 
     cursor: str
     end: datetime
+    newest: datetime
 
 
 def prefetch_pages(
@@ -64,13 +68,15 @@ def _resumed(
 ) -> Generator[PreparedPage, None, Window | None]:
     """Yield pages behind the cursor, and return what is left of the window; None: nothing.
 
-    Leave the cursor where a page is beyond the window's start: from there the rest can be cut.
+    Leave the cursor where a page moves the position: from there the rest can be cut. Leaving it for
+    a page that does not would have each run read the same again.
     """
     part = replace(window, end=resume.end)
+    moving = replace(part, end=min(resume.end, resume.newest))
     for page in cast(ResumableSource, source).pages(part, resume.cursor):
         prepared = _prepared(page, part, prepare)
         prepared.last = page.last and part.end >= window.end
-        cut = _cut(prepared, part)
+        cut = _cut(prepared, moving, strictly=True)
         leave = source.parallelism > 1 and not page.last and cut is not None and cut > part.start
         del page  # free it before the next one is read
         yield prepared
@@ -122,10 +128,15 @@ def _prepared(page: Page, window: Window, prepare: Callable[[Page], PreparedPage
     return prepared
 
 
-def _cut(page: PreparedPage, window: Window) -> datetime | None:
-    """A time inside the window before which all is read; None where the page does not tell."""
+def _cut(page: PreparedPage, window: Window, *, strictly: bool = False) -> datetime | None:
+    """A time inside the window before which all is read; None where the page does not tell.
+
+    ``strictly``: believe a page alone that has no record out of order.
+    """
     times = [moment for moment in page.times if moment is not None and moment < window.end]
     if not page.ordered or not times or sum(map(gt, times, times[1:])) > _OUT_OF_ORDER:
+        return None
+    if strictly and (times != sorted(times) or times[0] < window.start):
         return None
     return max(trusted_time(sorted(times)), window.start)
 

@@ -70,7 +70,7 @@ class WindowWalk:
         end = max(past.window_end or EPOCH, self._position + _SECOND)
         resume = None
         if past.cursor and past.cursor_end:
-            resume = Resume(past.cursor, past.cursor_end)
+            resume = Resume(past.cursor, past.cursor_end, self._newest())
         window = Window(self._position, end, self._overlap)
         yield from prefetch_pages(self._source, window, self._prepare, resume)
 

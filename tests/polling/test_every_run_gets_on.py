@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from local.azure.logs_ingestion import AzureMonitor
-from local.loopback.faults import answer, changed
+from local.loopback.faults import FOREVER, answer, changed
 from local.vendors.jira import Jira
 from local.vendors.sentinelone import SentinelOne
 from shared.connectors.jira import CONNECTOR as JIRA
@@ -55,6 +55,29 @@ def test_more_records_of_one_moment_than_a_run_can_read_arrive(
     assert arrived(azure_monitor) == Counter(str(n) for n in range(COUNT + 3_000))
     assert all(result.records > 1_000 for result in results[:-1])
     assert sum(result.requests for result in results) < 60
+
+
+def test_a_moment_after_the_vendors_clock_is_read_over_several_runs(
+    sentinelone: SentinelOne, azure_monitor: AzureMonitor, runs: Runs
+) -> None:
+    """The position does not move beyond that clock; the cursor alone tells how far a run came."""
+    sentinelone.server.now = lambda: utc_now() - timedelta(minutes=10)
+    sentinelone.add("activities", activities(range(6_000), minutes=5))
+    runs("activities", 3).until_done(most=5)
+    assert arrived(azure_monitor) == Counter(str(n) for n in range(6_000))
+
+
+def test_a_moment_whose_pages_are_out_of_order_is_read_over_several_runs(
+    sentinelone: SentinelOne, azure_monitor: AzureMonitor, runs: Runs
+) -> None:
+    """A record of each page is older than those before it, so that no page moves the position."""
+    ties = activities(range(6_000), hours=3)
+    sentinelone.add("activities", ties)
+    moment, older = ties[0]["createdAt"].encode(), ago(hours=4).encode()
+    odd = changed(lambda body: older.join(body.rsplit(moment, 2)))
+    sentinelone.faults.add("activities", odd, times=FOREVER)
+    runs("activities", 3).until_done(most=8)
+    assert set(arrived(azure_monitor)) == {str(n) for n in range(6_000)}
 
 
 def test_hundreds_of_thousands_of_one_day_arrive(
