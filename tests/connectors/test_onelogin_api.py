@@ -124,7 +124,7 @@ def test_a_cursor_refused_among_late_events_passes_none_of_them(account: OneLogi
 def test_an_event_listed_late_is_passed_by_a_refused_cursor_alone(
     account: OneLoginApi, minutes: float, *, refused: bool, arrives: bool
 ) -> None:
-    """The walk begins anew an overlap before the last event: one later than that is not met."""
+    """The walk starts again an overlap before the last event: a later listed one is not met."""
     add(account, range(50), step=60)
     last = START + timedelta(minutes=49)
     account.add([listed_event(50, last - timedelta(minutes=minutes))])

@@ -186,7 +186,7 @@ def test_a_limit_that_lets_some_through_each_hour_is_catching_up(throttled: Thro
 def test_a_cursor_refused_before_a_late_event_costs_neither_a_loss_nor_a_repeat(
     throttled: Throttled, *, in_the_next_run: bool
 ) -> None:
-    """In a backlog's middle, an event within the overlap: the walk begins anew before it."""
+    """In a backlog's middle, an event within the overlap: the walk starts again before it."""
     account = throttled.account
     last = throttled.hour - timedelta(hours=5) + timedelta(seconds=249)
     account.add([listed_event(250, last - timedelta(minutes=9))])

@@ -58,7 +58,7 @@ class EventList:
         """The window's pages; ``after`` is a page's cursor: the start it was made for, and
         OneLogin's cursor.
 
-        A cursor that is refused half-way begins anew an overlap before the newest event.
+        After a cursor that is refused half-way, start again an overlap before the newest event.
         """
         if window is None:
             raise ValueError("OneLogin's events are read by windows")
