@@ -243,8 +243,8 @@ class Instances:
         return tenant
 
     def _fault_now(self, kind: str) -> str:
-        service = kind if kind in ("fetch", "upload") else "storage"
-        return "unavailable" if service in self.down else ""
+        services = {kind} if kind in ("fetch", "upload") else {"storage", kind.partition(" ")[0]}
+        return "unavailable" if services & self.down else ""
 
     def _call(self, service: str, what: str, act: Callable[[], Any]) -> Any:
         """A request to Storage; an answer that is lost has the SDK send it once more."""

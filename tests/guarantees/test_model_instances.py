@@ -137,10 +137,13 @@ class Apps(RuleBasedStateMachine):
         count=COUNT,
         seed=SEED,
         turns=TURNS,
-        strike=st.sampled_from(["fetch", "upload", "storage", "fall silent", "take away"]),
+        strike=st.sampled_from(["fetch", "upload", "storage", "lease", "fall silent", "take away"]),
         name=NAME,
+        seconds=st.sampled_from([90, 90, 2_000]),
     )
-    def fail_at_work(self, count: int, seed: int, turns: int, strike: str, name: str) -> None:
+    def fail_at_work(  # noqa: PLR0917  (drawn by name)
+        self, count: int, seed: int, turns: int, strike: str, name: str, seconds: int
+    ) -> None:
         """A service is down, or a connection's vendor, or the connection is taken out."""
         self._leave_at_work(0, count, seed, turns)
         if strike == "fall silent":
@@ -149,8 +152,8 @@ class Apps(RuleBasedStateMachine):
             self.app.set_up.discard(name)
         else:
             self.app.down.add(strike)
-            self.app.storage_was_well &= strike != "storage"
-        self.app.go_on(seed, seconds=90)
+            self.app.storage_was_well &= strike not in ("storage", "lease")
+        self.app.go_on(seed, seconds=seconds)
 
     @rule(instance=INSTANCE, after=st.integers(0, 60), done=st.booleans())
     def kill_soon(self, instance: int, after: int, done: bool) -> None:
