@@ -81,6 +81,7 @@ class JiraSettings:
         "That account's API token.",
         required=True,
         secret=True,
+        check=checks.api_token,
         label="API token",
         tooltip="An API token of that account (id.atlassian.com, Security). It lasts at most 365 "
         "days.",

@@ -77,7 +77,7 @@ def bearer_token(value: str) -> str:
             f"is shorter than {LEAST_TOKEN} characters: make a long random one "
             "(openssl rand -hex 32), and give it to the sender too"
         )
-    return value
+    return api_token(value)
 
 
 def rule_id(value: str) -> str:

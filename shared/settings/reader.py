@@ -11,6 +11,9 @@ from shared.settings.setting import Setting, declared
 
 Settings = TypeVar("Settings")
 
+# As a value stands in JSON or a shell.
+_QUOTES = "\"'`"
+
 
 class SettingsReader:
     """Read a connection's settings one by one and collect what is wrong with them.
@@ -59,6 +62,9 @@ class SettingsReader:
         if setting.secret and re.search(r"\s", text):
             self.problems.append(f"{setting.name} has white space inside: paste the value again")
             return ""
+        if len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES:
+            self.problems.append(f"{setting.name} is in quotes: give the value without them")
+            return self._default(setting)
         try:
             return _checked(setting, text)
         except ValueError as error:

@@ -249,3 +249,27 @@ def test_an_invisible_character_behind_the_host_is_told(put: Put) -> None:
     put(**JIRA | {"JiraHomeSiteName": "https://api.atlassian.com/ex/jira/0123\ufeff"})
     said = problems_of(lambda: read_if_set(JiraSettings))
     assert "JiraHomeSiteName has invisible characters" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("JiraAccessToken", JiraSettings), ("OneLoginBearerToken", OneLoginSettings)],
+)
+def test_a_token_with_an_invisible_character_is_told(
+    put: Put, name: str, settings: type[JiraSettings | OneLoginSettings]
+) -> None:
+    """It would fit nowhere: the vendor's 401, or the webhook's own, does not say why."""
+    put(**JIRA | {name: "a-token-of-thirty-characters\u200b"})
+    said = problems_of(lambda: read_if_set(settings))
+    assert f"{name} has characters that cannot be part of a token" in said
+    assert "thirty" not in said
+
+
+@pytest.mark.parametrize("quote", ['"', "'", "`"])
+def test_a_value_in_quotes_is_told(put: Put, quote: str) -> None:
+    """As it stands in JSON or a shell; a token in quotes would be refused as a wrong one."""
+    put(**{name: f"{quote}{value}{quote}" for name, value in SENTINELONE.items()})
+    said = problems_of(lambda: read_if_set(SentinelOneSettings))
+    assert "SentinelOneUrl is in quotes" in said
+    assert "SentinelOneAPIToken is in quotes" in said
+    assert "t0ken" not in said
