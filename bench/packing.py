@@ -20,7 +20,6 @@ from shared.records.codec import parse_json
 from shared.records.declared import declared_fields
 from shared.records.encoder import Encoder
 from shared.records.raw import parse_answer, records_of
-from shared.runtime.garbage import raise_gc_thresholds
 from shared.source.stream import Page
 from shared.state.fingerprints import FingerprintSet
 
@@ -101,7 +100,6 @@ def packing(records: int) -> Result:
 
 def stages() -> Result:
     """Processor seconds of each stage for a page of 1,000 records, and the page's bytes."""
-    raise_gc_thresholds()
     body = page_body()
     page = parse_answer(body, Listed)["data"]
     prepare = RecordPreparer(ACTIVITIES, declared_fields(ACTIVITIES.name))

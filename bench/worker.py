@@ -140,10 +140,11 @@ def import_sdks() -> Result:
 def _import_as_the_worker() -> None:
     """Import the module that Microsoft's worker imports before it loads functions.
 
-    aiohttp is the local vendors' alone. A deployed app does not have it, and azure-storage-blob
-    imports it where it finds it, so it must not be found here.
+    aiohttp and its yarl are the local vendors' alone. A deployed app does not have them, and
+    azure-storage-blob imports them where it finds them, so they must not be found here.
     """
-    sys.modules["aiohttp"] = None  # type: ignore[assignment]
+    for absent in ("aiohttp", "yarl"):
+        sys.modules[absent] = None  # type: ignore[assignment]
     import azure.functions  # noqa: F401
 
 

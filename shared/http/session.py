@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import ssl
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +41,13 @@ def session_for(url: str, connections: int) -> requests.Session:
                 "trusted authorities' certificates, or remove it"
             ]
         )
-    if isinstance(found["verify"], str):
-        try:
-            _context(found["verify"])
-        except OSError:  # ssl.SSLError too
-            raise SettingsError(
-                [
-                    "REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE) has no certificate that can be read: "
-                    "it is a file of PEM text (-----BEGIN CERTIFICATE-----)"
-                ]
-            ) from None
+    if isinstance(found["verify"], str) and not _has_pem(Path(found["verify"])):
+        raise _no_certificate()
     session.trust_env = False
     session.proxies, session.verify = found["proxies"], found["verify"]
     session.mount("https://", _SharedTLS(connections))
+    if url.startswith("https://"):
+        _loading(_authorities(session.verify))
     return session
 
 
@@ -77,7 +72,7 @@ class _SharedTLS(HTTPAdapter):
         pool.pop("ca_certs", None)
         pool.pop("ca_cert_dir", None)
         pool["cert_reqs"] = "CERT_REQUIRED"
-        pool["ssl_context"] = _context(verify if isinstance(verify, str) else certifi.where())
+        pool["ssl_context"] = _context(_authorities(verify))
         return host, pool
 
     def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
@@ -86,9 +81,50 @@ class _SharedTLS(HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
 
+def _authorities(verify: bool | str | None) -> str:
+    return verify if isinstance(verify, str) else certifi.where()
+
+
+def _context(authorities: str) -> ssl.SSLContext:
+    """Return the TLS context that trusts ``authorities``, the path of a CA bundle."""
+    try:
+        return _loading(authorities).result()
+    except OSError:  # ssl.SSLError too
+        _loading.cache_clear()  # a mended bundle serves the same process
+        raise _no_certificate() from None
+
+
+def _has_pem(bundle: Path) -> bool:
+    """Whether a CA bundle looks like one: the rest shows when it is read, beside other work."""
+    try:
+        return bundle.is_dir() or b"-----BEGIN " in bundle.read_bytes()
+    except OSError:
+        return False
+
+
+def _no_certificate() -> SettingsError:
+    return SettingsError(
+        [
+            "REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE) has no certificate that can be read: "
+            "it is a file of PEM text (-----BEGIN CERTIFICATE-----)"
+        ]
+    )
+
+
 # Keyed by the bundle's path, so a changed setting needs no reset.
 @functools.cache
-def _context(authorities: str) -> ssl.SSLContext:
+def _loading(authorities: str) -> Future[ssl.SSLContext]:
+    """Load a CA bundle in a thread.
+
+    OpenSSL reads for 20 ms without Python's lock: a cold start imports Azure's SDKs meanwhile.
+    """
+    loader = ThreadPoolExecutor(1, thread_name_prefix="authorities")
+    loading = loader.submit(_load, authorities)
+    loader.shutdown(wait=False)
+    return loading
+
+
+def _load(authorities: str) -> ssl.SSLContext:
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
     folder = Path(authorities).is_dir()
     context.load_verify_locations(

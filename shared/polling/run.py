@@ -36,7 +36,6 @@ from shared.polling.stream_poll import Lookback, StreamPoll
 from shared.polling.stuck import STUCK_AFTER, ProgressWatch, stuck
 from shared.polling.throttled import is_throttled, open_wait, wait_after
 from shared.records.timestamps import utc_now
-from shared.runtime.garbage import raise_gc_thresholds
 from shared.settings import key_vault
 from shared.settings.app import PollingSettings, read_destination, read_polling
 from shared.source.connector import Connection, Connector
@@ -81,7 +80,6 @@ def poll_under(lease: PollLease, run: PollRun, *, put_off: bool = False) -> list
     """
     if lease.unended:
         run.tell_unended(lease.unended)
-    raise_gc_thresholds()
     run.hold(lease)
     outcome = RunState.FAILING
     try:

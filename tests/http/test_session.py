@@ -65,12 +65,40 @@ def test_the_authorities_are_read_once_for_any_number_of_sessions(
 ) -> None:
     """Each run makes a new session, and must not read the CA bundle again."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.bundle))
-    shared_tls._context.cache_clear()
+    shared_tls._loading.cache_clear()
     with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
         for _ in range(3):
             with session_for(server.url, 2) as client:
-                assert client.get(server.url, verify=str(tls.bundle), timeout=5).ok
-    assert shared_tls._context.cache_info().misses == 1
+                assert client.get(server.url, timeout=5).ok
+    assert shared_tls._loading.cache_info().misses == 1
+
+
+def test_a_session_begins_to_read_the_authorities_before_its_first_request(
+    tls: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another thread, while a cold start imports; a host on loopback by http needs none."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.bundle))
+    shared_tls._loading.cache_clear()
+    session_for("http://127.0.0.1", 2)
+    assert shared_tls._loading.cache_info().currsize == 0
+    session_for("https://127.0.0.1", 2)
+    assert shared_tls._loading.cache_info().currsize == 1
+    assert shared_tls._loading(str(tls.bundle)).result().cert_store_stats()["x509_ca"]
+
+
+def test_a_bundle_that_could_not_be_read_is_read_again(
+    tls: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file that is mended serves the same process."""
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("-----BEGIN CERTIFICATE-----\nbroken off", encoding="ascii")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with LocalServer([web.get("/", hello)], tls=tls.server_context()) as server:
+        with session_for(server.url, 2) as client, pytest.raises(SettingsError, match="CA_BUNDLE"):
+            client.get(server.url, timeout=5)
+        bundle.write_bytes(tls.bundle.read_bytes())
+        with session_for(server.url, 2) as client:
+            assert client.get(server.url, timeout=5).ok
 
 
 def test_the_environment_counts_as_it_was_when_the_session_was_made(
