@@ -107,10 +107,12 @@ def stages() -> Result:
     batch = b"[" + b",".join(prepared.bodies) + b"]"
 
     def take() -> None:
-        seen, packer = FingerprintSet(), Packer(ACTIVITIES.name)
-        for known, record in zip(prepared.fingerprints, prepared.bodies, strict=True):
-            seen.add(known)
-            packer.add(record)
+        seen, rest = FingerprintSet(), prepared.bodies
+        seen.isdisjoint(prepared.fingerprints)
+        seen.update(prepared.fingerprints)
+        packer = Packer(ACTIVITIES.name)
+        while rest := rest[packer.fill(rest) :]:
+            packer.flush()
 
     work: dict[str, Callable[[], object]] = {
         "cut": lambda: records_of(parse_answer(body, Listed)["data"]),

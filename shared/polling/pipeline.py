@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -82,17 +82,26 @@ class Pipeline:
         ``progress_at(n)`` is the progress once the page's first n records are delivered, and all
         pages before. ``deadline`` as in ``BatchSender.deliver``.
         """
-        seen, packer = self.seen, self._packer
-        for number, (body, known) in enumerate(zip(page.bodies, page.fingerprints, strict=True)):
-            if known in seen:
-                self._counters.repeats += 1
-                continue
-            if batch := packer.add(body):
-                self._submit(batch, progress_at(number), deadline)
-            # Add after _submit(): the checkpoint it may write must not include a record that is not
-            # in a batch yet.
-            seen.add(known)
-            self._packed.append(known)
+        new = self._undelivered(page.fingerprints)
+        self._counters.repeats += len(page.fingerprints) - len(new)
+        bodies, known = page.bodies, page.fingerprints
+        if len(new) < len(bodies):
+            bodies, known = [bodies[n] for n in new], [known[n] for n in new]
+        while new:
+            room = self._packer.fill(bodies)
+            # Add only what is in a batch: the checkpoint that _submit() may write has no other.
+            self.seen.update(known[:room])
+            self._packed += known[:room]
+            new, bodies, known = new[room:], bodies[room:], known[room:]
+            if new and (batch := self._packer.flush()):
+                self._submit(batch, progress_at(new[0]), deadline)
+
+    def _undelivered(self, fingerprints: Sequence[Fingerprint]) -> Sequence[int]:
+        """The numbers of a page's records that are not delivered yet, each record once."""
+        if self.seen.isdisjoint(fingerprints) and len({*fingerprints}) == len(fingerprints):
+            return range(len(fingerprints))  # as in all of a backlog
+        first = dict(zip(reversed(fingerprints), reversed(range(len(fingerprints))), strict=True))
+        return sorted(number for known, number in first.items() if known not in self.seen)
 
     def met_before(self, fingerprints: set[Fingerprint]) -> None:
         """Take over what earlier runs of an unfinished snapshot noted with ``encounter``."""

@@ -134,25 +134,24 @@ class RecordPreparer:
         generated = [moment or received for moment in event_times]
         bodies = self._encode.encode_verbatim(records, generated)
         secrets = self._encode.redactor.may_be_in(b"".join(bodies))
+        if moved.count(()) < len(moved):
+            bodies = list(map(self._encode.moved, bodies, moved))
+        usual = all(event_times) and all(bodies) and not secrets
+        if usual and max(map(len, bodies), default=0) <= MAX_RECORD_BYTES:
+            return bodies  # without a look at each
         for number, moment in enumerate(event_times):
-            body = bodies[number]
             if moment is None and not self._stream.snapshot:
                 self._warn_once("no time", f"no {self._stream.event_time} that is a time")
+            body = bodies[number]
             # Encode an empty record (only one without a time can be): verbatim joining would
             # leave a comma before the closing brace.
-            fields = moved[number]
-            known: bytes | None = body
-            if fields is None or (moment is None and b'"' not in bytes(records[number])):
-                known = None
-            elif fields:
-                known = self._encode.moved(body, fields)
             if (
-                known is None
-                or len(known) > MAX_RECORD_BYTES
-                or (secrets and self._encode.redactor.may_be_in(known))
+                not body
+                or (moment is None and b'"' not in bytes(records[number]))
+                or len(body) > MAX_RECORD_BYTES
+                or (secrets and self._encode.redactor.may_be_in(body))
             ):
-                known = self._encode(decoded(records[number]), generated[number])
-            bodies[number] = known
+                bodies[number] = self._encode(decoded(records[number]), generated[number])
         return bodies
 
     def _key(self, record: Record, values: Values) -> bytes:

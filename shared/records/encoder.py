@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _OPENING = b'{"%b":' % TIME_GENERATED.encode()
-_COMMA = ord(",")
+_EXTRA = b',"%b":{' % ADDITIONAL_FIELDS.encode()
 # Fields that move into AdditionalFields under another name.
 _MOVED_NAMES = {CONNECTION: f"_{CONNECTION}"}
 # A letter, digit or sign of ASCII written as an escape: a key may then have another spelling.
@@ -106,33 +106,35 @@ class Encoder:
             for time, record in zip(times, records, strict=True)
         ]
 
-    def moved(self, body: bytes, fields: Sequence[tuple[str, Buffer]]) -> bytes | None:
+    def moved(self, body: bytes, fields: Sequence[tuple[str, Buffer]] | None) -> bytes:
         """Move ``fields`` of a body that ``encode_verbatim`` made into ``AdditionalFields``.
 
-        Cuts each field's bytes out. None where it cannot tell a field's place for sure (its name
-        occurs twice or has more than one spelling, or the JSON has white space or escaped letters),
-        or where a field gets another name: decode the record then.
+        Cuts each field's bytes out. Empty where ``fields`` are not known (None), where it cannot
+        tell a field's place for sure (its name occurs twice or has more than one spelling, or the
+        JSON has white space or escaped letters), or where a field gets another name: decode the
+        record then.
         """
-        if b"\\u00" in body and _ESCAPED_ASCII.search(body):
-            return None
+        if not fields:
+            return b"" if fields is None else body
+        if b"\\" in body and _ESCAPED_ASCII.search(body):
+            return b""
         if self._inside:
             time_ends = body.index(b",")
             body = body[: time_ends + 1] + self._before + body[time_ends + 1 + len(self._between) :]
         pieces = []
         for name, value in fields:
-            if name in _MOVED_NAMES or not _ONE_SPELLING.fullmatch(name):
-                return None
-            key = _key(name)
-            at = body.find(key)
-            ends = at + len(key) + 1 + len(memoryview(value))
-            piece = body[at:ends]
-            unsure = at < 1 or body[at - 1] != _COMMA or body.find(key, at + 1) != -1
-            if unsure or piece != b"%b:%b" % (key, bytes(value)):
-                return None
-            body = body[: at - 1] + body[ends:]
-            pieces.append(piece)
-        inside = self._inside + b",".join(pieces)
-        return b'%b,"%b":{%b}}' % (body[:-1], ADDITIONAL_FIELDS.encode(), inside)
+            key = _key_to_cut(name)
+            # Split, rather than find the key and then look for another: that reads the body twice.
+            parts = body.split(key) if key else ()
+            if len(parts) != 2:
+                return b""
+            before, after = parts
+            rest = b":" + bytes(value)
+            if not (before.endswith(b",") and after.startswith(rest)):
+                return b""
+            body = before[:-1] + after[len(rest) :]
+            pieces.append(key + rest)
+        return b"%b%b%b%b}}" % (body[:-1], _EXTRA, self._inside, b",".join(pieces))
 
 
 def encode(
@@ -155,5 +157,7 @@ def _members(values: Mapping[str, Any]) -> bytes:
 
 
 @functools.lru_cache(maxsize=1024)
-def _key(name: str) -> bytes:
-    return dump_json(name)
+def _key_to_cut(name: str) -> bytes:
+    """The only JSON of a field's name; empty where it has several, or the field gets another."""
+    plain = name not in _MOVED_NAMES and _ONE_SPELLING.fullmatch(name)
+    return dump_json(name) if plain else b""

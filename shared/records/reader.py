@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from operator import attrgetter
 from typing import Any
 
@@ -38,9 +39,15 @@ class _Shape:
     decode: Callable[[Record], Values]
     moving: tuple[tuple[str, Callable[[Values], Any]], ...]
 
-    def moved(self, values: Values) -> Moved:
-        found = ((name, find(values)) for name, find in self.moving)
-        return tuple((name, value) for name, value in found if value is not _MISSING)
+    def moved(self, values: Sequence[Values]) -> list[Moved]:
+        """Return the fields that each record must move; ``values`` are the records'."""
+        if not self.moving:
+            return [()] * len(values)
+        columns = [zip(repeat(name), map(find, values)) for name, find in self.moving]
+        return [
+            tuple([field for field in fields if field[1] is not _MISSING])
+            for fields in zip(*columns, strict=True)
+        ]
 
 
 class Reader:
@@ -70,9 +77,7 @@ class Reader:
         except msgspec.ValidationError:
             found = list(map(self._read, records))
             return [values for values, _ in found], [moved for _, moved in found]
-        if not shape.moving:
-            return values, [()] * len(values)
-        return values, list(map(shape.moved, values))
+        return values, shape.moved(values)
 
     def _read(self, record: Record) -> tuple[Values, Moved]:
         for _ in range(2):
@@ -83,7 +88,7 @@ class Reader:
                 if not self._learn_from(record):
                     break
             else:
-                return values, shape.moved(values)
+                return values, *shape.moved([values])
         return self._read_loosely(record), None
 
     def _learn_from(self, record: Record) -> bool:

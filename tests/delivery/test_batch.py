@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 
 import orjson
 from hypothesis import given
@@ -42,6 +43,31 @@ def test_a_batch_is_closed_only_when_the_next_record_would_not_fit(
     for record in given_records:
         if full := packer.add(record):
             assert body_size([*full.records, record]) > limit
+
+
+@given(
+    records,
+    st.lists(st.integers(min_value=0, max_value=9), max_size=5),
+    st.integers(min_value=40, max_value=400),
+)
+def test_a_page_is_packed_as_its_records_one_by_one(
+    given_records: list[bytes], cuts: list[int], limit: int
+) -> None:
+    """However many records a page has, with others in the open batch or none."""
+    whole, single = Packer(STREAM, limit), Packer(STREAM, limit)
+    filled: list[Sequence[bytes]] = []
+    rest = given_records
+    for cut in [*cuts, len(rest)]:
+        page, rest = rest[:cut], rest[cut:]
+        while page:
+            room = whole.fill(page)
+            page = page[room:]
+            if page and (batch := whole.flush()):
+                filled.append(batch.records)
+    added = [full.records for record in given_records if (full := single.add(record))]
+    assert filled == added
+    assert len(whole) == len(single)
+    assert whole.fill([]) == 0
 
 
 def test_brackets_and_commas_count() -> None:
