@@ -21,7 +21,7 @@ SHARED = {
     "runtime": "errors",
     "records": "errors runtime",
     "http": BASE,
-    "azure": BASE,
+    "azure": f"{BASE} http",
     "telemetry": BASE,
     "settings": f"{BASE} azure",
     "state": f"{BASE} azure telemetry",

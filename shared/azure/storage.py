@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from shared.azure.identity import credential
 from shared.errors import SettingsError, StorageUnavailable
+from shared.http.session import WORKER_THREADS, share_tls
 from shared.runtime.process import process_singleton
 
 if TYPE_CHECKING:
+    from azure.core.pipeline.transport import RequestsTransport
     from azure.data.tables import TableClient
     from azure.storage.blob import ContainerClient
     from azure.storage.queue import QueueClient
@@ -35,9 +37,9 @@ _SHORT_RETRIES: dict[str, Any] = {
     "initial_backoff": 0,
     "increment_base": 1,
     "random_jitter_range": 0.3,
-    "connection_timeout": 3,
-    "read_timeout": 10,
 }
+# In seconds.
+_TIMEOUTS: dict[str, float] = {"connection_timeout": 3, "read_timeout": 10}
 # Use the emulator's documented account and key, the same on every machine:
 # https://learn.microsoft.com/azure/storage/common/storage-use-azurite
 _EMULATOR = (
@@ -109,6 +111,20 @@ def _address_errors(service: str) -> Iterator[None]:
         ) from None
 
 
+def _transport() -> RequestsTransport:
+    """Build an SDK's transport; its own would read the CA bundle for each connection, 20 ms."""
+    import requests
+    from azure.core.pipeline.transport import RequestsTransport
+
+    session = requests.Session()
+    share_tls(session, WORKER_THREADS)
+    return RequestsTransport(session=session, **_TIMEOUTS)
+
+
+def _options() -> dict[str, Any]:
+    return {**_SHORT_RETRIES, "transport": _transport()}
+
+
 @process_singleton
 def table(name: str) -> TableClient:
     """Return a client of table ``name``, made once a process; it sends no request yet."""
@@ -116,9 +132,9 @@ def table(name: str) -> TableClient:
 
     if connection := _connection_string():
         with _connection_string_errors():
-            return TableClient.from_connection_string(connection, name, **_SHORT_RETRIES)
+            return TableClient.from_connection_string(connection, name, **_options())
     with _address_errors("table"):
-        return TableClient(_account_url("table"), name, credential=credential(), **_SHORT_RETRIES)
+        return TableClient(_account_url("table"), name, credential=credential(), **_options())
 
 
 @process_singleton
@@ -128,9 +144,9 @@ def queue(name: str) -> QueueClient:
 
     if connection := _connection_string():
         with _connection_string_errors():
-            return QueueClient.from_connection_string(connection, name, **_SHORT_RETRIES)
+            return QueueClient.from_connection_string(connection, name, **_options())
     with _address_errors("queue"):
-        return QueueClient(_account_url("queue"), name, credential=credential(), **_SHORT_RETRIES)
+        return QueueClient(_account_url("queue"), name, credential=credential(), **_options())
 
 
 @process_singleton
@@ -140,11 +156,9 @@ def container(name: str) -> ContainerClient:
 
     if connection := _connection_string():
         with _connection_string_errors():
-            return ContainerClient.from_connection_string(connection, name, **_SHORT_RETRIES)
+            return ContainerClient.from_connection_string(connection, name, **_options())
     with _address_errors("blob"):
-        return ContainerClient(
-            _account_url("blob"), name, credential=credential(), **_SHORT_RETRIES
-        )
+        return ContainerClient(_account_url("blob"), name, credential=credential(), **_options())
 
 
 def forget_clients() -> None:

@@ -45,10 +45,15 @@ def session_for(url: str, connections: int) -> requests.Session:
         raise _no_certificate()
     session.trust_env = False
     session.proxies, session.verify = found["proxies"], found["verify"]
-    session.mount("https://", _SharedTLS(connections))
+    share_tls(session, connections)
     if url.startswith("https://"):
         _loading(_authorities(session.verify))
     return session
+
+
+def share_tls(session: requests.Session, connections: int) -> None:
+    """Let the session's connections trust by the CA bundle that the process has read once."""
+    session.mount("https://", _SharedTLS(connections))
 
 
 class _SharedTLS(HTTPAdapter):

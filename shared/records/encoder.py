@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _OPENING = b'{"%b":' % TIME_GENERATED.encode()
+_COMMA = ord(",")
 _EXTRA = b',"%b":{' % ADDITIONAL_FIELDS.encode()
 # Fields that move into AdditionalFields under another name.
 _MOVED_NAMES = {CONNECTION: f"_{CONNECTION}"}
@@ -106,7 +107,7 @@ class Encoder:
             for time, record in zip(times, records, strict=True)
         ]
 
-    def moved(self, body: bytes, fields: Sequence[tuple[str, Buffer]] | None) -> bytes:
+    def moved(self, body: bytes, fields: Sequence[tuple[str, bytes]] | None) -> bytes:
         """Move ``fields`` of a body that ``encode_verbatim`` made into ``AdditionalFields``.
 
         Cuts each field's bytes out. Empty where ``fields`` are not known (None), where it cannot
@@ -121,20 +122,18 @@ class Encoder:
         if self._inside:
             time_ends = body.index(b",")
             body = body[: time_ends + 1] + self._before + body[time_ends + 1 + len(self._between) :]
-        pieces = []
+        inside = self._inside
         for name, value in fields:
             key = _key_to_cut(name)
-            # Split, rather than find the key and then look for another: that reads the body twice.
-            parts = body.split(key) if key else ()
-            if len(parts) != 2:
+            at = body.find(key) if key else -1
+            ends = at + len(key) + 1 + len(value)
+            member = body[at:ends]
+            unsure = at < 1 or body[at - 1] != _COMMA or body.find(key, ends) != -1
+            if unsure or member != b"%b:%b" % (key, value):
                 return b""
-            before, after = parts
-            rest = b":" + bytes(value)
-            if not (before.endswith(b",") and after.startswith(rest)):
-                return b""
-            body = before[:-1] + after[len(rest) :]
-            pieces.append(key + rest)
-        return b"%b%b%b%b}}" % (body[:-1], _EXTRA, self._inside, b",".join(pieces))
+            body = body[: at - 1] + body[ends:]
+            inside += member + b","
+        return b"%b%b%b}}" % (body[:-1], _EXTRA, inside[:-1])
 
 
 def encode(

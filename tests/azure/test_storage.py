@@ -7,11 +7,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from azure.core.exceptions import ResourceNotFoundError
+from aiohttp import web
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError, ServiceResponseError
 
+from local.loopback.certificates import Certificates
+from local.loopback.faults import silence
+from local.loopback.server import LocalServer
 from shared.azure import storage as clients
 from shared.azure.storage import create_on_first_use, storage_errors
 from shared.errors import SettingsError, StorageUnavailable
+from shared.http import session
 
 ENTITY = {"PartitionKey": "p", "RowKey": "r"}
 OTHER_KEY = base64.b64encode(b"the key of another account").decode()
@@ -90,3 +95,43 @@ def test_an_address_that_is_none_names_its_setting(
     clients.forget_clients()
     with pytest.raises(SettingsError, match=r"^AzureWebJobsStorage__\w+ServiceUri \(or"):
         read()
+
+
+async def nothing(_: web.Request) -> web.Response:
+    return web.Response(status=404)
+
+
+def account(server: LocalServer) -> str:
+    """A connection string whose three services are the server."""
+    services = ";".join(f"{name}Endpoint={server.url}" for name in ("Blob", "Queue", "Table"))
+    return f"AccountName=acme;AccountKey={OTHER_KEY};{services}"
+
+
+def test_the_services_of_storage_share_the_certificates_that_are_read_once(
+    tls: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each client of Azure's would read the CA bundle for each of its connections."""
+    with LocalServer([web.route("*", "/{p:.*}", nothing)], tls=tls.server_context()) as server:
+        monkeypatch.setenv("AzureWebJobsStorage", account(server))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.bundle))
+        clients.forget_clients()
+        session._loading.cache_clear()
+        for read in READS.values():
+            with pytest.raises(HttpResponseError, match="Not Found"):
+                read()
+    assert session._loading.cache_info().misses == 1
+
+
+@reads
+def test_storage_that_is_silent_is_waited_for_so_long(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[], object]
+) -> None:
+    """As the timeouts say, and not the SDKs' five minutes."""
+    monkeypatch.setitem(clients._TIMEOUTS, "read_timeout", 0.1)
+    monkeypatch.setitem(clients._SHORT_RETRIES, "retry_total", 0)
+    with LocalServer([web.route("*", "/{p:.*}", nothing)]) as server:
+        server.faults.add("", silence(), times=9)
+        monkeypatch.setenv("AzureWebJobsStorage", account(server))
+        clients.forget_clients()
+        with pytest.raises(ServiceResponseError):
+            read()
