@@ -132,10 +132,11 @@ class RecordPreparer:
         """Encode the records by copying their bytes, decoding only where that does not do."""
         received = utc_now()
         generated = [moment or received for moment in event_times]
-        bodies = self._encode.encode_verbatim(records, generated)
+        if moved.count(()) == len(moved):
+            bodies = self._encode.encode_verbatim(records, generated)
+        else:
+            bodies = self._encode.encode_moving(records, generated, moved)
         secrets = self._encode.redactor.may_be_in(b"".join(bodies))
-        if moved.count(()) < len(moved):
-            bodies = list(map(self._encode.moved, bodies, moved))
         usual = all(event_times) and all(bodies) and not secrets
         if usual and max(map(len, bodies), default=0) <= MAX_RECORD_BYTES:
             return bodies  # without a look at each

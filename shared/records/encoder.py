@@ -24,6 +24,8 @@ from shared.records.truncate import truncate
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+Moving = Sequence[tuple[str, bytes]] | None
+"""The fields of a record that must move, with their JSON; None if it must be decoded to tell."""
 
 _OPENING = b'{"%b":' % TIME_GENERATED.encode()
 _COMMA = ord(",")
@@ -98,42 +100,56 @@ class Encoder:
         The caller encodes a record by itself that is empty, too large, or has a field to move or a
         secret.
         """
-        if not records:
-            return []
-        # One call for all times costs as much as a call for each of three.
-        times = orjson.dumps(times_generated, option=orjson.OPT_UTC_Z)[1:-1].split(b",")
         return [
             b"".join((_OPENING, time, b",", self._between, memoryview(record)[1:]))
-            for time, record in zip(times, records, strict=True)
+            for time, record in zip(_json_times(times_generated), records, strict=True)
         ]
 
-    def moved(self, body: bytes, fields: Sequence[tuple[str, bytes]] | None) -> bytes:
-        """Move ``fields`` of a body that ``encode_verbatim`` made into ``AdditionalFields``.
+    def encode_moving(
+        self,
+        records: Sequence[Buffer],
+        times_generated: Sequence[datetime],
+        moving: Sequence[Moving],
+    ) -> list[bytes]:
+        """As ``encode_verbatim``, with each record's ``moving`` fields in ``AdditionalFields``.
 
-        Cuts each field's bytes out. Empty where ``fields`` are not known (None), where it cannot
-        tell a field's place for sure (its name occurs twice or has more than one spelling, or the
-        JSON has white space or escaped letters), or where a field gets another name: decode the
-        record then.
+        Empty where they cannot be cut out for sure: the caller encodes such a record by itself.
         """
-        if not fields:
-            return b"" if fields is None else body
-        if b"\\" in body and _ESCAPED_ASCII.search(body):
+        times = _json_times(times_generated)
+        return [
+            b"" if fields is None else self._cut(bytes(record), time, fields)
+            for record, time, fields in zip(records, times, moving, strict=True)
+        ]
+
+    def _cut(self, record: bytes, time: bytes, fields: Sequence[tuple[str, bytes]]) -> bytes:
+        """Cut each field's bytes out of a record, and put them into ``AdditionalFields``.
+
+        Empty where it cannot tell a field's place for sure (its name occurs twice or has more than
+        one spelling, or the JSON has white space or escaped letters), or where a field gets another
+        name, none is left, or the record may keep an ``AdditionalFields`` in its place.
+        """
+        if self.kept is None or (b"\\" in record and _ESCAPED_ASCII.search(record)):
             return b""
-        if self._inside:
-            time_ends = body.index(b",")
-            body = body[: time_ends + 1] + self._before + body[time_ends + 1 + len(self._between) :]
         inside = self._inside
         for name, value in fields:
             key = _key_to_cut(name)
-            at = body.find(key) if key else -1
+            at = record.find(key) if key else -1
             ends = at + len(key) + 1 + len(value)
-            member = body[at:ends]
-            unsure = at < 1 or body[at - 1] != _COMMA or body.find(key, ends) != -1
-            if unsure or member != b"%b:%b" % (key, value):
+            member = record[at:ends]
+            if member != b"%b:%b" % (key, value) or record.find(key, ends) != -1:
                 return b""
-            body = body[: at - 1] + body[ends:]
+            # A comma goes with it: the one before, or that behind the first.
+            if record[at - 1] == _COMMA:
+                record = record[: at - 1] + record[ends:]
+            elif at == 1 and record[ends] == _COMMA:
+                record = b"{" + record[ends + 1 :]
+            else:
+                return b""
             inside += member + b","
-        return b"%b%b%b}}" % (body[:-1], _EXTRA, inside[:-1])
+        if not inside:
+            return b"".join((_OPENING, time, b",", self._before, record[1:]))
+        own = (_OPENING, time, b",", self._before, record[1:-1])
+        return b"".join((*own, _EXTRA, inside[:-1], b"}}"))
 
 
 def encode(
@@ -147,6 +163,11 @@ def encode(
 ) -> bytes:
     """Encode a single record; see ``Encoder``."""
     return Encoder(declared, added, redact, connection)(record, time_generated)
+
+
+def _json_times(times: Sequence[datetime]) -> list[bytes]:
+    # One call for all times costs as much as a call for each of three.
+    return orjson.dumps(times, option=orjson.OPT_UTC_Z)[1:-1].split(b",") if times else []
 
 
 def _members(values: Mapping[str, Any]) -> bytes:

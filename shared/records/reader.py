@@ -43,11 +43,11 @@ class _Shape:
         """Return the fields that each record must move; ``values`` are the records'."""
         if not self.moving:
             return [()] * len(values)
-        columns = [zip(repeat(name), map(find, values)) for name, find in self.moving]
-        return [
-            tuple([field for field in fields if field[1] is not _MISSING])
-            for fields in zip(*columns, strict=True)
-        ]
+        columns = {name: list(map(find, values)) for name, find in self.moving}
+        rows = list(zip(*(zip(repeat(n), c) for n, c in columns.items()), strict=True))
+        if not any(_MISSING in column for column in columns.values()):
+            return list(rows)  # as after an update, which gives the field to each record
+        return [tuple([field for field in row if field[1] is not _MISSING]) for row in rows]
 
 
 class Reader:

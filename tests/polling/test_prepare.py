@@ -297,8 +297,8 @@ def test_a_named_connection_stands_among_the_additional_fields() -> None:
     encoder = Encoder(DECLARED, STREAM.added, STREAM.redact, "emea")
     (body,) = encoder.encode_verbatim([Raw(b'{"id":"1","new":[1]}')], [utc_now()])
     assert json.loads(body)["AdditionalFields"] == {"Connection": "emea"}
-    moved = encoder.moved(body, [("new", b"[1]")])
-    assert moved is not None
+    record = Raw(b'{"id":"1","new":[1]}')
+    (moved,) = encoder.encode_moving([record], [utc_now()], [[("new", b"[1]")]])
     assert json.loads(moved)["AdditionalFields"] == {"Connection": "emea", "new": [1]}
     assert json.loads(moved)["id"] == "1"
     assert json.loads(encoder({"id": "1", "new": [1]}, utc_now())) == {
