@@ -292,6 +292,30 @@ def test_made_up_names_do_not_grow_the_decoder_without_end() -> None:
         assert json.loads(body)["AdditionalFields"] == {f"k{number}": number}
 
 
+@pytest.mark.parametrize(
+    ("record", "staying"),
+    [
+        (b'{"new":{"id":2},"id":"1"}', b'"id":"1"'),
+        (b'{"id":"1","new":{"id":2}}', b'"id":"1"'),
+        (b'{"id":"1","new":{"id":2},"text":"\\u00fc"}', b'"id":"1","text":"\\u00fc"'),
+        (b'{"id":"new","new":{"id":2}}', b""),
+        (b'{"id":"1","text":{"new":{"id":2}},"new":{"id":2}}', b""),
+        (b'{"new":1,"id":"1","new":{"id":2}}', b""),
+        (b'{"id":"1", "new":{"id":2}}', b""),
+        (b'{"id":"1","new" :{"id":2}}', b""),
+        (b'{"id":"\\u006e\\u0065w","new":{"id":2}}', b""),
+        (b'{"new":{"id":2}}', b""),
+    ],
+)
+def test_a_field_is_cut_out_where_its_place_is_sure(record: bytes, staying: bytes) -> None:
+    """With one comma, wherever it stands; else the record is left to the decoder."""
+    moving = [[("new", b'{"id":2}')]]
+    (body,) = Encoder(DECLARED, STREAM.added).encode_moving([record], [NOON], moving)
+    begins = b'{"TimeGenerated":"2026-03-04T12:00:00Z","event_name":"Test.",'
+    whole = begins + staying + b',"AdditionalFields":{"new":{"id":2}}}'
+    assert body == (whole if staying else b"")
+
+
 def test_a_named_connection_stands_among_the_additional_fields() -> None:
     """Beside what moves there; with the Data Collector API it has a column of its own."""
     encoder = Encoder(DECLARED, STREAM.added, STREAM.redact, "emea")
