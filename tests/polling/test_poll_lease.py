@@ -15,7 +15,7 @@ def test_the_tables_client_is_there_once_the_lease_is_held(storage: str) -> None
     clients.forget_clients()
     with lease_to_poll("Jira", "") as lease:
         assert lease is not None
-        assert clients.table.cache_info().currsize == 1
+        assert clients.table._made
 
 
 def test_a_lease_that_is_not_used_is_given_back(
