@@ -177,12 +177,11 @@ def test_half_a_surrogate_in_bytes_holds_up_no_stream() -> None:
 
 
 def test_an_answer_of_another_shape_is_decoded_whole() -> None:
-    """An error in a 200, for example; anything but JSON in UTF-8 raises."""
+    """An error in a 200, for example; anything but JSON raises."""
     assert parse_answer(b'{"errors":[1]}', Listed) == {"errors": [1]}
     assert parse_answer(b'{"data":{"sites":[]}}', Listed) == {"data": {"sites": []}}
-    for broken in (b'{"data":[{"a":1}', b'{"data":[{"a":"\xff"}]}'):
-        with pytest.raises(ValueError, match=r".+"):
-            parse_answer(broken, Listed)
+    with pytest.raises(ValueError, match=r".+"):
+        parse_answer(b'{"data":[{"a":1}', Listed)
     with pytest.raises(RecursionError):
         parse_answer(b'{"data":' + b"[" * 200_000, Listed)
 
