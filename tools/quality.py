@@ -15,6 +15,10 @@ from tools.project import ROOT
 
 CODE = ("shared", "tools", "local", "tests", "bench")
 RUNTIME_TESTS = "tests/worker"
+# Tests differ a hundredfold in length: a worker that has none left takes another's.
+_SPREAD = ("--dist", "worksteal", "--durations=10")
+# The slow tests wait half of their time, for a lease to lapse, say.
+_WAITING = (os.cpu_count() or 1) + 1
 # Commands that know --check; the template holds the workbook, so it comes after it.
 GENERATED = (
     "declared-streams",
@@ -32,7 +36,7 @@ def test(arguments: list[str]) -> int:
     if arguments:
         return _tool("pytest", *arguments)
     print("Without the tests marked slow: `python3 -m tools ci` runs those as well.")
-    return _tool("pytest", "-n", "auto", "--durations=10", "-m", "not slow")
+    return _tool("pytest", "-n", "auto", *_SPREAD, "-m", "not slow")
 
 
 def lint(arguments: list[str]) -> int:
@@ -66,7 +70,7 @@ def ci(arguments: list[str]) -> int:
         "types": types([]),
         "generated files": generated([]),
         "worker runtime on Python 3.13": _on_worker_runtime(),
-        "slow tests": _tool("pytest", "-n", "auto", "--durations=10", "-m", "slow"),
+        "slow tests": _tool("pytest", "-n", str(_WAITING), *_SPREAD, "-m", "slow"),
         "tests": test([]),
     }
     failed = [name for name, status in results.items() if status]
