@@ -191,5 +191,7 @@ def _ask(method: str, options: argparse.Namespace, asked: Mapping[str, str]) -> 
     except ValueError as error:
         raise NoAnswer(f"{address} answered HTTP {response.status_code}, no JSON") from error
     if response.status_code != requests.codes.ok:
+        if "redriven" in found:
+            raise NoAnswer(_told(found))
         raise NoAnswer(str(found.get("error", f"HTTP {response.status_code}")))
     return found

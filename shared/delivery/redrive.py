@@ -70,7 +70,8 @@ _REFUSED_AGAIN = "Azure Monitor refuses them again"
 class RedriveReport:
     """Result of a redrive: messages or records ``sent``, and those ``left`` where they were.
 
-    ``reasons`` says why each was left, with numbers; ``message`` is the same in words, or an error.
+    ``reasons`` says why each was left, with numbers; ``message`` is the same in words. ``error``
+    is what ended the redrive before its end, in ``message`` too; '' for none.
     """
 
     redriven: str
@@ -78,13 +79,14 @@ class RedriveReport:
     left: int
     message: str
     reasons: Sequence[tuple[str, int]] = ()
+    error: str = ""
 
 
 def redrive(what: str, sinks: Callable[[str], Sink] = sink_of) -> RedriveReport:
     """Redrive ``what`` (``DEAD_LETTERS`` or ``POISON``) for up to ``SECONDS``.
 
     ``sinks`` returns the sink of a connection. Leave the rest for the next redrive. A
-    ``ConnectorError`` becomes the report's message.
+    ``ConnectorError`` becomes the report's error.
     """
     deadline = time.monotonic() + SECONDS
     work = Redrive(sinks, deadline) if what == DEAD_LETTERS else PoisonRedrive(deadline)
@@ -98,7 +100,7 @@ def redrive(what: str, sinks: Callable[[str], Sink] = sink_of) -> RedriveReport:
     message = ". ".join([*told, *([error] if error else [])])
     left = work.reasons.total()
     emit(logger, "redriven", Redriven=what, Sent=work.sent, Left=left, Message=message)
-    return RedriveReport(what, work.sent, left, message, reasons)
+    return RedriveReport(what, work.sent, left, message, reasons, error)
 
 
 class _Send(Protocol):

@@ -143,7 +143,8 @@ def _done(
 ) -> PageResponse:
     """Give a program the result; send a browser to a page that shows it, and can be reloaded."""
     if not as_html:
-        return _json(200, outcome)
+        ended = isinstance(outcome, RedriveReport) and outcome.error
+        return _json(503 if ended else 200, outcome)
     name = secrets.token_urlsafe(9)
     with _results_lock:
         _results[name] = _shown(outcome)

@@ -15,6 +15,7 @@ from local.commands import operate
 from local.commands.host_key import host_key, read_key
 from local.host.host import Host
 from local.loopback.server import LocalServer
+from shared.azure import storage
 from shared.delivery.dead_letters import DeadLetters, Refused
 from tests.app import App
 from tests.polling.timers import activities, arrived, poll_sentinelone
@@ -96,6 +97,22 @@ def test_dead_letters_are_listed_shown_and_discarded(
     assert "1 sent, 0 left." in capsys.readouterr().out
     assert operate.dead_letters(running) == 0
     assert "There are no dead letters." in capsys.readouterr().out
+
+
+def test_sending_again_while_storage_is_down_is_no_success(
+    app: App, running: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script can tell it from "nothing is left": status 503, and 1 of the command."""
+    DeadLetters().put(STREAM, [Refused(b"{}", 400, "InvalidRecord")])
+    down = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YWJj;"
+    ends = (f"{each}Endpoint=http://127.0.0.1:1/a" for each in ("Blob", "Queue", "Table"))
+    app.settings.setenv("AzureWebJobsStorage", down + ";".join(ends))
+    app.settings.setattr(storage, "_SHORT_RETRIES", {"retry_total": 0})
+    storage.forget_clients()
+    assert operate.dead_letters(["send", *running]) == 1
+    told = capsys.readouterr().err
+    assert "0 sent, 0 left." in told
+    assert "AzureWebJobsStorage" in told
 
 
 def test_the_key_is_asked_for_as_in_azure(
