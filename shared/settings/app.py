@@ -22,8 +22,19 @@ HEALTH_RULE = "ConnectorHealthRuleId"
 _ENDPOINT_EXAMPLE = "https://acme-dce-x1y2.westeurope-1.ingest.monitor.azure.com"
 
 
+# The other two addresses that a data collection endpoint shows beside that of logs ingestion.
+_OTHER_ENDPOINTS = {".handler.control.monitor.": "configuration", ".metrics.ingest.": "metrics"}
+
+
 def _endpoint_url(value: str) -> str:
-    return checks.https_url(value, _ENDPOINT_EXAMPLE)
+    url = checks.https_url(value, _ENDPOINT_EXAMPLE)
+    for part, kind in _OTHER_ENDPOINTS.items():
+        if part in url:
+            raise ValueError(
+                f"is the endpoint's address for {kind}: give the one for logs ingestion, like "
+                f"{_ENDPOINT_EXAMPLE}"
+            )
+    return url
 
 
 ENDPOINT = Setting(

@@ -273,3 +273,13 @@ def test_a_value_in_quotes_is_told(put: Put, quote: str) -> None:
     assert "SentinelOneUrl is in quotes" in said
     assert "SentinelOneAPIToken is in quotes" in said
     assert "t0ken" not in said
+
+
+@pytest.mark.parametrize("kind", ["handler.control", "metrics.ingest"])
+def test_another_address_of_the_endpoint_is_told(put: Put, kind: str) -> None:
+    """A data collection endpoint shows three addresses; two of them take no logs."""
+    endpoint = f"https://acme-dce-x1y2.westeurope-1.{kind}.monitor.azure.com"
+    put(LogsIngestionEndpoint=endpoint, LogsIngestionRuleId=RULE)
+    assert "LogsIngestionEndpoint is the endpoint's address for" in problems_of(
+        app.read_destination
+    )
