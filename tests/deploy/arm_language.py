@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import json
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -287,6 +288,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "reduce": _reduce,
     "replace": lambda text, old, new: text.replace(old, new),
     "split": lambda text, between: text.split(between),
+    "startswith": lambda text, start: text.lower().startswith(start.lower()),
+    "string": lambda value: value if isinstance(value, str) else json.dumps(value),
     "tolower": lambda text: text.lower(),
     "toobject": _to_object,
     "true": lambda: True,

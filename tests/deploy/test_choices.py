@@ -199,6 +199,10 @@ def test_a_connector_with_named_connections_alone_is_deployed(
     assert any(identity.endswith("onelogin_cl") for identity in azure.of_type(TABLES))
     assert "OneLoginBearerToken__branch" in azure.app_settings
     assert "OneLoginBearerToken" not in azure.app_settings
+    reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/x)"
+    more = {"OneLoginBearerToken__other": reference, "OverlapMinutes": 15}
+    azure.deploy(template, parameters(connections=[lone], appSettings=more))
+    assert azure.app_settings["OneLoginBearerToken__other"] == reference
     assert "seclogs-OneLogin" in azure.tags
 
 
@@ -211,9 +215,14 @@ def test_a_connector_with_named_connections_alone_is_deployed(
             {"connections": [{**EMEA, "settings": {"SentinelOneAPIToken": "x"}}]},
             "connectionsWithSecretSettings",
         ),
+        (
+            {"connections": [{**EMEA, "settings": {"sentinelOneApiToken": "x"}}]},
+            "connectionsWithSecretSettings",
+        ),
+        ({"appSettings": {"JiraAccessToken__cloud2": "x"}}, "appSettingsOfKeyVault"),
         ({"filters": {"Custom-SentinelOneActivity": "true"}}, "filtersOfUnknownStreams"),
     ],
-    ids=["unknown", "sender", "secret", "stream"],
+    ids=["unknown", "sender", "secret", "secret in other letters", "plain secret", "stream"],
 )
 def test_a_wrong_name_is_told_before_anything_is_made(
     template: dict[str, Any], azure: Azure, given: dict[str, Any], named: str

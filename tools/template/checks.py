@@ -40,6 +40,11 @@ def resource(declared: Sequence[Table], group: Group) -> Json:
             0,
             "Items of connections that name a secret: secrets go into Key Vault.",
         ),
+        "appSettingsOfKeyVault": (
+            connections.plain_secrets(),
+            0,
+            "Names in appSettings that are a secret's: secrets go into Key Vault.",
+        ),
         "filtersOfUnknownStreams": (
             f"length(filter(items({parameter('filters')}), {unknown}))",
             0,

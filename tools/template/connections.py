@@ -15,13 +15,16 @@ _CONNECTION = "lambdaVariables('connection')"
 
 
 def variables() -> Json:
-    """Each connector's required secrets, and the names that may not stand in ``settings``."""
+    """Each connector's required secrets, and the names that may not stand in ``settings``.
+
+    The latter in lower case: a name that is spelt otherwise is a secret's all the same.
+    """
     return {
         "connectorSecrets": {
             section.key: [each.name for each in section.secrets if each.required]
             for section in _connectors()
         },
-        "secretNames": [each.name for section in _connectors() for each in section.secrets],
+        "secretNames": [each.name.lower() for section in _connectors() for each in section.secrets],
     }
 
 
@@ -61,9 +64,18 @@ def of_unknown_connectors() -> str:
 
 def with_secrets() -> str:
     """How many connections hold a secret, which would show in the deployment's history."""
-    secret = f"contains({variable('secretNames')}, lambdaVariables('setting').key)"
+    secret = f"contains({variable('secretNames')}, toLower(lambdaVariables('setting').key))"
     held = f"filter(items({_given()}), lambda('setting', {secret}))"
     return f"length(filter({_ALL}, lambda('connection', not(empty({held})))))"
+
+
+def plain_secrets() -> str:
+    """How many of ``appSettings`` are a secret's own text; a reference to Key Vault is none."""
+    each = "lambdaVariables('setting')"
+    name = f"toLower(split({each}.key, '__')[0])"
+    reference = f"startsWith(string({each}.value), '@Microsoft.KeyVault(')"
+    plain = f"and(contains({variable('secretNames')}, {name}), not({reference}))"
+    return f"length(filter(items({parameter('appSettings')}), lambda('setting', {plain})))"
 
 
 def _given() -> str:
