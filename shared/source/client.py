@@ -1,8 +1,8 @@
 """A vendor's HTTP client: deadlines, retries, Retry-After, a rate limit, a limit on size.
 
-Retry 429, 5xx, connection errors and timeouts, up to five tries a request: after Retry-After if the
-vendor sends it and the run's time allows, else with exponential backoff and jitter. 400, 401, 403
-and 404 are final. Ask for smaller pages where one is too large, or does not come in time.
+Retry 408, 429, 5xx, connection errors and timeouts, up to five tries a request: after Retry-After
+if the vendor sends it and the run's time allows, else with exponential backoff and jitter. 400,
+401, 403 and 404 are final. Ask for smaller pages where one is too large, or does not come in time.
 """
 
 from __future__ import annotations
@@ -365,7 +365,7 @@ class ApiClient:
         status = response.status_code
         if status == 200:
             return
-        if status == 429 or status >= 500:
+        if status in (408, 429) or status >= 500:
             wait = wait_seconds(response.headers)
             raise _RetryableError(f"HTTP {status}", status, wait, slow=status in _TOO_SLOW)
         if 300 <= status < 400:
@@ -379,7 +379,7 @@ class ApiClient:
         )
 
     def _describe_body(self, response: requests.Response, body: bytes, path: str) -> str:
-        kind = response.headers.get("Content-Type", "no content type").split(";")[0]
+        kind = response.headers.get("Content-Type", "no content type").split(";")[0][:80]
         what = f"{len(body)} bytes of {kind}" if body else "an empty body"
         return f"{self._vendor} answered {path} with {what} instead of JSON: {self._advice(200)}"
 

@@ -197,6 +197,7 @@ def larger_than(limit: int) -> Callable[[web.Request], bool]:
     "fault",
     [
         pytest.param(answer(504), id="a gateway gave up"),
+        pytest.param(answer(408), id="the vendor gave up"),
         pytest.param(silence(), id="no answer in time"),
         pytest.param(drip(200, 0.02), id="an answer that takes too long"),
     ],
