@@ -72,8 +72,17 @@ def _readers() -> ThreadPoolExecutor:
 
 
 def environment(name: str) -> str | None:
-    """Return the app setting, stripped; None if it is absent or empty."""
-    return os.environ.get(name, "").strip() or None
+    """Return the app setting, stripped; None if it is absent or empty.
+
+    Linux tells ``SENTINELONEURL`` from ``SentinelOneUrl``, which whoever types it in the portal
+    need not: where the exact name is absent, one that differs by case alone is meant.
+    """
+    exact = os.environ.get(name, "").strip()
+    if exact:
+        return exact
+    lower = name.lower()
+    alike = sorted(other for other in os.environ if other.lower() == lower)
+    return next(filter(None, (os.environ[other].strip() for other in alike)), None)
 
 
 def uri() -> str | None:

@@ -178,6 +178,12 @@ def test_the_last_three_days_of_a_token_are_of_high_severity(sentinel: Sentinel)
     assert [alert["Severity"] for alert in sentinel.alerts(TOKEN)] == ["High"]
 
 
+def test_a_token_that_ended_has_expired(sentinel: Sentinel) -> None:
+    """No alert speaks of days below none."""
+    runs(sentinel, 1, TokenExpiresInDays=-1.5)
+    assert [alert["Ends"] for alert in sentinel.alerts(TOKEN)] == ["has expired"]
+
+
 def test_a_token_with_time_left_or_renewed_is_none(sentinel: Sentinel) -> None:
     """A token of a month, one that was renewed, and one of unknown age raise no alert."""
     runs(sentinel, 1, TokenExpiresInDays=30.0)

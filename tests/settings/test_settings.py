@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
+from shared.connections.names import set_up
 from shared.connections.registry import all_settings
 from shared.connectors.jira import JiraSettings
 from shared.connectors.onelogin import OneLoginSettings
+from shared.connectors.sentinelone import CONNECTOR as SENTINELONE_CONNECTOR
 from shared.connectors.sentinelone import STREAM_NAMES, SentinelOneSettings
 from shared.errors import SettingsError
 from shared.settings import app
-from shared.settings.reader import read_if_set
+from shared.settings.reader import read, read_if_set
 
 Put = Callable[..., None]
 
@@ -283,3 +285,22 @@ def test_another_address_of_the_endpoint_is_told(put: Put, kind: str) -> None:
     assert "LogsIngestionEndpoint is the endpoint's address for" in problems_of(
         app.read_destination
     )
+
+
+def test_a_settings_name_in_another_case_is_that_setting(put: Put) -> None:
+    """On Linux, where the environment has both: a connector would be off without a word."""
+    put(SENTINELONEURL="https://acme.sentinelone.net", SentinelOneApiToken="t0ken")
+    settings = read_if_set(SentinelOneSettings)
+    assert settings is not None
+    assert (settings.url, settings.api_token) == ("https://acme.sentinelone.net", "t0ken")
+    put(SentinelOneUrl="https://exact.sentinelone.net")
+    exact = read_if_set(SentinelOneSettings)
+    assert exact is not None
+    assert exact.url == "https://exact.sentinelone.net"
+
+
+def test_a_connections_settings_in_another_case_are_its_own(put: Put) -> None:
+    """The connection's name stays as it is written: two that differ by case are an error."""
+    put(sentineloneurl__emea="https://emea.sentinelone.net", SENTINELONEAPITOKEN__emea="t0ken")
+    assert set_up(SENTINELONE_CONNECTOR).names == ["emea"]
+    assert read(SentinelOneSettings, "emea").url == "https://emea.sentinelone.net"
