@@ -263,7 +263,7 @@ def idle(world: World, sizes: Sizes) -> list[Row]:
         ),
         Row(
             "5",
-            "cold start, import to first request, beside importing the three Azure clients",
+            "cold start, import to first request, beside importing a poll's four Azure clients",
             "<= 1.5 times",
             f"{cold / sdks:.2f} times ({cold:.2f} and {sdks:.2f} s)",
             cold / sdks <= 1.5,
