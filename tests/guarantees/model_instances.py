@@ -102,6 +102,10 @@ class Instances:
     def _acquired(self, known: str) -> None:
         self._here.leases.add(known)
 
+    def is_read(self, tenant: Tenant) -> bool:
+        """Whether a run reads the tenant at this moment."""
+        return any(fiber.tenant is tenant for p in self.processes for fiber in self.fibers.of(p))
+
     def monotonic(self) -> float:
         return (self.world.now - EPOCH).total_seconds()
 
