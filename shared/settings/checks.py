@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # Characters of a bearer token, as the portal's form asks for.
 LEAST_TOKEN = 16
+_NOT_SENDABLE = (
+    "has characters that cannot be part of a token, perhaps invisible ones: paste it again"
+)
 # Invisible characters, which pasted text may bring, are none of a host's.
 _HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 
@@ -64,9 +67,7 @@ def stream_names(value: str, known: Sequence[str]) -> tuple[str, ...]:
 def api_token(value: str) -> str:
     """A token that goes into a header as it is."""
     if not (value.isascii() and value.isprintable()):
-        raise ValueError(
-            "has characters that cannot be part of a token, perhaps invisible ones: paste it again"
-        )
+        raise ValueError(_NOT_SENDABLE)
     return value
 
 
@@ -77,7 +78,9 @@ def bearer_token(value: str) -> str:
             f"is shorter than {LEAST_TOKEN} characters: make a long random one "
             "(openssl rand -hex 32), and give it to the sender too"
         )
-    return api_token(value)
+    if not value.isprintable():
+        raise ValueError(_NOT_SENDABLE)
+    return value
 
 
 def rule_id(value: str) -> str:

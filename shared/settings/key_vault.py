@@ -74,8 +74,8 @@ def _readers() -> ThreadPoolExecutor:
 def environment(name: str) -> str | None:
     """Return the app setting, stripped; None if it is absent or empty.
 
-    Linux tells ``SENTINELONEURL`` from ``SentinelOneUrl``, which whoever types it in the portal
-    need not: where the exact name is absent, one that differs by case alone is meant.
+    On Linux ``KEYVAULTURI`` is no ``KeyVaultUri``, as a person who types it in the portal does not
+    expect: where the exact name is absent, one that differs by case alone is meant.
     """
     exact = os.environ.get(name, "").strip()
     if exact:
