@@ -13,25 +13,28 @@ from local.azure.azurite import Azurite
 _PART = 1_000
 
 
-def _in_parts(world: World, task: str, posts: int) -> Counter[str]:
-    """Run ``task`` for so many posts, each part on a new emulator; sum the results."""
-    total: Counter[str] = Counter()
+def _in_parts(world: World, task: str, posts: int) -> list[Counter[str]]:
+    """Run ``task`` for so many posts, each part in a new process on a new emulator."""
+    parts: list[Counter[str]] = []
     for start in range(0, posts, _PART):
         with Azurite() as emulator:
             settings = {"AzureWebJobsStorage": emulator.connection_string}
-            total.update(world.work(task, settings, posts=min(_PART, posts - start), seed=start))
-    return total
+            part = world.work(task, settings, posts=min(_PART, posts - start), seed=start)
+            parts.append(Counter(part))
+    return parts
 
 
 def spooled(world: World, sizes: Sizes) -> list[Row]:
     """Work off spooled posts of ten events, in one process that takes four messages at a time."""
     world.forget()
-    found = _in_parts(world, "spool.drained", sizes.spooled_posts)
+    found = sum(_in_parts(world, "spool.drained", sizes.spooled_posts), Counter[str]())
     received = check(world, ONELOGIN, int(found["sent"]))
-    down = _in_parts(world, "spool.during_outage", sizes.spooled_posts)
+    parts = _in_parts(world, "spool.during_outage", sizes.spooled_posts)
+    down = sum(parts, Counter[str]())
     if down["left"] != sizes.spooled_posts:
         raise BenchmarkInvalid(f"{down['left']} of {sizes.spooled_posts} spooled posts are left")
-    minutes = max(down["seconds"] / 60, 1.0)
+    # Each part is an instance that has just started: its first messages try side by side.
+    a_minute = max(part["uploads"] / max(part["seconds"] / 60, 1.0) for part in parts)
     return [
         Row(
             "10",
@@ -44,10 +47,10 @@ def spooled(world: World, sizes: Sizes) -> list[Row]:
         ),
         Row(
             "10",
-            f"during the outage, an instance that handles {sizes.spooled_posts:,} of them",
-            "<= 5 uploads a minute",
-            f"{down['uploads']} uploads and {down['storage']:,} requests to storage in "
-            f"{down['seconds']:.0f} s",
-            down["uploads"] / minutes <= 5,
+            f"during the outage, {len(parts)} instances that share {sizes.spooled_posts:,} of them",
+            "<= 5 uploads a minute each",
+            f"{a_minute:.0f} at most, {down['uploads']} in all; {down['storage']:,} requests to "
+            f"storage in {down['seconds']:.0f} s of work",
+            a_minute <= 5,
         ),
     ]
