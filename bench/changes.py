@@ -59,18 +59,24 @@ def _speed(found: dict[str, Any]) -> float:
 
 
 def one_behind(world: World, sizes: Sizes) -> list[Row]:
-    """Point 8: one stream behind and nine idle, beside the one alone; the same time to run."""
+    """Point 8: one stream behind and nine idle, beside the one alone.
+
+    The idle ones cost what they do once a run, so the run is as long as a backlog makes it.
+    """
     alone, among = [], []
-    for _ in range(sizes.changed_rounds):
-        alone.append(poll(world, "poll", sizes.changed)["rate"])
-        among.append(poll(world, "poll", sizes.changed, streams=ALL_STREAMS)["rate"])
-    share = statistics.median(b / a for a, b in zip(alone, among, strict=True))
+    for _ in range(sizes.behind_rounds):
+        alone.append(poll(world, "poll", sizes.behind))
+        among.append(poll(world, "poll", sizes.behind, streams=ALL_STREAMS))
+    share = statistics.median(b["rate"] / a["rate"] for a, b in zip(alone, among, strict=True))
+    more = statistics.median(b["seconds"] - a["seconds"] for a, b in zip(alone, among, strict=True))
     return [
         Row(
             "8",
-            "records/s of a stream that is behind among nine idle ones, alone being 1",
+            f"records/s of a stream that is {sizes.behind:,} behind among nine idle ones, alone "
+            "being 1",
             ">= 0.9",
-            f"{share:.2f} ({max(among):,.0f} records/s)",
+            f"{share:.2f} ({max(b['rate'] for b in among):,.0f} records/s; the nine take "
+            f"{more:.1f} s of a run)",
             share >= 0.9,
         )
     ]

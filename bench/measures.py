@@ -28,6 +28,8 @@ class Sizes:
     cold_starts: int = 7
     changed: int = 60_000
     changed_rounds: int = 3
+    behind: int = 500_000
+    behind_rounds: int = 2
     loaded_posts: int = 2_000
     spooled_posts: int = 14_000
     connections: int = 150
@@ -50,6 +52,8 @@ QUICK = Sizes(
     cold_starts=1,
     changed=3_000,
     changed_rounds=1,
+    behind=3_000,
+    behind_rounds=1,
     loaded_posts=100,
     spooled_posts=200,
     connections=6,

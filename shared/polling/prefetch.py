@@ -216,7 +216,8 @@ def _prefetch_in_parallel(
     source: Source, rest: Window, left: int, prepare: Callable[[Page], PreparedPage]
 ) -> Generator[PreparedPage, None, None]:
     """Fetch sub-windows of ``rest``, ``source.parallelism`` at a time; yield pages in order."""
-    width = (rest.end - rest.start) / max(left / RECORDS_EACH, 1)
+    # Begin with sub-windows of a page: the next one is delivered while its thread reads on.
+    width = (rest.end - rest.start) / max(2 * left / RECORDS_EACH, 1)
     start = rest.start
     ahead: deque[SubWindow] = deque()
     limit = source.parallelism * _AHEAD
