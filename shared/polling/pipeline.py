@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import islice
 
 from shared.delivery.batch import Batch, Packer
 from shared.delivery.batch_sender import BatchSender, DeliveryCounters
@@ -24,8 +23,6 @@ from shared.state.progress import Progress
 from shared.telemetry.run import RunCounters
 
 IN_FLIGHT = 4
-# A commit costs as much as an upload: commit every second batch to halve that.
-_COMMITTED_TOGETHER = 2
 # Keep fingerprints a little longer: a vendor that rounds times returns records from just before a
 # window's start.
 ROUNDING = timedelta(milliseconds=10)
@@ -144,15 +141,11 @@ class Pipeline:
         self._packed = []
 
     def _await_oldest(self) -> None:
-        """Wait for the oldest uploads, and move the progress behind the acknowledged ones.
+        """Wait for the oldest upload, and move the progress behind the acknowledged ones.
 
-        Include finished uploads right behind them; raise the oldest one's error.
+        Include finished uploads right behind it; raise the oldest one's error.
         """
-        for upload in islice(self._uploads, _COMMITTED_TOGETHER):
-            if upload.future.exception():
-                break  # commit the ones before it first
-        if self._uploads[0].future.exception():
-            self._uploads[0].future.result()
+        self._uploads[0].future.result()
         while self._uploads and self._uploads[0].future.done():
             if self._uploads[0].future.exception():
                 break
