@@ -16,6 +16,7 @@ from shared.records.raw import Record, decoded
 from shared.records.reader import Moved, Reader, Values
 from shared.records.timestamps import parse_time, utc_now
 from shared.runtime.process import on_reset
+from shared.runtime.turns import TURNS
 from shared.source.stream import Page, Stream
 from shared.state.fingerprints import Fingerprint, fingerprint
 
@@ -87,7 +88,8 @@ class RecordPreparer:
         ids: list[int | None] = []
         for first in range(0, len(page.records), _CHUNK_RECORDS):
             records = page.records[first : first + _CHUNK_RECORDS]
-            values = self._add(records, bodies, fingerprints, times)
+            with TURNS.take():
+                values = self._add(records, bodies, fingerprints, times)
             if self._id is not None:
                 ids += map(_number, map(self._id, values))
         size = sum(map(len, bodies))

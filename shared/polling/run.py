@@ -35,6 +35,7 @@ from shared.polling.stream_poll import Lookback, StreamPoll
 from shared.polling.stuck import STUCK_AFTER, ProgressWatch, stuck
 from shared.polling.throttled import is_throttled, open_wait, wait_after
 from shared.records.timestamps import utc_now
+from shared.runtime.turns import TURNS
 from shared.settings import key_vault
 from shared.settings.app import PollingSettings, read_destination, read_polling
 from shared.source.connector import Connection, Connector
@@ -217,6 +218,7 @@ class PollRun:
 
     def _run_stream(self, task: StreamTask) -> Connection:
         """Poll a stream and record its result; return the connection for the next stream."""
+        TURNS.begin_stream()
         self._check_lease()
         stream = task.source.stream
         counters = self._counters(stream)

@@ -28,6 +28,7 @@ from shared.http.headers import http_date, wait_seconds
 from shared.http.session import session_for
 from shared.records.raw import parse_answer
 from shared.runtime.backoff import exponential_backoff, jittered
+from shared.runtime.turns import TURNS
 from shared.source.advice import Advice
 from shared.source.credentials import ClientCredentials
 from shared.source.page_limit import PageLimit
@@ -312,9 +313,9 @@ class ApiClient:
         self._raise_for_status(response, path)
         vendor_time = http_date(response.headers.get("Date"))
         with contextlib.suppress(ValueError, RecursionError):
-            return ApiResponse(
-                parse_answer(body, shape), len(body), vendor_time, self._vendor, path
-            )
+            with TURNS.take():
+                parsed = parse_answer(body, shape)
+            return ApiResponse(parsed, len(body), vendor_time, self._vendor, path)
         answered = self._describe_body(response, body, path)
         del body  # or the error's traceback would keep it for the whole run
         raise VendorAnswerInvalid(answered)

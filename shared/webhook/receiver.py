@@ -36,6 +36,7 @@ from shared.errors import (
 from shared.records.timestamps import utc_now
 from shared.runtime.circuit_breaker import CircuitBreaker
 from shared.runtime.timeout import call_with_timeout
+from shared.runtime.turns import TURNS
 from shared.source.connector import Connector
 from shared.source.push import EventFormat
 from shared.telemetry.events import emit
@@ -108,7 +109,7 @@ class Webhook:
         # The sender waits for the token's check too: it may ask the vault.
         began = time.monotonic()
         try:
-            with error_boundary():
+            with TURNS.answering(), error_boundary():
                 return self._answer(headers, body, began)
         except UnexpectedError as error:
             self._emit_error("events_not_safe", error)
