@@ -16,4 +16,4 @@ gc.set_threshold(50_000, 20, 20)
 
 # A thread that has waited for the network asks another for the interpreter after this many seconds.
 # With Python's default of 5 ms, a post that is answered beside polls waits so long after each read.
-sys.setswitchinterval(0.0003)
+sys.setswitchinterval(0.001)
