@@ -38,7 +38,7 @@ class Sizes:
     known: int = 500_000
     known_backlog: int = 50_000
     beside_posts: int = 200
-    beside_backlog: int = 30_000
+    beside_backlog: int = 60_000
 
 
 QUICK = Sizes(
