@@ -26,25 +26,19 @@ def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_one_thread_at_a_time_has_the_turn() -> None:
-    """Sixteen threads that take turns are never inside together, and each has all of its own."""
-    turns, inside, most, had = Turns(), 0, 0, []
+    """Another thread enters when the first one leaves, and not before."""
+    turns, entered = Turns(), threading.Event()
 
-    def work(number: int) -> None:
-        nonlocal inside, most
-        for _ in range(200):
-            with turns.take():
-                inside += 1
-                most = max(most, inside)
-                had.append(number)
-                inside -= 1
+    def enter() -> None:
+        with turns.take():
+            entered.set()
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == 1
-    assert sorted(had) == [number for number in range(16) for _ in range(200)]
+    other = threading.Thread(target=enter)
+    with turns.take():
+        other.start()
+        assert not entered.wait(0.1)
+    other.join()
+    assert entered.is_set()
 
 
 def test_the_turn_passes_on_from_one_that_fails() -> None:
